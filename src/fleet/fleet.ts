@@ -1,0 +1,146 @@
+import type { KeyType } from '../pki/key.ts'
+
+/** The desired state, as the fleet file says it after validation: references resolved, defaults filled in. */
+export interface Fleet {
+  readonly issuers: ReadonlyMap<string, Issuer>
+  readonly certificates: ReadonlyMap<string, Certificate>
+  readonly servers: ReadonlyMap<string, Server>
+  /** By host name (lower case, A-labels; a leading `*.` is allowed). */
+  readonly sites: ReadonlyMap<string, Site>
+  readonly rollout: RolloutPolicy
+}
+
+export type Issuer = ImportPemIssuer | ImportPkcs12Issuer | LocalCaIssuer
+
+/** A bought certificate in PEM or DER files. Paths are absolute. */
+export interface ImportPemIssuer {
+  readonly kind: 'import-pem'
+  readonly name: string
+  readonly certificate: string
+  /** May be absent, or gone, once the vault holds the key. */
+  readonly key?: string
+  /** Intermediates, where they are not in the certificate file. */
+  readonly chain?: string
+  readonly passphraseFile?: string
+}
+
+export interface ImportPkcs12Issuer {
+  readonly kind: 'import-pkcs12'
+  readonly name: string
+  readonly pkcs12: string
+  readonly passphraseFile?: string
+}
+
+/** Root and intermediate in our own vault: for labs and internal names. */
+export interface LocalCaIssuer {
+  readonly kind: 'local-ca'
+  readonly name: string
+  readonly commonName: string
+  readonly lifetimeMs: number
+}
+
+/** The policy of one lineage. */
+export interface Certificate {
+  readonly name: string
+  readonly names: readonly string[]
+  readonly issuer: string
+  readonly key: { readonly type: KeyType; readonly keepForMs: number }
+  /** What the CA's terms allow; absent means unlimited. */
+  readonly licence?: { readonly servers: number }
+}
+
+export interface Server {
+  readonly name: string
+  readonly reach: SshReach | LocalReach
+  /** Where its own handshakes are looked at: IP address and port. */
+  readonly address: string
+  readonly port: number
+  readonly location?: string
+  readonly service: ServiceSettings
+  /** Generations live in `<directory>/<lineage>/gen-NNNN/`. */
+  readonly directory: string
+  /** Per certificate name. */
+  readonly files: ReadonlyMap<string, FileSettings>
+  readonly probe: 'direct' | 'through-server'
+}
+
+export interface SshReach {
+  readonly kind: 'ssh'
+  /** `user@host` or an alias of ssh_config; never begins with `-`. */
+  readonly destination: string
+  readonly port?: number
+  /** `SHA256:…`; two while a host key is being rotated. Empty means: not yet confirmed (or knownHosts is set). */
+  readonly hostKeys: readonly string[]
+  readonly knownHosts?: string
+  /** Client key; else ssh's own choice (ssh_config, agent). */
+  readonly identity?: string
+  /** `true`: the receiver runs through `sudo -n`. */
+  readonly sudo: boolean
+}
+
+export interface LocalReach {
+  readonly kind: 'local'
+}
+
+export type ServiceKind = 'nginx' | 'apache' | 'haproxy' | 'command'
+
+/** Which software terminates TLS, and what differs from its driver's defaults. Commands are argv lists; no shell. */
+export interface ServiceSettings {
+  readonly kind: ServiceKind
+  readonly test?: readonly string[]
+  readonly reload?: readonly string[]
+  readonly start?: readonly string[]
+  readonly layout?: FileLayout
+}
+
+/** `pair`: fullchain.pem and privkey.pem; `combined`: one combined.pem (leaf, intermediates, key). */
+export type FileLayout = 'pair' | 'combined'
+
+/** Explicit paths that the service's configuration already names; they become links into the generation directory. */
+export interface FileSettings {
+  readonly chain?: string
+  readonly key?: string
+  readonly combined?: string
+  /** Octal text of the files that hold the key, such as "0600". */
+  readonly mode?: string
+  /** `user:group`. */
+  readonly owner?: string
+}
+
+export interface Site {
+  readonly name: string
+  readonly certificate: string
+  readonly topology: DnsTopology | LoadBalancerTopology | ReverseProxyTopology
+}
+
+export interface DnsTopology {
+  readonly kind: 'dns'
+  readonly servers: readonly string[]
+}
+
+export interface LoadBalancerTopology {
+  readonly kind: 'load-balancer'
+  readonly address: string
+  readonly port: number
+  readonly servers: readonly string[]
+}
+
+export interface ReverseProxyTopology {
+  readonly kind: 'reverse-proxy'
+  readonly servers: readonly string[]
+  readonly upstreams: readonly string[]
+}
+
+export interface RolloutPolicy {
+  /** Whole servers in the first wave. */
+  readonly canary: number
+  /** Share of the remaining servers (0 to 1], or whole servers. */
+  readonly wave: { readonly share: number } | { readonly servers: number }
+  readonly confirmWithinMs: number
+}
+
+/** One lineage on one server, and the host names that must be proved there. */
+export interface Placement {
+  readonly server: Server
+  readonly names: readonly string[]
+}

@@ -1,0 +1,256 @@
+import { z } from 'zod'
+import { formatDuration, parseDuration } from './duration.ts'
+
+/** The fleet file as it is written. An issue's `params.code` is a code of the error catalogue, `params.next` the hint. */
+
+const dayMs = 86_400_000
+
+function refused(message: string, code: string, next?: string) {
+  return { message, params: { code, ...(next && { next }) } }
+}
+
+function duration(minMs: number, maxMs: number) {
+  const range = `${formatDuration(minMs)} to ${formatDuration(maxMs)}`
+  return z
+    .union([z.string(), z.number()])
+    .refine(
+      (value) => {
+        const ms = parseDuration(String(value))
+        return ms !== null && ms >= minMs && ms <= maxMs
+      },
+      refused(
+        `is no duration from ${range}`,
+        'CONFIG_BAD_DURATION',
+        'write a number and a unit, such as 30d, 12h, 90m or 120s',
+      ),
+    )
+    .transform((value) => parseDuration(String(value)) ?? 0)
+    .meta({ type: 'string', pattern: '^[0-9]+(ms|s|m|h|d)$' })
+}
+
+const nameGrammar = /^[a-z0-9](?:[a-z0-9_-]|\.(?!\.)){0,62}$/
+const name = z.string().regex(nameGrammar, 'is no name: lower-case letters, digits, ".", "_" and "-", at most 63')
+
+/** Absolute, and of characters that need no quoting anywhere. */
+const serverPath = z
+  .string()
+  .regex(/^\/[A-Za-z0-9._/@+-]*$/, 'is no absolute path of letters, digits and . _ / @ + -')
+  .refine((path) => !path.split('/').includes('..'), { message: 'must not hold ".."' })
+
+const localPath = z.string().min(1)
+
+const argv = z
+  .union([
+    z.array(z.string().min(1)).min(1),
+    z
+      .string()
+      .regex(
+        /^[A-Za-z0-9._/@:=,+ -]+$/,
+        'holds characters that only a shell understands; no shell runs it. Write a list: ["systemctl", "reload", "x"]',
+      )
+      .transform((text) => text.trim().split(/ +/)),
+  ])
+  .describe('a command: a list of words, or plain words; no shell runs it')
+
+const commands = { test: argv.optional(), reload: argv.optional(), start: argv.optional() }
+const layout = z.enum(['pair', 'combined']).describe('pair: fullchain.pem and privkey.pem; combined: one combined.pem')
+
+const importer = z
+  .strictObject({
+    certificate: localPath.optional().describe('PEM or DER: the leaf, and the intermediates if they are in it'),
+    key: localPath.optional().describe('its private key; may go once the vault holds it'),
+    chain: localPath.optional().describe('the intermediates, where they are in a file of their own'),
+    pkcs12: localPath.optional().describe('one PKCS#12 container instead'),
+    'passphrase-file': localPath.optional().describe('holds the passphrase of the key or container'),
+  })
+  .refine((spec) => (spec.certificate === undefined) !== (spec.pkcs12 === undefined), {
+    message: 'needs either "certificate" (with "key") or "pkcs12"',
+  })
+
+const issuer = z
+  .strictObject({
+    import: importer.optional(),
+    'local-ca': z
+      .strictObject({
+        'common-name': z
+          .string()
+          .min(1)
+          .max(60)
+          .regex(/^[\p{L}\p{N} ._-]+$/u, 'holds characters that a name cannot have')
+          .default('onecert local CA'),
+        lifetime: duration(3_600_000, 825 * dayMs)
+          .prefault('90d')
+          .describe('of each certificate'),
+      })
+      .optional(),
+    acme: z
+      .unknown()
+      .refine(
+        (value) => value === undefined,
+        refused('is not known to this version, which has "import" and "local-ca"', 'CONFIG_BAD_VALUE'),
+      )
+      .optional(),
+  })
+  .refine((spec) => (spec.import === undefined) !== (spec['local-ca'] === undefined), {
+    message: 'needs exactly one of "import" and "local-ca"',
+  })
+
+const certificate = z.strictObject({
+  names: z.array(z.string()).min(1).max(100).describe('host names; a wildcard needs quotes: "*.example.com"'),
+  issuer: z.string(),
+  key: z
+    .strictObject({
+      type: z.enum(['ec-p256', 'ec-p384', 'rsa-2048', 'rsa-3072', 'rsa-4096']).default('ec-p256'),
+      'keep-for': duration(0, 3650 * dayMs)
+        .prefault('365d')
+        .describe('inside it a renewal moves no private key at all'),
+    })
+    .prefault({}),
+  licence: z
+    .strictObject({ servers: z.int().min(1).max(100_000) })
+    .optional()
+    .describe('what the terms of the CA allow; absent: unlimited'),
+})
+
+const fingerprint = z
+  .string()
+  .regex(
+    /^SHA256:[A-Za-z0-9+/]{43}=?$/,
+    refused('is no fingerprint of the form SHA256:…', 'CONFIG_BAD_VALUE', 'onecert server scan NAME shows it').message,
+  )
+
+const destination = z
+  .string()
+  .regex(/^(?!-)[A-Za-z0-9._@:%[\]-]+$/, 'is no ssh destination such as deploy@web-1.example.com')
+  .refine((text) => !text.includes('@-'), { message: 'has a host that begins with "-"' })
+
+const files = z.strictObject({
+  chain: serverPath.optional(),
+  key: serverPath.optional(),
+  combined: serverPath.optional(),
+  mode: z
+    .union([z.string(), z.number()])
+    .refine(
+      (mode) => typeof mode === 'string',
+      refused('is a number; YAML reads 0600 as 600 or 384', 'CONFIG_MODE_NOT_STRING', 'write "0600", with quotes'),
+    )
+    .refine((mode) => typeof mode !== 'string' || /^0[46][04]0$/.test(mode), {
+      message: 'would let others read the key, or is no mode: use "0400", "0440", "0600" or "0640"',
+    })
+    .transform(String)
+    .optional()
+    .describe('of the files that hold the key: "0600" (default), "0640", "0400" or "0440"'),
+  owner: z
+    .string()
+    .regex(/^[a-z_][a-z0-9_-]{0,31}(:[a-z_][a-z0-9_-]{0,31})?$/, 'is no owner such as root:ssl-cert')
+    .optional(),
+})
+
+const server = z
+  .strictObject({
+    ssh: z
+      .union([
+        destination,
+        z.strictObject({
+          destination,
+          port: z.int().min(1).max(65_535).optional(),
+          identity: localPath.optional(),
+          sudo: z.boolean().optional(),
+        }),
+      ])
+      .optional()
+      .describe('user@host, or an alias of ssh_config'),
+    'host-key': z
+      .union([fingerprint, z.array(fingerprint).min(1).max(2)])
+      .optional()
+      .describe('SHA256:…; two while it is being rotated'),
+    'known-hosts': localPath.optional().describe('a known_hosts file instead of host-key'),
+    local: z.literal(true).optional().describe('this machine'),
+    agent: z
+      .unknown()
+      .refine((value) => value === undefined, { message: 'is not known to this version, which has "ssh" and "local"' })
+      .optional(),
+    address: z.union([z.ipv4(), z.ipv6()]).describe('where its own handshakes are looked at'),
+    port: z.int().min(1).max(65_535).default(443),
+    location: z.string().max(60).optional(),
+    service: z.union([
+      z.enum(['nginx', 'apache', 'haproxy']),
+      z.strictObject({
+        nginx: z.strictObject(commands).optional(),
+        apache: z.strictObject(commands).optional(),
+        haproxy: z.strictObject({ ...commands, layout: layout.optional() }).optional(),
+        command: z.strictObject({ ...commands, reload: argv, layout: layout.optional() }).optional(),
+      }),
+    ]),
+    directory: serverPath.default('/etc/onecert').describe('generations live in DIRECTORY/CERTIFICATE/'),
+    files: z.record(name, files).optional().describe('per certificate: paths that the configuration names already'),
+    probe: z.enum(['direct', 'through-server']).default('direct'),
+  })
+  .refine((spec) => (spec.ssh === undefined) !== (spec.local === undefined), {
+    message: 'needs either "ssh" or "local: true"',
+  })
+  .refine((spec) => spec['host-key'] === undefined || spec['known-hosts'] === undefined, {
+    message: 'has both "host-key" and "known-hosts": one is enough',
+  })
+  .refine((spec) => typeof spec.service === 'string' || Object.keys(spec.service).length === 1, {
+    message: 'needs exactly one service',
+    path: ['service'],
+  })
+
+const serverNames = z.array(z.string()).min(1)
+
+const site = z
+  .strictObject({
+    certificate: z.string(),
+    dns: serverNames.optional().describe('the name resolves to these servers, in different places'),
+    'load-balancer': z
+      .strictObject({
+        address: z.union([z.ipv4(), z.ipv6()]),
+        port: z.int().min(1).max(65_535).default(443),
+        servers: serverNames,
+      })
+      .optional()
+      .describe('TLS passes through to these members'),
+    'reverse-proxy': z
+      .strictObject({ servers: serverNames, upstreams: z.array(z.url()).default([]) })
+      .optional()
+      .describe('TLS ends at these proxies; upstreams hold no key'),
+  })
+  .refine(
+    (spec) =>
+      [spec.dns, spec['load-balancer'], spec['reverse-proxy']].filter((each) => each !== undefined).length === 1,
+    {
+      message: 'needs exactly one of "dns", "load-balancer" and "reverse-proxy"',
+    },
+  )
+
+const wave = z
+  .union([
+    z.int().min(1),
+    z.string().regex(/^([1-9]|[1-9]\d|100)%$/, 'is neither a number of servers nor a share such as 25%'),
+  ])
+  .describe('servers at once after the canary: a number, or a share')
+
+export const fleetSchema = z.strictObject({
+  version: z.literal(1),
+  issuers: z.record(name, issuer),
+  certificates: z.record(name, certificate),
+  servers: z.record(name, server),
+  sites: z.record(z.string(), site),
+  rollout: z
+    .strictObject({
+      canary: z.int().min(1).max(100).default(1),
+      wave: wave.default('25%'),
+      'confirm-within': duration(5_000, 3_600_000)
+        .prefault('120s')
+        .describe('a swap that is not confirmed in time undoes itself'),
+    })
+    .prefault({}),
+})
+
+export type FleetAsWritten = z.output<typeof fleetSchema>
+
+/** The JSON Schema of the fleet file, for editors. */
+export function jsonSchema(): Record<string, unknown> {
+  return { ...z.toJSONSchema(fleetSchema, { io: 'input', unrepresentable: 'any' }), title: 'onecert fleet file' }
+}
