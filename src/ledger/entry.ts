@@ -1,0 +1,45 @@
+/** What can be done to the world; each has an intent before and an outcome after. */
+export type Effect =
+  | 'issue'
+  | 'key-copy'
+  | 'stage'
+  | 'adopt'
+  | 'swap'
+  | 'reload'
+  | 'commit'
+  | 'rollback'
+  | 'purge'
+  | 'enrol'
+  | 'release'
+
+/** The facts of an effect. Never key material: a key is named by its SPKI. */
+export interface EffectFields {
+  readonly effect: Effect
+  readonly rollout?: string
+  readonly token?: number
+  readonly lineage?: string
+  readonly generation?: number
+  readonly server?: string
+  /** Where on the server. */
+  readonly path?: string
+  /** SHA-256 of the SubjectPublicKeyInfo, lower hex. */
+  readonly spki?: string
+  /** SHA-256 of the leaf, lower hex. */
+  readonly fingerprint?: string
+  /** How a key travelled: `local`, `ssh <key exchange>`, or `on <server>` where the server copied its own. */
+  readonly way?: string
+  readonly reason?: string
+}
+
+export interface Entry extends EffectFields {
+  readonly seq: number
+  readonly atMs: number
+  /** Pairs an intent with its outcome. */
+  readonly id: string
+  readonly phase: 'intent' | 'outcome'
+  readonly actor: string
+  /** Outcomes only. */
+  readonly result?: 'done' | 'failed'
+  /** Failures: the code of the error. */
+  readonly code?: string
+}

@@ -1,0 +1,94 @@
+/** State of the controller: one interface, a suite in test/contract that every implementation passes. */
+export interface Store {
+  /** Appends a generation: its number is one more than the lineage's last. The same leaf again gives the one that is there. */
+  addGeneration(generation: Omit<GenerationRow, 'number'>): Promise<GenerationRow>
+  generations(lineage: string): Promise<GenerationRow[]>
+  newestGeneration(lineage: string): Promise<GenerationRow | null>
+
+  /**
+   * One writer per lineage. The fencing token only ever grows, also over a controller that lost its state.
+   * @throws OnecertError LEASE_HELD
+   */
+  acquireLease(
+    lineage: string,
+    wanted: { holder: string; nowMs: number; lifetimeMs: number },
+  ): Promise<{ token: number }>
+  /** @throws OnecertError LEASE_LOST */
+  renewLease(lineage: string, token: number, until: { nowMs: number; lifetimeMs: number }): Promise<void>
+  releaseLease(lineage: string, token: number): Promise<void>
+
+  startRollout(rollout: Omit<RolloutRow, 'finishedAtMs' | 'outcome'>): Promise<void>
+  /** Durable before it resolves. */
+  setServerState(
+    rollout: string,
+    server: string,
+    state: string,
+    detail: Record<string, unknown>,
+    nowMs: number,
+  ): Promise<void>
+  finishRollout(rollout: string, end: { finishedAtMs: number; outcome: string }): Promise<void>
+  /** The generation that was last committed on each server. */
+  committedGenerations(lineage: string): Promise<Map<string, number>>
+
+  recordObservation(observation: ObservationRow): Promise<void>
+  /** The newest of each server and name. */
+  observations(): Promise<ObservationRow[]>
+
+  /** Appends to the record, in one transaction: `link` gets the last row and gives the next one. */
+  appendRecord(
+    bodies: readonly RecordBody[],
+    link: (previous: RecordRow | null, body: RecordBody) => RecordRow,
+  ): Promise<RecordRow[]>
+  record(): Promise<RecordRow[]>
+
+  close(): Promise<void>
+}
+
+export interface GenerationRow {
+  readonly lineage: string
+  readonly number: number
+  readonly spki: string
+  /** SHA-256 of the leaf, lower hex. */
+  readonly fingerprint: string
+  readonly notBeforeMs: number
+  readonly notAfterMs: number
+  readonly chainPem: string
+  readonly names: readonly string[]
+  readonly issuer: string
+  readonly keyMadeAtMs: number
+  readonly createdAtMs: number
+}
+
+export interface RolloutRow {
+  readonly id: string
+  readonly lineage: string
+  readonly generation: number
+  readonly token: number
+  readonly startedAtMs: number
+  readonly finishedAtMs: number | null
+  readonly outcome: string | null
+}
+
+export interface ObservationRow {
+  readonly server: string
+  readonly name: string
+  readonly atMs: number
+  readonly vantage: 'direct' | 'forwarded' | 'on-server'
+  readonly fingerprint: string | null
+  readonly notAfterMs: number | null
+  readonly reason: string | null
+}
+
+export interface RecordBody {
+  readonly atMs: number
+  /** Canonical JSON. */
+  readonly body: string
+}
+
+/** One entry of the hash chain. */
+export interface RecordRow extends RecordBody {
+  readonly seq: number
+  /** SHA-256, lower hex. */
+  readonly prev: string
+  readonly hash: string
+}
