@@ -1,0 +1,16 @@
+import type { Issuer as IssuerSpec } from '../fleet/fleet.ts'
+import { importPem, importPkcs12 } from './import.ts'
+import type { Issuer, KeyKeeper } from './issuer.ts'
+import { localCa } from './local-ca.ts'
+
+/** The issuer that a fleet-file entry describes. */
+export function issuerOf(spec: IssuerSpec, keys: KeyKeeper): Issuer {
+  switch (spec.kind) {
+    case 'import-pem':
+      return importPem(spec, keys)
+    case 'import-pkcs12':
+      return importPkcs12(spec, keys)
+    case 'local-ca':
+      return localCa(spec, keys)
+  }
+}
