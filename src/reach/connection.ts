@@ -1,0 +1,58 @@
+import type { Duplex } from 'node:stream'
+import type { ErrorCode } from '../base/catalogue.ts'
+import type { Secret } from '../base/secret.ts'
+import type { Server } from '../fleet/fleet.ts'
+
+/** A way to a server. One connection per server and rollout: one process, verbs on its stdin, answers on its stdout. */
+export interface Reach {
+  /**
+   * Opens the connection and waits for the receiver's greeting.
+   * @throws OnecertError SSH_*, SUDO_*, RECEIVER_*: nothing was sent beyond the receiver's text.
+   */
+  open(server: Server, options: OpenOptions): Promise<Connection>
+}
+
+export interface OpenOptions {
+  /** The receiver as it is to run there: text and identity (see receiver.ts). */
+  readonly receiver: ReceiverText
+  /** A private key may travel: the post-quantum key exchange is put first. */
+  readonly carriesKey: boolean
+  readonly timeoutMs: number
+  readonly signal?: AbortSignal
+}
+
+export interface ReceiverText {
+  /** POSIX sh; holds the server's configuration, no secret. */
+  readonly text: string
+  /** SHA-256 (hex) of the text: an installed receiver that greets with another one is outdated. */
+  readonly id: string
+}
+
+export interface Connection {
+  /** How the bytes travel, for the ledger: `local` or `ssh <key exchange>`. */
+  readonly way: string
+  /** Sends one verb and waits for its answer; one at a time. Words are [A-Za-z0-9._:/=+@,-]+. */
+  request(verb: string, words: readonly string[], options?: RequestOptions): Promise<Answer>
+  /** Bytes written to the receiver so far, and how many of them were private keys. */
+  readonly sent: { readonly bytes: number; readonly secretBytes: number }
+  /** A TCP stream to `address:port` as seen from the server; null where the connection cannot forward. */
+  forward(address: string, port: number): Promise<Duplex | null>
+  close(): Promise<void>
+}
+
+export interface RequestOptions {
+  /** Lines sent after the verb, up to a line `.`. */
+  readonly payload?: string | Secret<string>
+  readonly timeoutMs?: number
+}
+
+/** What the receiver said: `ok` with facts, or a refusal. */
+export interface Answer {
+  readonly ok: boolean
+  /** Refusals: a code of the error catalogue. */
+  readonly code?: ErrorCode
+  /** `key=value` words of the last line. */
+  readonly facts: ReadonlyMap<string, string>
+  /** Lines of output (a service's own words), already cut to the last 20. */
+  readonly output: readonly string[]
+}

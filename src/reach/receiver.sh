@@ -1,0 +1,518 @@
+# The onecert receiver, protocol 1: puts generations of one key and chain on this server, and undoes what is not confirmed.
+# POSIX sh with coreutils (dash, bash, busybox ash); openssl only for facts. Verbs come on stdin, answers go to stdout:
+#   VERB WORD…            then, for some verbs, payload lines up to a line "."
+#   : LINE                output of the service's own commands
+#   ok KEY=VALUE…         or   fail CODE KEY=VALUE…
+# It runs no command that came over the connection: the commands stand in the settings above, which are part of this text.
+#
+# $directory/LINEAGE/
+#   gen-0008/             one immutable generation; put there whole, by one rename
+#   current -> gen-0008   what the service reads; replaced by one rename
+#   fence                 the highest fencing token seen: a late writer with an older one is refused
+#   journal               what was about to be done, written and flushed before it was done
+#   watchdog.OWNER        "previous next": an unconfirmed swap. Whoever renames this file owns its end:
+#   fired.OWNER             the dead-man switch (or the end of the connection), to undo the swap
+#   done.OWNER              the commit
+#   taken.OWNER             a later session that found it, to finish or undo it
+
+LC_ALL=C
+PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL PATH
+umask 077
+
+lineage= base= rollout= token= owner= armed= sleeper= uid= gid= detail=
+test_seconds=30
+reload_seconds=60
+output_lines=20
+
+ok() { printf 'ok %s\n' "$*"; }
+
+# refuse CODE KEY=VALUE…: text that may hold spaces goes before it, as output lines.
+refuse() {
+  printf 'fail %s\n' "$*"
+  return 1
+}
+
+told() { printf ': %s\n' "$1"; }
+
+flush() { sync -- "$@" 2>/dev/null || sync; }
+
+# The rest of a payload must be read even where it cannot be kept, else its lines would be taken for verbs.
+receive() {
+  broken=
+  while IFS= read -r line; do
+    [ "$line" = . ] && return 0
+    printf '%s\n' "$line" || broken=1
+  done
+  exit 0
+}
+
+discard() { receive >/dev/null; }
+
+record() {
+  printf '%s %s %s\n' "$rollout" "$token" "$*" >>"$base/journal" && flush "$base/journal"
+}
+
+fenced() {
+  [ -n "$base" ] && [ -n "$token" ] || { refuse RECEIVER_PROTOCOL why=begin-first; return 1; }
+  read -r highest <"$base/fence" && [ "$highest" = "$token" ] || refuse SERVER_FENCED fence="$highest" token="$token"
+}
+
+current() { readlink "$base/current" 2>/dev/null || printf -- -; }
+
+# gen-0008 and gen-0008.2 (a second copy, where the first was damaged) are generation 8.
+number() {
+  digits=${1#gen-}
+  digits=${digits%%.*}
+  while :; do case $digits in 0?*) digits=${digits#0} ;; *) break ;; esac; done
+  case $digits in '' | *[!0-9]*) digits=0 ;; esac
+}
+
+key_file() { if [ "$layout" = combined ]; then printf combined.pem; else printf privkey.pem; fi; }
+layout_files() { if [ "$layout" = combined ]; then printf combined.pem; else printf 'fullchain.pem privkey.pem'; fi; }
+
+# Prints the private key block of a PEM file. Shell words only: a program's arguments can be seen by others.
+print_key() {
+  inside=
+  while IFS= read -r line || [ -n "$line" ]; do
+    case $line in -----BEGIN*'PRIVATE KEY-----') inside=1 ;; esac
+    [ -n "$inside" ] && printf '%s\n' "$line"
+    case $line in -----END*'PRIVATE KEY-----') inside= ;; esac
+  done <"$1"
+}
+
+hash_of() { sha256sum | { read -r hash rest && printf '%s' "$hash"; }; }
+
+# The key of a file has this SPKI. Needs openssl; without it the answer is no, and the key travels.
+has_spki() {
+  command -v openssl >/dev/null 2>&1 || return 1
+  [ "$(openssl pkey -in "$1" -pubout -outform DER </dev/null 2>/dev/null | hash_of)" = "$2" ]
+}
+
+# No component may be writable by others (unless sticky), belong to a stranger, or be a stranger's link.
+safe_path() {
+  [ -n "$uid" ] || { uid=$(id -u) gid=$(id -g); }
+  step=$1
+  while [ ! -e "$step" ] && [ ! -L "$step" ]; do step=${step%/*}; [ -n "$step" ] || step=/; done
+  real=$(cd -P -- "$step" 2>/dev/null && pwd -P) || real=$(cd -P -- "${step%/*}/" && pwd -P)
+  set --
+  for each in "$step" "$real"; do
+    while [ -n "$each" ] && [ "$each" != / ]; do
+      set -- "$@" "$each"
+      each=${each%/*}
+    done
+  done
+  unsafe=$(stat -c '%u %g %a %n' -- / "$@" | while read -r its_uid its_gid mode name; do
+    [ "$its_uid" = 0 ] || [ "$its_uid" = "$uid" ] || { printf '%s belongs to uid %s' "$name" "$its_uid"; break; }
+    [ -L "$name" ] && continue
+    case $mode in [1357]???) continue ;; esac
+    case $mode in *[2367]) printf '%s can be written by everybody (mode %s)' "$name" "$mode"; break ;; esac
+    case $mode in *[2367]?) [ "$its_gid" = 0 ] || [ "$its_gid" = "$gid" ] ||
+      { printf '%s can be written by group %s (mode %s)' "$name" "$its_gid" "$mode"; break; } ;; esac
+  done)
+  [ -z "$unsafe" ] || { told "$unsafe"; refuse SERVER_PATH_UNSAFE; }
+}
+
+not_writable() {
+  told "$1: $(stat -c 'owner %U, mode %a' -- "$1" 2>/dev/null || printf 'cannot be made'), we are uid $(id -u)"
+  refuse SERVER_NOT_WRITABLE
+}
+
+link_current() {
+  if [ -e "$base/current" ] && [ ! -L "$base/current" ]; then return 1; fi
+  rm -f "$base/.current" && ln -s "$1" "$base/.current" && mv -fT "$base/.current" "$base/current" && flush "$base"
+}
+
+# The service reads explicit paths: they become links into current/. Each is replaced by a rename.
+link_path() {
+  [ -n "$1" ] || return 0
+  [ "$(readlink "$1" 2>/dev/null)" = "$base/current/$2" ] && return 0
+  rm -f "$1.onecert" && ln -s "$base/current/$2" "$1.onecert" && mv -fT "$1.onecert" "$1" && flush "${1%/*}"
+}
+
+link_paths() {
+  link_path "$chain_path" fullchain.pem && link_path "$key_path" privkey.pem && link_path "$combined_path" combined.pem
+}
+
+foreign() { [ -n "$1" ] && [ -e "$1" ] && [ "$(readlink "$1")" != "$base/current/$2" ]; }
+
+any_foreign() {
+  foreign "$chain_path" fullchain.pem || foreign "$key_path" privkey.pem || foreign "$combined_path" combined.pem
+}
+
+# A daemon that the command starts keeps its stdout: a file does not make us wait for it as a pipe would.
+run() {
+  "$1" >"$base/.output" 2>&1 </dev/null
+  status=$?
+  tail -n "$output_lines" "$base/.output" | while IFS= read -r line; do told "$line"; done
+  rm -f "$base/.output"
+}
+
+undo() { # previous next
+  [ "$(current)" = "$2" ] || return 0
+  record "rollback $2 $1"
+  if [ "$1" = - ]; then rm -f "$base/current"; else link_current "$1"; fi
+  reload_command >/dev/null 2>&1 </dev/null || start_command >/dev/null 2>&1 </dev/null
+}
+
+fire() { # owner
+  mv "$base/watchdog.$1" "$base/fired.$1" 2>/dev/null || return 0
+  read -r was next <"$base/fired.$1"
+  undo "$was" "$next"
+  rm -f "$base/fired.$1"
+}
+
+arm() { # previous next seconds
+  rm -f "$base/.watchdog"
+  printf '%s %s\n' "$1" "$2" >"$base/.watchdog" && flush "$base/.watchdog" &&
+    mv -f "$base/.watchdog" "$base/watchdog.$owner" && flush "$base" || return 1
+  armed=$owner
+  [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null
+  sleeper=
+  # systemd may end what a session leaves behind: there, the timer is systemd's own.
+  if [ "$uid" = 0 ] && [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1; then
+    rm -f "$base/.receiver"
+    printf '%s\n' "${onecert_text:-$(cat -- "$0")}" >"$base/.receiver" && systemd-run --quiet --collect --on-active="$3" \
+      --timer-property=AccuracySec=1s /bin/sh -c 'onecert_text=$(cat "$1"); eval "$onecert_text"' \
+      onecert-receiver "$base/.receiver" watchdog "$lineage" "$rollout" "$token" >/dev/null 2>&1 && return 0
+  fi
+  (
+    trap '' HUP
+    exec </dev/null >/dev/null 2>&1
+    cd /
+    sleep "$3" &
+    trap 'kill $!; exit 0' TERM
+    wait $!
+    fire "$owner"
+  ) &
+  sleeper=$!
+}
+
+disarm() { # name of the end
+  mv "$base/watchdog.$owner" "$base/$1.$owner" 2>/dev/null || return 1
+  armed=
+  [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null
+  sleeper=
+}
+
+# What earlier sessions left unconfirmed: a rollback under way is waited for, one that died half-way is finished, and an
+# armed swap is taken over under our own name, so that it stays guarded while we decide.
+settle() { # seconds
+  unconfirmed=- before=-
+  waited=0
+  while set -- "$1" "$base"/fired.*; [ -e "$2" ] && [ $waited -lt 40 ]; do
+    sleep 1
+    waited=$((waited + 1))
+  done
+  for left in "$base"/fired.* "$base"/taken.*; do
+    [ -e "$left" ] || continue
+    read -r was next <"$left" && undo "$was" "$next"
+    rm -f "$left"
+  done
+  rm -f "$base"/done.*
+  for left in "$base"/watchdog.*; do
+    [ -e "$left" ] && mv "$left" "$base/taken.$owner" 2>/dev/null || continue
+    read -r was next <"$base/taken.$owner"
+    if [ "$(current)" = "$next" ]; then
+      arm "$was" "$next" "$1"
+      unconfirmed=$next before=$was
+    fi
+    rm -f "$base/taken.$owner"
+  done
+}
+
+select_lineage() {
+  lineage_settings "$1" || { refuse RECEIVER_OUTDATED lineage="$1"; return 1; }
+  lineage=$1 base=$directory/$1
+}
+
+# begin LINEAGE ROLLOUT TOKEN SPKI SECONDS FILE-HASH KEY-HASH: our turn at this lineage; says what is here. The hashes
+# (SHA-256; the file is fullchain.pem or, where the layout is so, combined.pem) are those of the generation wanted.
+verb_begin() {
+  select_lineage "$1" || return
+  rollout=$2 token=$3 owner=$2.$3
+  safe_path "$directory/$lineage" || return
+  for each in "$chain_path" "$key_path" "$combined_path"; do
+    [ -z "$each" ] || safe_path "${each%/*}" || return
+  done
+  [ -d "$base" ] || { mkdir -p "$base" && chmod 0755 "$base"; } 2>/dev/null || { not_writable "$directory"; return; }
+  [ -w "$base" ] || { not_writable "$base"; return; }
+  highest=0
+  [ ! -e "$base/fence" ] || read -r highest <"$base/fence"
+  [ "$token" -ge "$highest" ] || { refuse SERVER_FENCED fence="$highest" token="$token"; return; }
+  if [ "$token" != "$highest" ]; then
+    rm -f "$base/.fence"
+    printf '%s\n' "$token" >"$base/.fence" && flush "$base/.fence" && mv -f "$base/.fence" "$base/fence" ||
+      { not_writable "$base"; return; }
+  fi
+  settle "$5"
+  spki=$4
+  if [ "$layout" = combined ]; then wanted=$6 key_hash=$7; else wanted="$6 $7" key_hash=$7; fi
+  match=- held=- have=
+  now=$(current)
+  # The newest first, and what is current before all: it needs no swap.
+  for each in "$base/$now" $(ls -dr "$base"/gen-* 2>/dev/null); do
+    [ -d "$each" ] || continue
+    name=${each##*/}
+    have=$have,$name
+    found=
+    for file in $(layout_files); do found="$found $(hash_of <"$each/$file" 2>/dev/null)"; done
+    [ "$match" != - ] || [ "${found# }" != "$wanted" ] || match=$name
+    [ "$held" = - ] && [ -r "$each/$(key_file)" ] || continue
+    if [ "$layout" = combined ]; then
+      [ "$(print_key "$each/combined.pem" | hash_of)" = "$key_hash" ] && held=$name
+    else
+      [ "${found##* }" = "$key_hash" ] && held=$name
+    fi
+    # A key that was here before us may be written differently.
+    case $held$name in -gen-0000*) has_spki "$each/$(key_file)" "$spki" && held=$name ;; esac
+  done
+  adoptable=no
+  any_foreign && adoptable=yes
+  ok clock="$(date +%s)" current="$now" match="$match" held="$held" unconfirmed="$unconfirmed" before="$before" \
+    adoptable="$adoptable" have="${have#,}"
+}
+
+# adopt NAME: files that are at the explicit paths become a generation with the same bytes, and the paths links to it.
+verb_adopt() {
+  fenced || return
+  any_foreign || { ok adopted=-; return; }
+  rm -rf "$base/.adopt" && mkdir "$base/.adopt" || { not_writable "$base"; return; }
+  record "adopt $1"
+  if [ "$layout" = combined ]; then
+    cat "$combined_path" >"$base/.adopt/combined.pem"
+  else
+    [ ! -e "$chain_path" ] || cat "$chain_path" >"$base/.adopt/fullchain.pem"
+    [ ! -e "$key_path" ] || cat "$key_path" >"$base/.adopt/privkey.pem"
+  fi || { rm -rf "$base/.adopt"; refuse SERVER_NOT_WRITABLE; return; }
+  # What was there, for a person who wants to know: kind, mode, owner and, of links, the target.
+  for each in "$chain_path" "$key_path" "$combined_path"; do
+    [ -z "$each" ] || stat -c '%N %F %a %U:%G' -- "$each"
+  done >"$base/.adopt/origin" 2>/dev/null
+  finish_files "$base/.adopt" && flush "$base/.adopt"/* "$base/.adopt" && mv -T "$base/.adopt" "$base/$1" &&
+    link_current "$1" && link_paths || { refuse SWAP_FAILED step=adopt; return; }
+  ok adopted="$1"
+}
+
+# release: plain files again at the explicit paths, with the bytes that are current.
+verb_release() {
+  select_lineage "$1" || return
+  for each in "$chain_path fullchain.pem" "$key_path privkey.pem" "$combined_path combined.pem"; do
+    path=${each% *} name=${each##* }
+    [ -n "$path" ] && [ "$(readlink "$path" 2>/dev/null)" = "$base/current/$name" ] || continue
+    rm -f "$path.onecert"
+    cp -p "$base/current/$name" "$path.onecert" && flush "$path.onecert" && mv -fT "$path.onecert" "$path" &&
+      flush "${path%/*}" || { not_writable "${path%/*}"; return; }
+  done
+  ok
+}
+
+finish_files() { # folder: owner and mode, never wider than they end
+  for file in "$1"/*.pem; do
+    [ -e "$file" ] || continue
+    [ -z "$key_owner" ] || chown "$key_owner" "$file" || return 1
+    case ${file##*/} in
+      fullchain.pem) chmod 0644 "$file" ;;
+      *) chmod "$key_mode" "$file" ;;
+    esac || return 1
+  done
+  chmod 0755 "$1"
+}
+
+# stage: the chain, as payload.
+verb_stage() {
+  fenced || { discard; return; }
+  rm -rf "$base/.stage" && mkdir "$base/.stage" 2>/dev/null || { discard; not_writable "$base"; return; }
+  receive >"$base/.stage/fullchain.pem"
+  [ -z "$broken" ] || { rm -rf "$base/.stage"; refuse STAGE_DAMAGED why=write; return; }
+  ok
+}
+
+# key: the private key, as payload.
+verb_key() {
+  fenced || { discard; return; }
+  [ -d "$base/.stage" ] || { discard; refuse RECEIVER_PROTOCOL why=stage-first; return; }
+  receive >"$base/.stage/privkey.pem"
+  [ -z "$broken" ] || { rm -rf "$base/.stage"; refuse STAGE_DAMAGED why=write; return; }
+  ok
+}
+
+# reuse GENERATION: the key that this server holds already.
+verb_reuse() {
+  fenced || return
+  if [ "$layout" = combined ]; then
+    print_key "$base/$1/combined.pem" >"$base/.stage/privkey.pem"
+  else
+    ln "$base/$1/privkey.pem" "$base/.stage/privkey.pem" 2>/dev/null ||
+      cat "$base/$1/privkey.pem" >"$base/.stage/privkey.pem"
+  fi 2>/dev/null || { refuse STAGE_DAMAGED why=reuse; return; }
+  ok
+}
+
+# seal NAME CHAIN-HASH KEY-HASH SPKI: checks every byte, then the generation appears under its name, whole and flushed.
+verb_seal() {
+  fenced || return
+  stage=$base/.stage
+  [ "$(hash_of <"$stage/fullchain.pem")" = "$2" ] || { refuse STAGE_DAMAGED file=fullchain.pem; return; }
+  [ "$(hash_of <"$stage/privkey.pem")" = "$3" ] || has_spki "$stage/privkey.pem" "$4" ||
+    { refuse STAGE_DAMAGED file=privkey.pem; return; }
+  if [ "$layout" = combined ]; then
+    cat "$stage/fullchain.pem" "$stage/privkey.pem" >"$stage/combined.pem" &&
+      rm -f "$stage/fullchain.pem" "$stage/privkey.pem" || { refuse STAGE_DAMAGED file=combined.pem; return; }
+  fi
+  record "stage $1"
+  finish_files "$stage" 2>"$base/.output" || { told "$(tail -n 1 "$base/.output")"; refuse SERVER_NOT_WRITABLE; return; }
+  rm -f "$base/.output"
+  flush "$stage"/* "$stage" && mv -T "$stage" "$base/$1" 2>/dev/null && flush "$base" ||
+    { refuse STAGE_DAMAGED why=rename; return; }
+  ok path="$base/$1/$(key_file)"
+}
+
+# test: the service's own test of its configuration as it is now.
+verb_test() {
+  fenced || return
+  run test_command
+  case $status in
+    0) ok ;;
+    124) refuse CONFIG_TEST_TIMEOUT seconds="$test_seconds" ;;
+    126 | 127) refuse SERVICE_COMMAND_DENIED ;;
+    *) refuse SERVICE_TEST_FAILED status="$status" ;;
+  esac
+}
+
+# swap NAME SECONDS: the dead-man switch is armed, then current points to NAME.
+verb_swap() {
+  fenced || return
+  was=$(current)
+  [ -d "$base/$1" ] || { refuse SWAP_FAILED why=no-such-generation; return; }
+  number "$1"; to=$digits
+  number "$was"
+  [ "$to" -ge "$digits" ] || { refuse SERVER_NEWER current="$was"; return; }
+  # A swap that is being taken over keeps the generation before it: that one was proved, this one not yet.
+  [ "$was" != "$1" ] || [ "$unconfirmed" != "$1" ] || was=$before
+  record "swap $1 $was"
+  arm "$was" "$1" "$2" || { refuse SWAP_FAILED why=watchdog; return; }
+  fenced || return
+  link_current "$1" && link_paths || { refuse SWAP_FAILED why=rename; return; }
+  ok previous="$was"
+}
+
+# reload, start: the status is a hint, nothing more.
+verb_reload() {
+  fenced || return
+  record reload
+  run reload_command
+  ok status="$status"
+}
+
+verb_start() {
+  fenced || return
+  record start
+  run start_command
+  ok status="$status"
+}
+
+# commit NAME KEEP: the swap stands. Generations older than the KEEP before it go, with their keys.
+verb_commit() {
+  fenced || return
+  [ "$(current)" = "$1" ] || { refuse WATCHDOG_FIRED current="$(current)"; return; }
+  disarm done || { refuse WATCHDOG_FIRED current="$(current)"; return; }
+  record "commit $1"
+  rm -f "$base/done.$owner" "$base/.receiver"
+  kept=0 purged=
+  for each in $(ls -dr "$base"/gen-* 2>/dev/null); do
+    name=${each##*/}
+    [ "$name" != "$1" ] || continue
+    kept=$((kept + 1))
+    [ "$kept" -gt "$2" ] || continue
+    rm -rf "$each" && purged=$purged,$name
+  done
+  ok purged="${purged#,}"
+}
+
+# rollback: the swap is undone; the service is reloaded by a verb of its own.
+verb_rollback() {
+  fenced || return
+  disarm taken || { ok current="$(current)" fired=yes; return; }
+  read -r was next <"$base/taken.$owner"
+  record "rollback $next $was"
+  if [ "$was" = - ]; then rm -f "$base/current" && flush "$base"; else link_current "$was"; fi ||
+    { refuse ROLLBACK_FAILED; return; }
+  rm -f "$base/taken.$owner"
+  ok current="$was" fired=no
+}
+
+# probe ADDRESS:PORT NAME: a handshake made here, where no connection can be carried to.
+verb_probe() {
+  command -v openssl >/dev/null 2>&1 || { refuse SERVER_TOOL_MISSING tool=openssl; return; }
+  shown=$(timeout 10 openssl s_client -connect "$1" -servername "$2" -showcerts </dev/null 2>/dev/null) ||
+    { refuse PROBE_FAILED; return; }
+  printf '%s\n' "$shown" | {
+    inside=
+    while IFS= read -r line; do
+      case $line in '-----BEGIN CERTIFICATE-----') inside=1 ;; esac
+      [ -z "$inside" ] || told "$line"
+      case $line in '-----END CERTIFICATE-----') inside= ;; esac
+    done
+  }
+  ok
+}
+
+# A deploy key whose forced command we are must not widen what it may do.
+sent_along() { [ -n "${onecert_text-}" ] || refuse RECEIVER_PROTOCOL why=installed; }
+
+# install PATH: this receiver as a program, to be the forced command of a deploy key.
+verb_install() {
+  sent_along || return
+  mkdir -p "${1%/*}" 2>/dev/null && chmod 0755 "${1%/*}" && safe_path "${1%/*}" || { not_writable "${1%/*}"; return; }
+  rm -f "$1.new"
+  printf '#!/bin/sh\nonecert_text=\n%s\n' "$onecert_text" >"$1.new" && chmod 0755 "$1.new" &&
+    flush "$1.new" && mv -f "$1.new" "$1" || { not_writable "${1%/*}"; return; }
+  ok
+}
+
+# authorize: the deploy key's line (payload) is added to this account's authorized_keys.
+verb_authorize() {
+  sent_along || { discard; return; }
+  # Behind sudo the key is for the account that came in, not for root.
+  account=${SUDO_USER:-} home=${HOME:-/root}
+  case $account in *[!A-Za-z0-9_.-]*) discard; refuse RECEIVER_PROTOCOL why=account; return ;; ?*) eval "home=~$account" ;; esac
+  keys=$home/.ssh/authorized_keys
+  mkdir -p "${keys%/*}" || { discard; not_writable "${keys%/*}"; return; }
+  received=$(receive)
+  [ ! -e "$keys" ] || cat "$keys" >"$keys.onecert" || { not_writable "$keys"; return; }
+  known=no
+  while IFS= read -r line; do [ "$line" = "$received" ] && known=yes; done <"$keys" 2>/dev/null
+  if [ "$known" = yes ]; then rm -f "$keys.onecert"; else
+    printf '%s\n' "$received" >>"$keys.onecert" && flush "$keys.onecert" && mv -f "$keys.onecert" "$keys" ||
+      { not_writable "$keys"; return; }
+    [ -z "$account" ] || chown "$account" "${keys%/*}" "$keys"
+  fi
+  ok known="$known" file="$keys"
+}
+
+if [ "${2-}" = watchdog ] && select_lineage "$3"; then
+  rollout=$4 token=$5
+  fire "$4.$5"
+  exit 0
+fi
+
+# The end of the connection with a swap unconfirmed: nobody is left to prove it.
+trap '[ -z "$armed" ] || fire "$armed"' EXIT
+trap 'exit 0' HUP INT TERM PIPE
+
+printf 'onecert-receiver 1 %s\n' "$receiver_id"
+while IFS= read -r request; do
+  # Words are what the grammar allows; anything else is not from us.
+  case $request in '' | *[!A-Za-z0-9._:/=+@,\ -]*) refuse RECEIVER_PROTOCOL why=grammar; continue ;; esac
+  set -- $request
+  verb=$1
+  shift
+  case $verb in
+    begin | adopt | release | stage | key | reuse | seal | test | swap | reload | start | commit | rollback | probe | install | authorize)
+      "verb_$verb" "$@" ;;
+    bye) ok; exit 0 ;;
+    *) refuse RECEIVER_PROTOCOL why=verb ;;
+  esac
+done
+exit 0

@@ -1,0 +1,205 @@
+import { execFile, spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
+import { promisify } from 'node:util'
+import { fail, OnecertError } from '../base/errors.ts'
+import type { Server, SshReach } from '../fleet/fleet.ts'
+import type { Connection, OpenOptions, Reach } from './connection.ts'
+import { childEnvironment } from './environment.ts'
+import { speak } from './protocol.ts'
+import { remoteCommand, sshArguments } from './ssh-arguments.ts'
+import { explainSshFailure, hostKeyRefused, presentedHostKey } from './ssh-failure.ts'
+
+export interface SshSettings {
+  /** `-F`: another ssh_config. */
+  readonly configFile?: string
+}
+
+const stderrCharactersMax = 64 * 1024
+const endTimeoutMs = 5_000
+/** Host keys of a server are of at most so many types that matter: Ed25519, ECDSA, RSA. */
+const hostKeyTypesMax = 3
+
+/** The system's OpenSSH: one `ssh` process a connection, so ssh_config, ProxyJump, agents and certificates work as ever. */
+export function sshReach(settings: SshSettings = {}): Reach {
+  return {
+    async open(server, options) {
+      const reach = sshOf(server)
+      const withoutAlgorithms: string[] = []
+      for (;;) {
+        try {
+          return await openOnce(server, reach, options, { ...settings, withoutAlgorithms })
+        } catch (error) {
+          // A server has host keys of several types, and the pin may be for another than the one that ssh prefers.
+          const other = error instanceof MismatchedHostKey ? algorithmsOf(error.type) : []
+          if (other.length === 0 || withoutAlgorithms.length >= hostKeyTypesMax)
+            throw error instanceof MismatchedHostKey ? error.reason : error
+          withoutAlgorithms.push(...other)
+        }
+      }
+    },
+  }
+}
+
+class MismatchedHostKey extends Error {
+  readonly type: string
+  readonly reason: OnecertError
+
+  constructor(type: string, reason: OnecertError) {
+    super(reason.message)
+    this.type = type
+    this.reason = reason
+  }
+}
+
+function algorithmsOf(type: string): string[] {
+  return type === 'ssh-rsa' ? ['rsa-sha2-512', 'rsa-sha2-256', 'ssh-rsa'] : [type]
+}
+
+export function sshOf(server: Server): SshReach {
+  if (server.reach.kind !== 'ssh') fail('INTERNAL', { what: `${server.name} is not reached by ssh` })
+  return server.reach
+}
+
+async function openOnce(
+  server: Server,
+  reach: SshReach,
+  options: OpenOptions,
+  settings: SshSettings & { readonly withoutAlgorithms: readonly string[] },
+): Promise<Connection> {
+  const socketDirectory = server.probe === 'through-server' ? await mkdtemp(join(tmpdir(), 'onecert-')) : null
+  const socket = socketDirectory === null ? null : join(socketDirectory, 'forward')
+  const startedMs = performance.now()
+  const argv = sshArguments(reach, {
+    carriesKey: options.carriesKey,
+    keyExchanges: await keyExchanges(),
+    connectTimeoutMs: options.timeoutMs,
+    withoutAlgorithms: settings.withoutAlgorithms,
+    ...(settings.configFile && { configFile: settings.configFile }),
+    forwards: socket === null ? [] : [`${socket}:${bracketed(server.address)}:${server.port}`],
+  })
+  // A process group of its own: Ctrl-C in the terminal is for us, and we end the connection in order.
+  const child = spawn('ssh', [...argv, remoteCommand(options.receiver.text, reach)], {
+    env: childEnvironment(),
+    stdio: ['pipe', 'pipe', 'pipe'],
+    detached: true,
+  })
+  let stderr = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr = (stderr + text).slice(0, stderrCharactersMax)
+  })
+  let spawnError: Error | undefined
+  const gone = new Promise<void>((resolve) => {
+    child.on('close', () => resolve())
+    child.on('error', (error) => {
+      spawnError = error
+      resolve()
+    })
+  })
+  const end = async () => {
+    child.stdin.end()
+    const timer = setTimeout(() => child.kill(), endTimeoutMs)
+    await gone
+    clearTimeout(timer)
+    if (socketDirectory) await rm(socketDirectory, { recursive: true, force: true })
+  }
+  const spoken = await speak({
+    server: server.name,
+    receiverId: options.receiver.id,
+    stdin: child.stdin,
+    stdout: child.stdout,
+    greetingTimeoutMs: options.timeoutMs + 5_000,
+    end,
+    async explain() {
+      const elapsedMs = performance.now() - startedMs
+      const silent = child.exitCode === null && child.signalCode === null && spawnError === undefined
+      // Its last words may still be on their way.
+      if (!silent || child.stdout.readableEnded) await Promise.race([gone, pause(2_000)])
+      else child.kill()
+      if (spawnError) return missing(spawnError)
+      const reason = explainSshFailure({ server, reach, stderr, elapsedMs })
+      return silent && !child.stdout.readableEnded && reason.code === 'SSH_LOST'
+        ? silentReceiver(server, elapsedMs)
+        : reason
+    },
+  }).catch((error: unknown) => {
+    const presented = presentedHostKey(stderr)
+    if (
+      error instanceof OnecertError &&
+      error.code === 'SSH_HOST_KEY_CHANGED' &&
+      presented &&
+      reach.knownHosts === undefined
+    ) {
+      throw new MismatchedHostKey(presented.type, error)
+    }
+    // The other types were not the pinned one either, or the server has none: what it presented first tells.
+    if (settings.withoutAlgorithms.length > 0 && /no matching host key type/.test(stderr) && !hostKeyRefused(stderr)) {
+      throw new OnecertError('SSH_HOST_KEY_CHANGED', {
+        what: `${server.name} presents another host key than the one that was confirmed`,
+        fact: `none of its host keys is ${reach.hostKeys.join(' or ')}`,
+        state: 'the connection was ended before anything was sent; no key left',
+        next: `find out why, on the console of ${server.name}; if it is right: onecert server scan ${server.name}`,
+        cause: error,
+      })
+    }
+    throw error
+  })
+  return {
+    ...spoken,
+    way: `ssh ${/^debug1: kex: algorithm: (\S+)/m.exec(stderr)?.[1] ?? 'unknown'}`,
+    forward: async (address, port) =>
+      socket !== null && address === server.address && port === server.port ? openSocket(socket) : null,
+  }
+}
+
+/** A forward that the server prohibits shows as a stream that ends at once. */
+function openSocket(path: string): Promise<Duplex | null> {
+  return new Promise((resolve) => {
+    const socket: Socket = connect(path)
+    socket.once('connect', () => resolve(socket))
+    socket.once('error', () => resolve(null))
+  })
+}
+
+let known: Promise<readonly string[]> | undefined
+
+/** The key exchanges of the installed ssh, asked once. */
+export function keyExchanges(): Promise<readonly string[]> {
+  known ??= promisify(execFile)('ssh', ['-Q', 'kex'], { timeout: 10_000 }).then(
+    ({ stdout }) => stdout.split('\n').filter(Boolean),
+    (error: Error) => {
+      throw missing(error)
+    },
+  )
+  return known
+}
+
+function missing(cause: Error): OnecertError {
+  return new OnecertError('SSH_MISSING', {
+    what: 'the program ssh cannot be started',
+    fact: (cause as { code?: string }).code ?? cause.message,
+    state: 'no server was touched',
+    next: 'install OpenSSH (Debian: apt-get install openssh-client)',
+    cause,
+  })
+}
+
+function silentReceiver(server: Server, elapsedMs: number): OnecertError {
+  return new OnecertError('RECEIVER_SILENT', {
+    what: `${server.name} let us in, but its receiver does not answer`,
+    fact: `nothing for ${(elapsedMs / 1000).toFixed(1)} s`,
+    state: `what was swapped on ${server.name} and not confirmed undoes itself there`,
+    next: `onecert apply --server ${server.name}`,
+  })
+}
+
+function bracketed(address: string): string {
+  return address.includes(':') ? `[${address}]` : address
+}
+
+function pause(durationMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, durationMs).unref())
+}
