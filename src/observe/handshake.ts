@@ -1,0 +1,90 @@
+import type { Duplex } from 'node:stream'
+import { connect, type DetailedPeerCertificate, type TLSSocket } from 'node:tls'
+import { fail, OnecertError, quote } from '../base/errors.ts'
+import { type Endpoint, endpointText, probedName } from './endpoint.ts'
+import type { Served } from './served.ts'
+
+export interface HandshakeOptions {
+  readonly timeoutMs: number
+  readonly signal?: AbortSignal
+  /** A stream that leads to the endpoint already, such as a forward through the server. */
+  readonly stream?: Duplex
+}
+
+const chainMax = 10
+
+/**
+ * One full TLS handshake (1.2 or 1.3, never resumed): that it completes proves that the server holds the private key.
+ * Nothing is trusted and nothing is fetched: judging what was served is the caller's.
+ * @throws OnecertError PROBE_REFUSED, PROBE_TIMEOUT, PROBE_NOT_TLS, PROBE_FAILED
+ */
+export function handshake(endpoint: Endpoint, { timeoutMs, signal, stream }: HandshakeOptions): Promise<Served> {
+  const started = performance.now()
+  return new Promise((resolve, reject) => {
+    const socket = connect({
+      ...(stream ? { socket: stream } : { host: endpoint.address, port: endpoint.port }),
+      servername: probedName(endpoint.name),
+      rejectUnauthorized: false,
+      minVersion: 'TLSv1.2',
+      // No roots: else OpenSSL would complete the chain with certificates that were not served.
+      ca: [],
+    })
+    const finish = (settle: () => void) => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', abort)
+      socket.destroy()
+      settle()
+    }
+    const refuse = (error: unknown) =>
+      finish(() => reject(explain(error, endpoint, Math.round(performance.now() - started))))
+    const abort = () => finish(() => reject(signal?.reason))
+    const timer = setTimeout(() => refuse({ code: 'ETIMEDOUT' }), timeoutMs)
+    signal?.addEventListener('abort', abort, { once: true })
+    socket.on('error', refuse)
+    socket.on('close', () => refuse({ code: 'ECONNRESET' }))
+    socket.on('secureConnect', () => {
+      try {
+        const served = readServed(socket, endpoint)
+        finish(() => resolve(served))
+      } catch (error) {
+        refuse(error)
+      }
+    })
+  })
+}
+
+function readServed(socket: TLSSocket, endpoint: Endpoint): Served {
+  const leaf = socket.getPeerCertificate(true)
+  if (!leaf.raw) fail('PROBE_FAILED', { what: `${endpointText(endpoint)} served no certificate` })
+  const chain: string[] = []
+  let next: DetailedPeerCertificate | undefined = leaf
+  while (next && chain.length < chainMax) {
+    const fingerprint = next.fingerprint256.replaceAll(':', '').toLowerCase()
+    if (chain.includes(fingerprint)) break
+    chain.push(fingerprint)
+    next = next.issuerCertificate
+  }
+  return { chain, notAfterMs: Date.parse(leaf.valid_to), subject: quote(String(leaf.subject?.CN ?? '')) }
+}
+
+function explain(error: unknown, endpoint: Endpoint, elapsedMs: number): OnecertError {
+  if (error instanceof OnecertError) return error
+  const { code = '', message = '' } = error as { code?: string; message?: string }
+  const where = endpointText(endpoint)
+  if (code === 'ECONNREFUSED') {
+    return new OnecertError('PROBE_REFUSED', { what: `${where} refuses connections`, fact: 'nothing listens there' })
+  }
+  if (['ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH'].includes(code)) {
+    return new OnecertError('PROBE_TIMEOUT', {
+      what: `${where} does not answer`,
+      fact: `${code} after ${elapsedMs} ms`,
+    })
+  }
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG') {
+    return new OnecertError('PROBE_NOT_TLS', { what: `${where} does not speak TLS`, fact: quote(message) })
+  }
+  return new OnecertError('PROBE_FAILED', {
+    what: `the handshake with ${where} failed`,
+    fact: quote(code ? `${code} ${message}` : message, 160),
+  })
+}

@@ -1,0 +1,14 @@
+import type { ServiceSettings } from '../fleet/fleet.ts'
+import type { Service } from './service.ts'
+
+/** Any other software: the fleet file says how it is tested, reloaded and started. */
+export function command(settings: ServiceSettings): Service {
+  return {
+    kind: 'command',
+    layout: settings.layout ?? 'pair',
+    test: settings.test ?? [],
+    reload: settings.reload ?? [],
+    start: settings.start ?? [],
+    reloadKeepsOldOnError: false,
+  }
+}

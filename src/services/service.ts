@@ -1,0 +1,14 @@
+import type { FileLayout, ServiceKind } from '../fleet/fleet.ts'
+
+/** What a rollout has to know of the software that terminates TLS on a server. Commands are argv lists. */
+export interface Service {
+  readonly kind: ServiceKind
+  readonly layout: FileLayout
+  /** Tests the configuration as it is on disk; empty where the software has no test. */
+  readonly test: readonly string[]
+  readonly reload: readonly string[]
+  /** Tried when a reload finds the service down; empty: none. */
+  readonly start: readonly string[]
+  /** False: a reload that the software cannot digest ends it, so it never shares a wave with the last healthy server. */
+  readonly reloadKeepsOldOnError: boolean
+}
