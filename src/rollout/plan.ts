@@ -1,0 +1,100 @@
+import type { Certificate, Fleet, Placement, RolloutPolicy } from '../fleet/fleet.ts'
+import { placements } from '../fleet/placement.ts'
+import type { Generation } from './generation.ts'
+import { licenceSeats } from './licence.ts'
+import { spareLastHealthy, waves } from './wave.ts'
+
+/** What is known of one server before a rollout. */
+export interface Known {
+  /** The generation that was last committed there. */
+  readonly committed: number | null
+  /** SPKIs of the key copies that the ledger knows there. */
+  readonly holds: ReadonlySet<string>
+  /** What each of its names served just now; null where it was not looked at or did not answer. */
+  readonly served: ReadonlyMap<string, readonly string[] | null>
+}
+
+/** `none`: proven, nothing to do. `chain`: new chain, the key is there. `key`: the private key travels. `check`: look on
+ * the server; it should be right there but is not served, or could not be looked at from here. */
+export type Action = 'none' | 'check' | 'chain' | 'key'
+
+export interface PlannedServer {
+  readonly placement: Placement
+  readonly action: Action
+  readonly reason: string
+}
+
+export interface Plan {
+  readonly certificate: Certificate
+  readonly generation: Generation
+  readonly policy: RolloutPolicy
+  readonly waves: readonly (readonly PlannedServer[])[]
+  readonly proven: readonly PlannedServer[]
+  /** No licence seat: named, not touched. */
+  readonly blocked: readonly Placement[]
+  /** Key copies that will travel. */
+  readonly keyCopies: number
+}
+
+/** The rollout of one generation over the servers of its lineage. Pure. */
+export function planRollout(
+  fleet: Fleet,
+  certificate: Certificate,
+  generation: Generation,
+  known: ReadonlyMap<string, Known>,
+  options: {
+    readonly fragile: ReadonlySet<string>
+    readonly holders: ReadonlySet<string>
+    readonly only?: ReadonlySet<string>
+  },
+): Plan {
+  const all = placements(fleet, certificate.name)
+  const seats = licenceSeats(
+    all.map(({ server }) => server.name),
+    options.holders,
+    certificate.licence?.servers,
+  )
+  const blocked = all.filter(({ server }) => seats.blocked.includes(server.name))
+  const planned = all
+    .filter(({ server }) => seats.allowed.includes(server.name) && (options.only?.has(server.name) ?? true))
+    .map((placement) => planServer(placement, generation, known.get(placement.server.name)))
+  const todo = new Map(
+    planned.filter(({ action }) => action !== 'none').map((each) => [each.placement.server.name, each]),
+  )
+  const sites = [...fleet.sites.values()].filter((site) => site.certificate === certificate.name)
+  const cut = spareLastHealthy(waves([...todo.keys()], fleet.rollout), sites, options.fragile)
+  return {
+    certificate,
+    generation,
+    policy: fleet.rollout,
+    waves: cut.map((wave) => wave.flatMap((name) => todo.get(name) ?? [])),
+    proven: planned.filter(({ action }) => action === 'none'),
+    blocked,
+    keyCopies: planned.filter(({ action }) => action === 'key').length,
+  }
+}
+
+function planServer(placement: Placement, generation: Generation, known: Known | undefined): PlannedServer {
+  const say = (action: Action, reason: string) => ({ placement, action, reason })
+  if (!known?.holds.has(generation.spki))
+    return say('key', known?.holds.size ? 'holds an older key' : 'holds no copy yet')
+  if (known.committed !== generation.number) {
+    return say('chain', known.committed === null ? 'not committed yet' : `has generation ${known.committed}`)
+  }
+  for (const name of placement.names) {
+    const served = known.served.get(name)
+    if (served == null) return say('check', `${name} could not be looked at from here`)
+    const wrong = servedWrong(served, generation)
+    if (wrong) return say('check', `${name} ${wrong}`)
+  }
+  return say('none', 'proven')
+}
+
+/** Why what was served is not the generation; null where it is. Leaf and chain must be the very ones, in order. */
+export function servedWrong(served: readonly string[], generation: Pick<Generation, 'chain'>): string | null {
+  if (served[0] !== generation.chain[0]) {
+    return `serves ${served[0]?.slice(0, 8) ?? 'nothing'}, expected ${generation.chain[0]?.slice(0, 8)}`
+  }
+  if (served.length < generation.chain.length) return 'serves an incomplete chain'
+  return generation.chain.every((fingerprint, at) => served[at] === fingerprint) ? null : 'serves another chain'
+}

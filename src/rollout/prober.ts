@@ -1,0 +1,74 @@
+import { X509Certificate } from 'node:crypto'
+import { fail, OnecertError } from '../base/errors.ts'
+import type { Placement } from '../fleet/fleet.ts'
+import { type Endpoint, endpointText, probedName } from '../observe/endpoint.ts'
+import { handshake } from '../observe/handshake.ts'
+import type { Served, Vantage } from '../observe/served.ts'
+import type { Connection } from '../reach/connection.ts'
+
+/** One look at an endpoint: what it served, and from where that was seen. */
+export type Look = (
+  endpoint: Endpoint,
+  timeoutMs: number,
+) => Promise<{ readonly served: Served; readonly vantage: Vantage }>
+
+export function endpointsOf({ server, names }: Placement): Endpoint[] {
+  return names.map((name) => ({ address: server.address, port: server.port, name }))
+}
+
+/** From here. */
+export function lookDirectly(signal?: AbortSignal): Look {
+  return async (endpoint, timeoutMs) => ({
+    served: await handshake(endpoint, { timeoutMs, ...(signal && { signal }) }),
+    vantage: 'direct',
+  })
+}
+
+/**
+ * Through the connection to the server: our own handshake over a forward where that is allowed, else one that the
+ * server makes. The first is proof by ourselves; the second is the server's word, and is shown as such.
+ */
+export function lookThrough(connection: Connection): Look {
+  let forwards = true
+  return async (endpoint, timeoutMs) => {
+    if (forwards) {
+      const stream = await connection.forward(endpoint.address, endpoint.port)
+      if (stream) {
+        try {
+          return { served: await handshake(endpoint, { timeoutMs, stream }), vantage: 'forwarded' }
+        } catch (error) {
+          if (!(error instanceof OnecertError && error.code === 'PROBE_FAILED')) throw error
+          // A prohibited forward ends like a handshake that broke: the server's own look tells them apart.
+        }
+      }
+      forwards = false
+    }
+    return { served: await askServer(connection, endpoint, timeoutMs), vantage: 'on-server' }
+  }
+}
+
+async function askServer(connection: Connection, endpoint: Endpoint, timeoutMs: number): Promise<Served> {
+  const address = endpoint.address.includes(':') ? `[${endpoint.address}]` : endpoint.address
+  const answer = await connection.request('probe', [`${address}:${endpoint.port}`, probedName(endpoint.name)], {
+    timeoutMs: timeoutMs + 15_000,
+  })
+  const pem = answer.output.join('\n')
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
+  const [leaf] = blocks
+  if (!answer.ok || leaf === undefined) {
+    fail(answer.code === 'SERVER_TOOL_MISSING' ? 'SERVER_TOOL_MISSING' : 'PROBE_FAILED', {
+      what: `the handshake with ${endpointText(endpoint)}, made on the server, failed`,
+      fact:
+        answer.code === 'SERVER_TOOL_MISSING'
+          ? 'openssl is not installed there'
+          : 'openssl s_client showed no certificate',
+    })
+  }
+  const certificates = blocks.map((block) => new X509Certificate(block))
+  const [first] = certificates
+  return {
+    chain: certificates.map((each) => each.fingerprint256.replaceAll(':', '').toLowerCase()),
+    notAfterMs: Date.parse(first?.validTo ?? ''),
+    subject: first?.subject ?? '',
+  }
+}

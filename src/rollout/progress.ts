@@ -1,0 +1,43 @@
+import type { OnecertError } from '../base/errors.ts'
+import type { Vantage } from '../observe/served.ts'
+
+/** The state of one server in a rollout. `unreachable` keeps what was there; so does `failed` (nothing was swapped). */
+export type ServerState =
+  | 'pending'
+  | 'staged'
+  | 'tested'
+  | 'swapped'
+  | 'reloaded'
+  | 'verified'
+  | 'committed'
+  | 'rolledBack'
+  | 'quarantined'
+  | 'unreachable'
+
+export type Step = 'connect' | 'adopt' | 'stage' | 'test' | 'swap' | 'reload' | 'verify' | 'commit' | 'rollback'
+
+/** How it ended at one server. */
+export interface ServerOutcome {
+  readonly server: string
+  readonly state: ServerState
+  /** The private key travelled. */
+  readonly keySent: boolean
+  readonly bytesSent: number
+  readonly elapsedMs: number
+  readonly vantage?: Vantage
+  readonly error?: OnecertError
+}
+
+export type ProgressEvent =
+  | {
+      readonly kind: 'wave'
+      readonly lineage: string
+      readonly wave: number
+      readonly of: number
+      readonly servers: readonly string[]
+    }
+  | { readonly kind: 'step'; readonly lineage: string; readonly server: string; readonly step: Step }
+  | { readonly kind: 'ended'; readonly lineage: string; readonly outcome: ServerOutcome }
+  | { readonly kind: 'stopped'; readonly lineage: string; readonly reason: string }
+
+export type Report = (event: ProgressEvent) => void

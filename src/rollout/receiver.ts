@@ -1,0 +1,30 @@
+import type { Fleet, Server } from '../fleet/fleet.ts'
+import { lineagesOn } from '../fleet/placement.ts'
+import type { ReceiverText } from '../reach/connection.ts'
+import { receiverText } from '../reach/receiver.ts'
+import { serviceOf } from '../services/drivers.ts'
+
+const keyModeDefault = '0600'
+
+/** The receiver that the fleet file asks for on a server: the same text whether sent along or installed. */
+export function receiverFor(fleet: Fleet, server: Server): ReceiverText {
+  const service = serviceOf(server.service)
+  return receiverText({
+    directory: server.directory,
+    test: service.test,
+    reload: service.reload,
+    start: service.start,
+    lineages: lineagesOn(fleet, server.name).map((lineage) => {
+      const files = server.files.get(lineage)
+      return {
+        lineage,
+        layout: service.layout,
+        keyMode: files?.mode ?? keyModeDefault,
+        ...(files?.owner && { owner: files.owner }),
+        ...(files?.chain && { chainPath: files.chain }),
+        ...(files?.key && { keyPath: files.key }),
+        ...(files?.combined && { combinedPath: files.combined }),
+      }
+    }),
+  })
+}

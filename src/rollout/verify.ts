@@ -1,0 +1,81 @@
+import type { Clock } from '../base/clock.ts'
+import { asOnecertError, OnecertError } from '../base/errors.ts'
+import { type Endpoint, endpointText } from '../observe/endpoint.ts'
+import type { Vantage } from '../observe/served.ts'
+import type { Generation } from './generation.ts'
+import { servedWrong } from './plan.ts'
+import type { Look } from './prober.ts'
+
+export interface VerifyLimits {
+  /** Right handshakes in a row, at each endpoint. */
+  readonly inARow: number
+  readonly withinMs: number
+  readonly handshakeTimeoutMs: number
+}
+
+/** nginx serves the old certificate in some 30 handshakes for up to 105 ms after its reload returned: hence in a row. */
+export const verifyLimits: VerifyLimits = { inARow: 5, withinMs: 30_000, handshakeTimeoutMs: 5_000 }
+
+const pauseMs = 50
+
+/**
+ * Fresh handshakes with each endpoint until so many in a row show the generation, leaf and chain.
+ * @param before leaf fingerprints that were served before, by name: to tell an old certificate from a foreign one
+ * @returns from where it was proved; the weakest vantage of all
+ * @throws OnecertError VERIFY_*: the last thing that was seen
+ */
+export async function verify(
+  endpoints: readonly Endpoint[],
+  generation: Pick<Generation, 'chain'>,
+  look: Look,
+  clock: Clock,
+  limits: VerifyLimits,
+  before: ReadonlyMap<string, string> = new Map(),
+): Promise<Vantage> {
+  const until = clock.nowMs() + limits.withinMs
+  const vantages = await Promise.all(
+    endpoints.map((endpoint) => verifyOne(endpoint, generation, look, clock, until, limits, before.get(endpoint.name))),
+  )
+  return (['on-server', 'forwarded'] as const).find((each) => vantages.includes(each)) ?? 'direct'
+}
+
+async function verifyOne(
+  endpoint: Endpoint,
+  generation: Pick<Generation, 'chain'>,
+  look: Look,
+  clock: Clock,
+  untilMs: number,
+  limits: VerifyLimits,
+  before: string | undefined,
+): Promise<Vantage> {
+  let right = 0
+  for (;;) {
+    let seen: OnecertError
+    try {
+      const { served, vantage } = await look(endpoint, limits.handshakeTimeoutMs)
+      const wrong = servedWrong(served.chain, generation)
+      if (wrong === null) {
+        right += 1
+        if (right >= limits.inARow) return vantage
+        continue
+      }
+      const [leaf] = served.chain
+      const code =
+        leaf === generation.chain[0]
+          ? 'VERIFY_WRONG_CHAIN'
+          : leaf === before
+            ? 'VERIFY_OLD_CERTIFICATE'
+            : 'VERIFY_WRONG_CERTIFICATE'
+      seen = new OnecertError(code, {
+        what: `${endpointText(endpoint)} ${wrong}`,
+        fact: `seen in its last handshake within ${limits.withinMs / 1000} s`,
+      })
+    } catch (error) {
+      const reason = asOnecertError(error)
+      seen = new OnecertError('VERIFY_UNREACHABLE', { ...reason.failure, cause: reason })
+    }
+    right = 0
+    if (clock.nowMs() >= untilMs) throw seen
+    await clock.sleep(pauseMs)
+  }
+}
