@@ -1,0 +1,131 @@
+import { randomBytes } from 'node:crypto'
+import type { Certificate } from '../fleet/fleet.ts'
+import { fileHashes, type Generation } from '../rollout/generation.ts'
+import type { Plan, PlannedServer } from '../rollout/plan.ts'
+import type { ServerOutcome } from '../rollout/progress.ts'
+import { receiverFor } from '../rollout/receiver.ts'
+import { type RolloutResult, rolloutWaves } from '../rollout/rollout.ts'
+import { rolloutServer } from '../rollout/server.ts'
+import { serviceOf } from '../services/drivers.ts'
+import { type Choice, chosenCertificates } from './choice.ts'
+import type { Context } from './context.ts'
+import { issueCertificate } from './issue.ts'
+import { withLease } from './lease.ts'
+import { planCertificate } from './plan.ts'
+
+export interface ApplyOptions extends Choice {
+  readonly force?: boolean
+  readonly rekey?: boolean
+  /** Servers at once. */
+  readonly parallel: number
+  readonly connectTimeoutMs: number
+}
+
+export interface Applied {
+  readonly certificate: Certificate
+  readonly generation: Generation
+  readonly issued: string | null
+  readonly plan: Plan
+  readonly result: RolloutResult
+}
+
+/**
+ * Issues where needed, rolls out, proves and records, one lineage after the other.
+ * @throws OnecertError what stops before any server is touched; what fails at servers is in the outcomes
+ */
+export async function apply(context: Context, options: ApplyOptions): Promise<Applied[]> {
+  const applied: Applied[] = []
+  for (const certificate of chosenCertificates(context.fleet, options)) {
+    applied.push(
+      await withLease(context, certificate.name, (token, signal) =>
+        applyOne({ ...context, signal }, certificate, token, options),
+      ),
+    )
+  }
+  return applied
+}
+
+async function applyOne(
+  context: Context,
+  certificate: Certificate,
+  token: number,
+  options: ApplyOptions,
+): Promise<Applied> {
+  const { generation, issued } = await issueCertificate(context, certificate, {
+    force: options.force ?? false,
+    rekey: options.rekey ?? false,
+  })
+  const plan = await planCertificate(context, certificate, generation, options)
+  if (plan.waves.length === 0) {
+    return { certificate, generation, issued, plan, result: { outcomes: [], stopped: null, untouched: [] } }
+  }
+  const rollout = newRolloutId(context.clock.nowMs())
+  await context.store.startRollout({
+    id: rollout,
+    lineage: certificate.name,
+    generation: generation.number,
+    token,
+    startedAtMs: context.clock.nowMs(),
+  })
+  const hashes = fileHashes(generation)
+  const one = (planned: PlannedServer) => rolloutOne(context, { rollout, token, generation, hashes, planned, options })
+  const result = await rolloutWaves(plan, one, {
+    parallel: options.parallel,
+    signal: context.signal,
+    report: context.report,
+  })
+  await context.store.finishRollout(rollout, {
+    finishedAtMs: context.clock.nowMs(),
+    outcome:
+      result.outcomes.every(({ state }) => state === 'committed') && result.stopped === null ? 'done' : 'partial',
+  })
+  return { certificate, generation, issued, plan, result }
+}
+
+interface One {
+  readonly rollout: string
+  readonly token: number
+  readonly generation: Generation
+  readonly hashes: ReturnType<typeof fileHashes>
+  readonly planned: PlannedServer
+  readonly options: ApplyOptions
+}
+
+async function rolloutOne(context: Context, one: One): Promise<ServerOutcome> {
+  const { fleet, store, ledger, clock, report, signal } = context
+  const { server, names } = one.planned.placement
+  const lineage = one.generation.lineage
+  const outcome = await rolloutServer({
+    ...one,
+    service: serviceOf(server.service),
+    receiver: receiverFor(fleet, server),
+    reach: context.reachOf(server),
+    ledger,
+    clock,
+    signal,
+    confirmWithinMs: fleet.rollout.confirmWithinMs,
+    connectTimeoutMs: one.options.connectTimeoutMs,
+    setState: (state, detail) => store.setServerState(one.rollout, server.name, state, detail, clock.nowMs()),
+    onStep: (step) => report({ kind: 'step', lineage, server: server.name, step }),
+  })
+  if (outcome.vantage) {
+    for (const name of names) {
+      await store.recordObservation({
+        server: server.name,
+        name,
+        atMs: clock.nowMs(),
+        vantage: outcome.vantage,
+        fingerprint: one.generation.fingerprint,
+        notAfterMs: one.generation.notAfterMs,
+        reason: null,
+      })
+    }
+  }
+  return outcome
+}
+
+/** Sortable by time, unique by chance: `20261123T204500-1f2e3d4c`. */
+function newRolloutId(nowMs: number): string {
+  const time = new Date(nowMs).toISOString().replace(/[-:]|\.\d+Z/g, '')
+  return `${time}-${randomBytes(4).toString('hex')}`
+}

@@ -1,0 +1,30 @@
+import { fail } from '../base/errors.ts'
+import { closest } from '../base/similar.ts'
+import type { Certificate, Fleet, Server } from '../fleet/fleet.ts'
+
+/** What a command names; absent means all. */
+export interface Choice {
+  readonly certificates?: readonly string[]
+  readonly servers?: readonly string[]
+}
+
+/** @throws OnecertError USAGE with a did-you-mean */
+export function chosenCertificates(fleet: Fleet, choice: Choice): Certificate[] {
+  for (const name of choice.servers ?? []) chosenServer(fleet, name)
+  if (!choice.certificates?.length) return [...fleet.certificates.values()]
+  return choice.certificates.map(
+    (name) => fleet.certificates.get(name) ?? unknown('certificate', name, fleet.certificates),
+  )
+}
+
+export function chosenServer(fleet: Fleet, name: string): Server {
+  return fleet.servers.get(name) ?? unknown('server', name, fleet.servers)
+}
+
+function unknown(kind: string, name: string, known: ReadonlyMap<string, unknown>): never {
+  const near = closest(name, [...known.keys()])
+  fail(kind === 'server' ? 'SERVER_UNKNOWN' : 'USAGE', {
+    what: `no ${kind} "${name}" in the fleet file`,
+    fact: near ? `did you mean "${near}"?` : `there is ${[...known.keys()].slice(0, 10).join(', ') || 'none'}`,
+  })
+}

@@ -1,0 +1,81 @@
+import { fail, quote } from '../base/errors.ts'
+import type { Answer } from '../reach/connection.ts'
+import { installedReceiver } from '../reach/receiver.ts'
+import { receiverFor } from '../rollout/receiver.ts'
+import { chosenServer } from './choice.ts'
+import type { Context } from './context.ts'
+
+export interface Enrolled {
+  readonly server: string
+  readonly receiver: string
+  /** SHA-256 of the receiver's text. */
+  readonly id: string
+  /** The line for authorized_keys: the deploy key can do nothing else there. */
+  readonly authorizedKeysLine: string
+  /** Where the deploy key was added; null without a deploy key. */
+  readonly authorizedKeysFile: string | null
+  /** For an account that is not root. */
+  readonly sudoersLine: string | null
+}
+
+const keyLineGrammar = /^(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [\w.@+-]+)?$/
+
+/**
+ * Installs the receiver on a server, over a connection that may still do so, and, with a public key, makes it the forced
+ * command of that key.
+ * @param deployKey one line of an OpenSSH public key file
+ */
+export async function enrol(
+  context: Context,
+  name: string,
+  deployKey: string | null,
+  timeoutMs: number,
+): Promise<Enrolled> {
+  const server = chosenServer(context.fleet, name)
+  if (deployKey !== null && !keyLineGrammar.test(deployKey)) {
+    fail('USAGE', {
+      what: 'the deploy key is not one line of an OpenSSH public key',
+      fact: `it begins with "${quote(deployKey, 20)}"`,
+      next: 'give the .pub file, such as ~/.ssh/onecert.pub',
+    })
+  }
+  const { reach } = server
+  const receiver = receiverFor(context.fleet, server)
+  const viaSudo = reach.kind === 'ssh' && reach.sudo
+  const account = reach.kind === 'ssh' ? (reach.destination.split('@')[0] ?? 'root') : 'root'
+  const command = viaSudo ? `sudo -n ${installedReceiver}` : installedReceiver
+  const line = `restrict,command="${command}" ${deployKey ?? '<deploy key>'}`
+  const connection = await context.reachOf(server).open(server, {
+    receiver,
+    carriesKey: false,
+    timeoutMs,
+    signal: context.signal,
+  })
+  try {
+    return await context.ledger.effect({ effect: 'enrol', server: name, path: installedReceiver }, async () => {
+      demandOk(await connection.request('install', [installedReceiver]), name)
+      const added =
+        deployKey === null ? null : demandOk(await connection.request('authorize', [], { payload: line }), name)
+      return {
+        server: name,
+        receiver: installedReceiver,
+        id: receiver.id,
+        authorizedKeysLine: line,
+        authorizedKeysFile: added?.get('file') ?? null,
+        sudoersLine: viaSudo ? `${account} ALL=(root) NOPASSWD: ${installedReceiver}` : null,
+      }
+    })
+  } finally {
+    await connection.close()
+  }
+}
+
+function demandOk(answer: Answer, server: string): ReadonlyMap<string, string> {
+  if (answer.ok) return answer.facts
+  fail(answer.code ?? 'RECEIVER_PROTOCOL', {
+    what: `enrolling ${server} failed`,
+    fact: answer.output.map((line) => quote(line, 200)).join('; ') || `the receiver there answered ${answer.code}`,
+    state: 'the receiver that was there, if any, is as it was',
+    next: `connect with an account that is root, or may use sudo, and: onecert server enrol ${server}`,
+  })
+}

@@ -1,0 +1,54 @@
+import type { Certificate } from '../fleet/fleet.ts'
+import { placements } from '../fleet/placement.ts'
+import { keyCopies } from '../ledger/keycopies.ts'
+import type { Generation } from '../rollout/generation.ts'
+import { type Known, type Plan, planRollout } from '../rollout/plan.ts'
+import { serviceOf } from '../services/drivers.ts'
+import { type Choice, chosenCertificates } from './choice.ts'
+import type { Context } from './context.ts'
+import { issueCertificate } from './issue.ts'
+import { lookAtAll } from './look.ts'
+
+/** What `apply` would do, lineage by lineage. A certificate that is wanted is issued: planning needs to know its key. */
+export async function plan(context: Context, choice: Choice): Promise<Plan[]> {
+  const plans: Plan[] = []
+  for (const certificate of chosenCertificates(context.fleet, choice)) {
+    const { generation } = await issueCertificate(context, certificate, { force: false, rekey: false })
+    plans.push(await planCertificate(context, certificate, generation, choice))
+  }
+  return plans
+}
+
+/** The rollout of one generation, from what the ledger and the store know and what is served now. */
+export async function planCertificate(
+  context: Context,
+  certificate: Certificate,
+  generation: Generation,
+  choice: Choice,
+): Promise<Plan> {
+  const { fleet, store, ledger, signal } = context
+  const lineage = certificate.name
+  const all = placements(fleet, lineage)
+  const copies = keyCopies(await ledger.entries({ lineage }))
+  const looked = await lookAtAll(all, signal)
+  const committed = await store.committedGenerations(lineage)
+  const known = new Map<string, Known>(
+    all.map(({ server }) => [
+      server.name,
+      {
+        committed: committed.get(server.name) ?? null,
+        holds: new Set(copies.filter((copy) => copy.server === server.name).map(({ spki }) => spki)),
+        served: new Map(
+          looked.filter((look) => look.server === server.name).map(({ name, served }) => [name, served?.chain ?? null]),
+        ),
+      },
+    ]),
+  )
+  return planRollout(fleet, certificate, generation, known, {
+    fragile: new Set(
+      all.filter(({ server }) => !serviceOf(server.service).reloadKeepsOldOnError).map(({ server }) => server.name),
+    ),
+    holders: new Set(copies.map(({ server }) => server)),
+    ...(choice.servers && { only: new Set(choice.servers) }),
+  })
+}

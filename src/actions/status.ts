@@ -1,0 +1,184 @@
+import { asOnecertError } from '../base/errors.ts'
+import type { Certificate, Site } from '../fleet/fleet.ts'
+import { placements } from '../fleet/placement.ts'
+import { type KeyCopy, keyCopies } from '../ledger/keycopies.ts'
+import { handshake } from '../observe/handshake.ts'
+import type { Vantage } from '../observe/served.ts'
+import { parseCertificates } from '../pki/certificate.ts'
+import { servedWrong } from '../rollout/plan.ts'
+import type { GenerationRow } from '../store/store.ts'
+import { type Choice, chosenCertificates } from './choice.ts'
+import type { Context } from './context.ts'
+import { lookAtAll } from './look.ts'
+
+export interface CertificateStatus {
+  readonly certificate: string
+  readonly names: readonly string[]
+  readonly issuer: string
+  /** null: none was issued yet. */
+  readonly generation: number | null
+  readonly fingerprint: string | null
+  readonly spki: string | null
+  readonly notAfterMs: number | null
+  readonly daysLeft: number | null
+  readonly licence: { readonly seats: number; readonly used: number } | null
+}
+
+export interface EndpointStatus {
+  readonly certificate: string
+  readonly server: string
+  readonly site: string
+  readonly address: string
+  readonly port: number
+  readonly location: string | null
+  /** The generation that was last committed there. */
+  readonly generation: number | null
+  readonly served: string | null
+  readonly notAfterMs: number | null
+  readonly vantage: Vantage | null
+  /** When it was seen. */
+  readonly atMs: number | null
+  /** `proven`: serves the newest generation; `drift`: serves something else; `unknown`: could not be looked at. */
+  readonly verdict: 'proven' | 'drift' | 'unknown'
+  readonly reason: string | null
+}
+
+export interface BalancerStatus {
+  readonly site: string
+  readonly address: string
+  readonly port: number
+  readonly served: string | null
+  readonly verdict: EndpointStatus['verdict']
+  readonly reason: string | null
+}
+
+export interface Status {
+  readonly certificates: readonly CertificateStatus[]
+  readonly endpoints: readonly EndpointStatus[]
+  readonly balancers: readonly BalancerStatus[]
+  readonly keyCopies: readonly KeyCopy[]
+}
+
+const dayMs = 86_400_000
+const lookTimeoutMs = 5_000
+
+/** What is served where, now: one handshake with each endpoint, beside what the store and the ledger know. */
+export async function status(context: Context, choice: Choice): Promise<Status> {
+  const { fleet, store, ledger, clock, signal } = context
+  const certificates: CertificateStatus[] = []
+  const endpoints: EndpointStatus[] = []
+  const balancers: BalancerStatus[] = []
+  const copies: KeyCopy[] = []
+  for (const certificate of chosenCertificates(fleet, choice)) {
+    const lineage = certificate.name
+    const newest = await store.newestGeneration(lineage)
+    const chain = newest ? chainOf(newest) : null
+    const ours = keyCopies(await ledger.entries({ lineage }))
+    copies.push(...ours)
+    certificates.push({
+      certificate: lineage,
+      names: certificate.names,
+      issuer: certificate.issuer,
+      generation: newest?.number ?? null,
+      fingerprint: newest?.fingerprint ?? null,
+      spki: newest?.spki ?? null,
+      notAfterMs: newest?.notAfterMs ?? null,
+      daysLeft: newest ? Math.floor((newest.notAfterMs - clock.nowMs()) / dayMs) : null,
+      licence: seats(certificate, ours),
+    })
+    endpoints.push(...(await endpointsStatus(context, certificate, chain, choice)))
+    for (const site of fleet.sites.values()) {
+      if (site.certificate === lineage) balancers.push(...(await balancerStatus(site, chain, signal)))
+    }
+  }
+  return { certificates, endpoints, balancers, keyCopies: copies }
+}
+
+function chainOf({ chainPem, lineage }: GenerationRow): string[] {
+  return parseCertificates(Buffer.from(chainPem), { file: `the generation of ${lineage}` }).map(
+    ({ fingerprint }) => fingerprint,
+  )
+}
+
+function seats(certificate: Certificate, copies: readonly KeyCopy[]): CertificateStatus['licence'] {
+  return certificate.licence
+    ? { seats: certificate.licence.servers, used: new Set(copies.map(({ server }) => server)).size }
+    : null
+}
+
+async function endpointsStatus(
+  context: Context,
+  certificate: Certificate,
+  chain: readonly string[] | null,
+  choice: Choice,
+): Promise<EndpointStatus[]> {
+  const { fleet, store, clock, signal } = context
+  const all = placements(fleet, certificate.name).filter(({ server }) => choice.servers?.includes(server.name) ?? true)
+  const looked = await lookAtAll(all, signal)
+  const committed = await store.committedGenerations(certificate.name)
+  const recorded = await store.observations()
+  return all.flatMap(({ server, names }) =>
+    names.map((name): EndpointStatus => {
+      const base = {
+        certificate: certificate.name,
+        server: server.name,
+        site: name,
+        address: server.address,
+        port: server.port,
+        location: server.location ?? null,
+        generation: committed.get(server.name) ?? null,
+      }
+      const look = looked.find((each) => each.server === server.name && each.name === name)
+      if (!look) {
+        const last = recorded.find((each) => each.server === server.name && each.name === name)
+        const right = last?.fingerprint !== undefined && last.fingerprint === chain?.[0]
+        return {
+          ...base,
+          served: last?.fingerprint ?? null,
+          notAfterMs: last?.notAfterMs ?? null,
+          vantage: last?.vantage ?? null,
+          atMs: last?.atMs ?? null,
+          verdict: last ? (right ? 'proven' : 'drift') : 'unknown',
+          reason: last
+            ? 'seen at the last rollout, through the server; not from outside'
+            : 'looked at only through the server',
+        }
+      }
+      return {
+        ...base,
+        served: look.served?.chain[0] ?? null,
+        notAfterMs: look.served?.notAfterMs ?? null,
+        vantage: look.served ? 'direct' : null,
+        atMs: clock.nowMs(),
+        ...judge(look.served?.chain ?? null, look.reason, chain),
+      }
+    }),
+  )
+}
+
+async function balancerStatus(
+  { name, topology }: Site,
+  chain: readonly string[] | null,
+  signal: AbortSignal,
+): Promise<BalancerStatus[]> {
+  if (topology.kind !== 'load-balancer') return []
+  const { address, port } = topology
+  try {
+    const served = await handshake({ address, port, name }, { timeoutMs: lookTimeoutMs, signal })
+    return [{ site: name, address, port, served: served.chain[0] ?? null, ...judge(served.chain, null, chain) }]
+  } catch (error) {
+    signal.throwIfAborted()
+    return [{ site: name, address, port, served: null, ...judge(null, asOnecertError(error).failure.what, chain) }]
+  }
+}
+
+function judge(
+  served: readonly string[] | null,
+  reason: string | null,
+  chain: readonly string[] | null,
+): Pick<EndpointStatus, 'verdict' | 'reason'> {
+  if (served === null) return { verdict: 'unknown', reason }
+  if (chain === null) return { verdict: 'drift', reason: 'nothing was issued yet' }
+  const wrong = servedWrong(served, { chain })
+  return wrong === null ? { verdict: 'proven', reason: null } : { verdict: 'drift', reason: wrong }
+}

@@ -1,0 +1,153 @@
+import type { Command } from 'commander'
+import { type Applied, apply } from '../../actions/apply.ts'
+import type { Context } from '../../actions/context.ts'
+import { asOnecertError, OnecertError } from '../../base/errors.ts'
+import { wholeNumber } from '../numbers.ts'
+import { configurationExit, describe, printError, printJson, type Shell, usageExit, withContext } from '../shell.ts'
+import type { Terminal } from '../terminal.ts'
+
+interface Options {
+  readonly server?: string[]
+  readonly parallel: number
+  readonly connectTimeout: number
+}
+
+const exits = [
+  usageExit,
+  { status: 65, when: 'a certificate or key has a defect: no server was touched' },
+  { status: 75, when: 'partial: some servers are not proven; run it again to complete what is missing' },
+  configurationExit,
+]
+
+export function applyCommand(program: Command, shell: Shell): void {
+  const command = rolloutOptions(
+    program
+      .command('apply')
+      .argument('[certificate...]', 'only these')
+      .summary('bring every server to its certificate and prove it'),
+  ).description('Issues where needed, carries the certificate to every server, reloads, and proves it by handshake.')
+  describe(command, ['onecert apply', 'onecert apply www --server eu-1'], exits).action(
+    (certificates: string[], options: Options) =>
+      withContext(shell, command, async (context, json) => {
+        await runApply(shell, context, json, certificates, options, { force: false, rekey: false })
+      }),
+  )
+}
+
+export function renewCommand(program: Command, shell: Shell): void {
+  const command = rolloutOptions(
+    program
+      .command('renew')
+      .argument('<certificate...>', 'which')
+      .option('--rekey', 'with a new private key, which then travels to every server')
+      .summary('issue a new certificate now and roll it out'),
+  ).description(
+    'Issues a new certificate although the old one would do, and rolls it out. Its key is kept inside keep-for: then no\nprivate key travels.',
+  )
+  describe(command, ['onecert renew www', 'onecert renew www --rekey'], exits).action(
+    (certificates: string[], options: Options & { rekey?: boolean }) =>
+      withContext(shell, command, async (context, json) => {
+        await runApply(shell, context, json, certificates, options, { force: true, rekey: options.rekey ?? false })
+      }),
+  )
+}
+
+function rolloutOptions(command: Command): Command {
+  return command
+    .option('--server <name...>', 'only these servers')
+    .option('--parallel <number>', 'servers at once', wholeNumber(1, 1_000), 16)
+    .option('--connect-timeout <seconds>', 'for each server', wholeNumber(1, 600), 15)
+}
+
+async function runApply(
+  shell: Shell,
+  context: Context,
+  json: boolean,
+  certificates: string[],
+  options: Options,
+  how: { force: boolean; rekey: boolean },
+): Promise<void> {
+  const startedMs = context.clock.nowMs()
+  const applied = await apply(context, {
+    ...(certificates.length > 0 && { certificates }),
+    ...(options.server && { servers: options.server }),
+    ...how,
+    parallel: options.parallel,
+    connectTimeoutMs: options.connectTimeout * 1000,
+  })
+  if (json) printJson(shell.terminal, { certificates: applied.map(appliedJson) })
+  else for (const each of applied) printApplied(each, shell.terminal, context.clock.nowMs() - startedMs)
+  const partial = partialError(applied)
+  if (!partial) return
+  shell.exit = partial.exit
+  if (!json) printError(partial, shell.terminal, { json, debug: false })
+}
+
+function partialError(applied: readonly Applied[]): OnecertError | null {
+  const failed = applied.flatMap(({ result }) => result.outcomes.filter(({ state }) => state !== 'committed'))
+  const untouched = applied.flatMap(({ result }) => result.untouched)
+  const blocked = applied.flatMap(({ plan }) => plan.blocked.map(({ server }) => server.name))
+  const stopped = applied.find(({ result }) => result.stopped !== null)?.result.stopped
+  if (failed.length === 0 && untouched.length === 0 && blocked.length > 0) return licenceError(applied)
+  if (failed.length === 0 && untouched.length === 0) return null
+  const proven = applied.flatMap(({ plan, result }) => [
+    ...plan.proven,
+    ...result.outcomes.filter(({ state }) => state === 'committed'),
+  ])
+  return new OnecertError(stopped ? 'ROLLOUT_STOPPED' : 'ROLLOUT_PARTIAL', {
+    what: stopped
+      ? `the rollout stopped: ${stopped}`
+      : `${failed.length} of ${failed.length + proven.length} servers are not proven`,
+    state: `proven: ${proven.length}; not proven: ${failed.map(({ server, state }) => `${server} (${state})`).join(', ') || 'none'}; not begun: ${untouched.join(', ') || 'none'}`,
+    next: 'onecert apply   (completes what is missing, and only that)',
+    also: failed.flatMap(({ error }) => error ?? []),
+  })
+}
+
+function licenceError(applied: readonly Applied[]): OnecertError | null {
+  const [over] = applied.filter(({ plan }) => plan.blocked.length > 0)
+  if (!over) return null
+  const blocked = over.plan.blocked.map(({ server }) => server.name).join(', ')
+  return new OnecertError('LICENCE_SEATS', {
+    what: `no licence seat of ${over.certificate.name} is left for ${blocked}`,
+    fact: `the licence allows ${over.certificate.licence?.servers} servers`,
+    state: `${blocked}: nothing was copied there; all servers with a seat were brought to the certificate`,
+    next: 'raise licence.servers in the fleet file to what the CA sold, or take a server away',
+  })
+}
+
+function printApplied(
+  { certificate, generation, issued, plan, result }: Applied,
+  terminal: Terminal,
+  elapsedMs: number,
+): void {
+  const name = terminal.style('bold', certificate.name)
+  if (issued) terminal.out(`${name}: generation ${generation.number} issued, because ${issued}`)
+  const done = result.outcomes.filter(({ state }) => state === 'committed')
+  const sent = result.outcomes.filter(({ keySent }) => keySent).length
+  const all = plan.proven.length + plan.waves.flat().length + plan.blocked.length
+  terminal.out(
+    `${name}: generation ${generation.number} proven on ${plan.proven.length + done.length} of ${all} servers ` +
+      `(${done.length} brought to it now, ${plan.proven.length} had it), ${sent} key ${sent === 1 ? 'copy' : 'copies'} travelled, ` +
+      `${(elapsedMs / 1000).toFixed(1)} s`,
+  )
+}
+
+function appliedJson({ certificate, generation, issued, plan, result }: Applied): Record<string, unknown> {
+  return {
+    certificate: certificate.name,
+    generation: generation.number,
+    fingerprint: generation.chain[0],
+    spki: generation.spki,
+    issued,
+    alreadyProven: plan.proven.map(({ placement }) => placement.server.name),
+    servers: result.outcomes.map(({ error, ...outcome }) => ({
+      ...outcome,
+      ...(error && { error: asOnecertError(error).toJSON() }),
+    })),
+    keyCopiesSent: result.outcomes.filter(({ keySent }) => keySent).length,
+    stopped: result.stopped,
+    untouched: result.untouched,
+    withoutSeat: plan.blocked.map(({ server }) => server.name),
+  }
+}

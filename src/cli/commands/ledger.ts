@@ -1,0 +1,100 @@
+import type { Command } from 'commander'
+import { OnecertError } from '../../base/errors.ts'
+import { verifyChain } from '../../ledger/chain.ts'
+import { keyCopies } from '../../ledger/keycopies.ts'
+import { wholeNumber } from '../numbers.ts'
+import { describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
+import { table } from '../table.ts'
+
+export function ledgerCommand(program: Command, shell: Shell): void {
+  const command = program
+    .command('ledger')
+    .option('--certificate <name>', 'only this lineage')
+    .option('--server <name>', 'only this server')
+    .option('--last <number>', 'only the newest entries', wholeNumber(1, 1_000_000), 50)
+    .summary('show what was done, and where keys went')
+    .description('Shows what was done: intent and outcome of every effect, the newest last.')
+  describe(command, ['onecert ledger --last 20', 'onecert ledger keys', 'onecert ledger verify'], [usageExit]).action(
+    (options: { certificate?: string; server?: string; last: number }) =>
+      withContext(shell, command, async ({ ledger }, json) => {
+        const entries = (
+          await ledger.entries({
+            ...(options.certificate && { lineage: options.certificate }),
+            ...(options.server && { server: options.server }),
+          })
+        ).slice(-options.last)
+        if (json) return printJson(shell.terminal, { entries })
+        const rows = entries.map((entry) => [
+          String(entry.seq),
+          new Date(entry.atMs).toISOString().replace(/\.\d+Z/, 'Z'),
+          entry.effect,
+          entry.phase === 'intent' ? 'intent' : (entry.result ?? ''),
+          entry.lineage ?? '',
+          entry.server ?? '',
+          [entry.path, entry.way, entry.reason, entry.code].filter(Boolean).join(', '),
+        ])
+        for (const line of table(['SEQ', 'TIME', 'EFFECT', 'PHASE', 'CERTIFICATE', 'SERVER', ''], rows))
+          shell.terminal.out(line)
+      }),
+  )
+  verifyCommand(command, shell)
+  keysCommand(command, shell)
+}
+
+function verifyCommand(ledgerCommand: Command, shell: Shell): void {
+  const command = ledgerCommand
+    .command('verify')
+    .option('--head <seq:hash>', 'a head that was noted before: shows that nothing after it was cut off')
+    .summary('check the hash chain')
+    .description('Checks the hash chain: an edit, a deletion, a new order or a cut shows.')
+  describe(
+    command,
+    ['onecert ledger verify', 'onecert ledger verify --head 812:3f0c…'],
+    [usageExit, { status: 74, when: 'the chain is broken' }],
+  ).action((options: { head?: string }) =>
+    withContext(shell, command, async ({ ledger }, json) => {
+      const rows = await ledger.rows()
+      const [seq, hash] = options.head?.split(':') ?? []
+      const verdict = verifyChain(rows, seq && hash ? { seq: Number(seq), hash } : undefined)
+      if (!verdict.ok) {
+        throw new OnecertError('LEDGER_BROKEN', {
+          what: `the ledger's chain is broken at entry ${verdict.seq}`,
+          fact: verdict.reason,
+          state: 'nothing was changed',
+          next: 'compare it with a backup; onecert ledger --json shows all entries',
+        })
+      }
+      const head = rows.at(-1)
+      if (json)
+        printJson(shell.terminal, {
+          ok: true,
+          entries: rows.length,
+          head: head ? { seq: head.seq, hash: head.hash } : null,
+        })
+      else
+        shell.terminal.out(`${rows.length} entries, chain unbroken, head ${head ? `${head.seq}:${head.hash}` : 'none'}`)
+    }),
+  )
+}
+
+function keysCommand(ledgerCommand: Command, shell: Shell): void {
+  const command = ledgerCommand
+    .command('keys')
+    .summary('show every key copy')
+    .description('Shows every key copy: server, path, SPKI, when and by which way it came there.')
+  describe(command, ['onecert ledger keys'], [usageExit]).action(() =>
+    withContext(shell, command, async ({ ledger }, json) => {
+      const copies = keyCopies(await ledger.entries({}))
+      if (json) return printJson(shell.terminal, { keyCopies: copies })
+      const rows = copies.map((copy) => [
+        copy.server,
+        copy.lineage,
+        copy.spki.slice(0, 8),
+        new Date(copy.sinceMs).toISOString().replace(/\.\d+Z/, 'Z'),
+        copy.way ?? '',
+        `${copy.path}${copy.certain ? '' : ' (not certain)'}`,
+      ])
+      for (const line of table(['SERVER', 'CERTIFICATE', 'KEY', 'SINCE', 'WAY', 'PATH'], rows)) shell.terminal.out(line)
+    }),
+  )
+}

@@ -1,0 +1,84 @@
+import type { Command } from 'commander'
+import { plan } from '../../actions/plan.ts'
+import type { Action, Plan, PlannedServer } from '../../rollout/plan.ts'
+import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
+import type { Terminal } from '../terminal.ts'
+
+export function planCommand(program: Command, shell: Shell): void {
+  const command = program
+    .command('plan')
+    .argument('[certificate...]', 'only these')
+    .option('--server <name...>', 'only these servers')
+    .summary('say what apply would do, with the number of key copies that would travel')
+    .description('Says what apply would do. It touches no server; a certificate that is wanted is issued and kept.')
+  describe(
+    command,
+    ['onecert plan'],
+    [usageExit, { status: 65, when: 'a certificate or key has a defect' }, configurationExit],
+  ).action((certificates: string[], options: { server?: string[] }) =>
+    withContext(shell, command, async (context, json) => {
+      const plans = await plan(context, {
+        ...(certificates.length > 0 && { certificates }),
+        ...(options.server && { servers: options.server }),
+      })
+      if (json) printJson(shell.terminal, { certificates: plans.map(planJson) })
+      else for (const each of plans) printPlan(each, shell.terminal)
+    }),
+  )
+}
+
+const words: Record<Action, string> = {
+  none: 'nothing to do',
+  check: 'look there, and repair what is not right; the key is there already',
+  chain: 'new chain; the key is there already and does not travel',
+  key: 'chain and private key travel',
+}
+
+function printPlan(plan: Plan, terminal: Terminal): void {
+  const { certificate, generation } = plan
+  terminal.out(
+    `${terminal.style('bold', certificate.name)}: generation ${generation.number}, ${certificate.names.join(', ')}, valid until ${new Date(generation.notAfterMs).toISOString().slice(0, 10)}`,
+  )
+  for (const [at, wave] of plan.waves.entries()) {
+    const confirm = plan.policy.confirmWithinMs / 1000
+    terminal.out(
+      at === 0
+        ? `  wave 1 of ${plan.waves.length}, the canary (each swap undoes itself after ${confirm} s if it is not confirmed):`
+        : `  wave ${at + 1} of ${plan.waves.length}:`,
+    )
+    for (const planned of wave) terminal.out(`    ${serverLine(planned)}`)
+  }
+  for (const { placement, reason } of plan.proven) terminal.out(`  ${placement.server.name}: nothing to do, ${reason}`)
+  for (const { server } of plan.blocked) {
+    terminal.out(
+      `  ${server.name}: ${terminal.style('red', 'blocked')}: no licence seat is left (${certificate.licence?.servers} allowed)`,
+    )
+  }
+  terminal.out(
+    `  ${plan.keyCopies} key ${plan.keyCopies === 1 ? 'copy' : 'copies'} will travel; ${plan.waves.flat().length} of ${plan.waves.flat().length + plan.proven.length + plan.blocked.length} servers will be changed`,
+  )
+}
+
+function serverLine({ placement, action, reason }: PlannedServer): string {
+  const { server } = placement
+  const way = server.reach.kind === 'ssh' ? `ssh ${server.reach.destination}` : 'this machine'
+  return `${server.name} (${way}): ${words[action]} (${reason})`
+}
+
+function planJson(plan: Plan): Record<string, unknown> {
+  const brief = ({ placement, action, reason }: PlannedServer) => ({
+    server: placement.server.name,
+    sites: placement.names,
+    action,
+    reason,
+  })
+  return {
+    certificate: plan.certificate.name,
+    generation: plan.generation.number,
+    fingerprint: plan.generation.chain[0],
+    waves: plan.waves.map((wave) => wave.map(brief)),
+    proven: plan.proven.map(brief),
+    withoutSeat: plan.blocked.map(({ server }) => server.name),
+    keyCopies: plan.keyCopies,
+  }
+}

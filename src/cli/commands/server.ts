@@ -1,0 +1,127 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { chosenServer } from '../../actions/choice.ts'
+import { enrol } from '../../actions/enrol.ts'
+import { release } from '../../actions/release.ts'
+import { readBounded, writeDurably } from '../../base/durable.ts'
+import { fail } from '../../base/errors.ts'
+import { inputBytesMax } from '../../base/limits.ts'
+import { setHostKey } from '../../fleet/edit.ts'
+import { scanHostKey } from '../../reach/scan.ts'
+import { openFleet } from '../open.ts'
+import { configurationExit, describe, printJson, type Shell, settingsFor, usageExit, withContext } from '../shell.ts'
+
+const timeoutMs = 15_000
+const reachExits = [
+  usageExit,
+  { status: 69, when: 'the server cannot be reached' },
+  { status: 77, when: 'the server, or its host key, refuses' },
+  configurationExit,
+]
+
+export function serverCommand(program: Command, shell: Shell): void {
+  const server = program.command('server').summary('look at a server, enrol it, release its files')
+  describe(server, ['onecert server scan eu-1'], [usageExit])
+  scanCommand(server, shell)
+  enrolCommand(server, shell)
+  releaseCommand(server, shell)
+}
+
+function scanCommand(parent: Command, shell: Shell): void {
+  const command = parent
+    .command('scan')
+    .argument('<server>')
+    .option('--write', 'write the fingerprint into the fleet file, as if you had confirmed it')
+    .summary('show the host key of a server, to be confirmed by a person')
+    .description('Shows the fingerprint of the host key that a server presents. Nothing is sent to it.')
+  describe(command, ['onecert server scan eu-1', 'onecert server scan eu-1 --write'], reachExits).action(
+    async (name: string, options: { write?: boolean }) => {
+      const { settings, json } = settingsFor(command)
+      const fleet = await openFleet(settings)
+      const server = chosenServer(fleet, name)
+      if (server.reach.kind !== 'ssh') {
+        fail('USAGE', {
+          what: `${name} is this machine: it has no host key to confirm`,
+          next: `onecert status --server ${name}`,
+        })
+      }
+      const found = await scanHostKey(server, { timeoutMs, signal: shell.signal })
+      const known = server.reach.hostKeys.includes(found.fingerprint)
+      if (options.write && !known) {
+        const path = resolve(settings.fleetFile)
+        const text = Buffer.from(await readBounded(path, { bytesMax: inputBytesMax })).toString('utf8')
+        await writeDurably(path, Buffer.from(setHostKey(text, name, found.fingerprint)), { mode: 0o644 })
+      }
+      if (json)
+        return printJson(shell.terminal, { server: name, ...found, known, written: Boolean(options.write && !known) })
+      shell.terminal.out(`${name} (${found.destination}) presents ${found.type} ${found.fingerprint}`)
+      if (known) shell.terminal.out('It is the one in the fleet file.')
+      else if (options.write) shell.terminal.out(`Written to ${settings.fleetFile}.`)
+      else {
+        shell.terminal.out(
+          `Compare it with what the server itself says (on its console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub).`,
+        )
+        shell.terminal.out(
+          `If it is the same, put into ${settings.fleetFile}, at ${name}:  host-key: "${found.fingerprint}"`,
+        )
+      }
+    },
+  )
+}
+
+function enrolCommand(parent: Command, shell: Shell): void {
+  const command = parent
+    .command('enrol')
+    .argument('<server>')
+    .option('--deploy-key <file>', 'a public key (.pub) that may do nothing but run the receiver there')
+    .summary('install the receiver on a server, as forced command of a deploy key')
+    .description(
+      'Installs the receiver on a server. With --deploy-key that key may run the receiver there, and do nothing else.',
+    )
+  describe(command, ['onecert server enrol eu-1 --deploy-key ~/.ssh/onecert.pub'], reachExits).action(
+    (name: string, options: { deployKey?: string }) =>
+      withContext(shell, command, async (context, json) => {
+        const key = options.deployKey ? readKey(options.deployKey) : null
+        const enrolled = await enrol(context, name, key, timeoutMs)
+        if (json) return printJson(shell.terminal, enrolled)
+        const { out } = shell.terminal
+        out(`${name}: the receiver is installed as ${enrolled.receiver} (${enrolled.id.slice(0, 12)})`)
+        if (enrolled.authorizedKeysFile)
+          out(`${name}: the deploy key may run it, and nothing else (${enrolled.authorizedKeysFile})`)
+        else
+          out(
+            `For a deploy key that can do nothing else, in authorized_keys of that account:\n  ${enrolled.authorizedKeysLine}`,
+          )
+        if (enrolled.sudoersLine)
+          out(`In /etc/sudoers.d/onecert (visudo -f /etc/sudoers.d/onecert):\n  ${enrolled.sudoersLine}`)
+      }),
+  )
+}
+
+function readKey(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (cause) {
+    fail('INPUT_UNREADABLE', { what: `the deploy key ${file} cannot be read`, cause, next: 'name a .pub file' })
+  }
+}
+
+function releaseCommand(parent: Command, shell: Shell): void {
+  const command = parent
+    .command('release')
+    .argument('<server>')
+    .summary('give the explicit paths of a server back as plain files')
+    .description(
+      'Where the fleet file names explicit paths, they are links into the generation directory: this makes them\nplain files again, with the same bytes.',
+    )
+  describe(command, ['onecert server release eu-1'], reachExits).action((name: string) =>
+    withContext(shell, command, async (context, json) => {
+      const paths = await release(context, name, timeoutMs)
+      if (json) return printJson(shell.terminal, { server: name, paths })
+      for (const path of paths) shell.terminal.out(`${name}: ${path} is a plain file again`)
+      if (paths.length === 0)
+        shell.terminal.out(`${name}: the fleet file names no explicit paths there; nothing to release`)
+    }),
+  )
+}

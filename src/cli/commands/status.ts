@@ -1,0 +1,96 @@
+import type { Command } from 'commander'
+import { type EndpointStatus, type Status, status } from '../../actions/status.ts'
+import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
+import { table } from '../table.ts'
+import type { Terminal } from '../terminal.ts'
+
+export function statusCommand(program: Command, shell: Shell): void {
+  const command = program
+    .command('status')
+    .argument('[certificate...]', 'only these')
+    .option('--server <name...>', 'only these servers')
+    .summary('show what is served where, now')
+    .description('Looks at every server with a fresh handshake and shows it beside what should be there.')
+  describe(
+    command,
+    ['onecert status', 'onecert status --json'],
+    [
+      { status: 1, when: 'drift: a server serves something else than it should' },
+      { status: 2, when: 'no drift was seen, but a server could not be looked at' },
+      usageExit,
+      configurationExit,
+    ],
+  ).action((certificates: string[], options: { server?: string[] }) =>
+    withContext(shell, command, async (context, json) => {
+      const found = await status(context, {
+        ...(certificates.length > 0 && { certificates }),
+        ...(options.server && { servers: options.server }),
+      })
+      const verdicts = [...found.endpoints, ...found.balancers].map(({ verdict }) => verdict)
+      shell.exit = verdicts.includes('drift') ? 1 : verdicts.includes('unknown') ? 2 : 0
+      if (json) printJson(shell.terminal, found)
+      else printStatus(found, shell.terminal)
+    }),
+  )
+}
+
+function printStatus(found: Status, terminal: Terminal): void {
+  for (const each of found.certificates) {
+    const name = terminal.style('bold', each.certificate)
+    const copies = found.keyCopies.filter(({ lineage }) => lineage === each.certificate)
+    if (each.generation === null) {
+      terminal.out(`${name}: nothing issued yet (onecert apply)`)
+      continue
+    }
+    const until = new Date(each.notAfterMs ?? 0).toISOString().slice(0, 10)
+    const holders = new Set(copies.map(({ server }) => server)).size
+    terminal.out(
+      `${name}: generation ${each.generation} from ${each.issuer}, leaf ${short(each.fingerprint)}, key ${short(each.spki)}`,
+    )
+    terminal.out(`  valid until ${until}, ${each.daysLeft} days left`)
+    terminal.out(
+      `  ${copies.length} key ${copies.length === 1 ? 'copy' : 'copies'} on ${holders} ${holders === 1 ? 'server' : 'servers'}` +
+        `, licence seats ${each.licence ? `${each.licence.used} of ${each.licence.seats}` : 'unlimited'}`,
+    )
+  }
+  terminal.out('')
+  const rows = found.endpoints.map((each) => [
+    each.server,
+    each.location ?? '',
+    each.site,
+    `${each.address}:${each.port}`,
+    each.generation === null ? '-' : String(each.generation),
+    short(each.served),
+    verdictText(each.verdict, terminal),
+    [vantageText(each), each.reason].filter(Boolean).join(', '),
+  ])
+  for (const each of found.balancers) {
+    rows.push([
+      '(balancer)',
+      '',
+      each.site,
+      `${each.address}:${each.port}`,
+      '',
+      short(each.served),
+      verdictText(each.verdict, terminal),
+      each.reason ?? '',
+    ])
+  }
+  for (const line of table(['SERVER', 'LOCATION', 'SITE', 'ENDPOINT', 'GEN', 'SERVES', 'VERDICT', ''], rows))
+    terminal.out(line)
+  const proven = found.endpoints.filter(({ verdict }) => verdict === 'proven').length
+  terminal.out('')
+  terminal.out(`${proven} of ${found.endpoints.length} endpoints proven`)
+}
+
+function short(hash: string | null): string {
+  return hash?.slice(0, 8) ?? '-'
+}
+
+function vantageText({ vantage }: EndpointStatus): string {
+  return vantage === 'forwarded' ? 'through the server' : vantage === 'on-server' ? 'on the server' : ''
+}
+
+function verdictText(verdict: EndpointStatus['verdict'], terminal: Terminal): string {
+  return terminal.style(verdict === 'proven' ? 'green' : verdict === 'drift' ? 'red' : 'yellow', verdict)
+}

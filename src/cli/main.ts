@@ -1,0 +1,95 @@
+import { readFileSync } from 'node:fs'
+import tab from '@bomb.sh/tab/commander'
+import { Command, CommanderError, Option } from 'commander'
+import { asOnecertError, OnecertError } from '../base/errors.ts'
+import { applyCommand, renewCommand } from './commands/apply.ts'
+import { caCommand } from './commands/ca.ts'
+import { checkCommand, initCommand, schemaCommand } from './commands/fleet.ts'
+import { ledgerCommand } from './commands/ledger.ts'
+import { planCommand } from './commands/plan.ts'
+import { serverCommand } from './commands/server.ts'
+import { statusCommand } from './commands/status.ts'
+import { printError, type Shell } from './shell.ts'
+import { processTerminal } from './terminal.ts'
+
+const usageStatus = 64
+
+// A key must not be readable in what this process leaves behind, whatever the caller's umask is.
+process.umask(0o077)
+
+const interrupted = new AbortController()
+const shell: Shell = { terminal: processTerminal(), signal: interrupted.signal, exit: 0 }
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    // The second time a person means it: connections end, and each receiver undoes what was not confirmed.
+    if (interrupted.signal.aborted) process.exit(75)
+    shell.terminal.err('stopping: servers that were swapped are brought to their end (once more to leave at once)')
+    interrupted.abort(new OnecertError('INTERRUPTED', { what: 'interrupted', next: 'onecert apply' }))
+  })
+}
+
+// A reader that went away (| head) is no failure of ours.
+process.stdout.on('error', () => process.exit(shell.exit))
+
+const program = buildProgram()
+try {
+  await program.parseAsync()
+} catch (thrown) {
+  shell.exit = leave(thrown)
+}
+process.exitCode = shell.exit
+
+function buildProgram(): Command {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  const root = new Command('onecert')
+    .description('Keeps one TLS certificate right on many servers, and proves it by handshake.')
+    .version(version, '--version', 'print the version')
+    .addOption(new Option('--fleet <file>', 'the fleet file').env('ONECERT_FLEET'))
+    .addOption(new Option('--state <directory>', 'where state and vault are').env('ONECERT_STATE'))
+    .option('--identity <file>', 'the vault identity')
+    .option('--passphrase-file <file>', 'holds the passphrase of the vault identity')
+    .option('--json', 'results for machines')
+    .option('--debug', 'with the stack of a failure')
+    .helpOption('-h, --help', 'print the help of a command')
+    .showSuggestionAfterError()
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(text) })
+  for (const add of [
+    initCommand,
+    checkCommand,
+    schemaCommand,
+    planCommand,
+    applyCommand,
+    renewCommand,
+    statusCommand,
+    ledgerCommand,
+    serverCommand,
+    caCommand,
+  ]) {
+    add(root, shell)
+  }
+  root.addHelpText(
+    'after',
+    '\nExamples:\n  $ onecert init      # once: a commented fleet file and the vault identity\n  $ onecert plan      # what would happen\n  $ onecert apply     # make it so, and prove it\n  $ onecert status    # what is served where, now\n\nExit codes of each command: onecert COMMAND --help. Completion: onecert complete bash|zsh|fish',
+  )
+  overrideExits(root)
+  tab(root)
+  return root
+}
+
+/** Commander copies settings to a command when it is made, not to those that come later: each is told by itself. */
+function overrideExits(command: Command): void {
+  command.exitOverride().showSuggestionAfterError()
+  for (const each of command.commands) overrideExits(each)
+}
+
+function leave(thrown: unknown): number {
+  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : usageStatus
+  const { json = false, debug = false } = program.opts<{ json?: boolean; debug?: boolean }>()
+  const error = asOnecertError(thrown)
+  printError(error, shell.terminal, { json, debug })
+  return error.exit
+}

@@ -1,0 +1,12 @@
+import { InvalidArgumentError } from 'commander'
+
+/** A parser for an option: a whole number in a range. */
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (!Number.isInteger(value) || value < min || value > max) {
+      throw new InvalidArgumentError(`a whole number from ${min} to ${max} is wanted.`)
+    }
+    return value
+  }
+}
