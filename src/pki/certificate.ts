@@ -1,9 +1,10 @@
 import { createHash, X509Certificate } from 'node:crypto'
 import { fail, OnecertError, quote } from '../base/errors.ts'
-import { type Extensions, readExtensions } from './extensions.ts'
+import { readExtensions } from './extensions.ts'
 import { sniff } from './input.ts'
 import { keyTypeOf, spkiOf } from './key.ts'
 import { type InputName, writePem } from './pem.ts'
+import { withArticle } from './text.ts'
 
 /** One certificate, read once; everything that the other rooms ask about it. */
 export interface X509 {
@@ -14,6 +15,7 @@ export interface X509 {
   readonly subject: string
   readonly issuer: string
   readonly subjectCommonName?: string
+  readonly issuerCommonName?: string
   /** dNSName entries of subjectAltName, lower case. The common name is never a host name (RFC 9525 section 2). */
   readonly names: readonly string[]
   /** iPAddress entries, as text. */
@@ -83,28 +85,22 @@ export function parseCertificate(der: Uint8Array, { file }: InputName): X509 {
         cause,
       }),
   )
-  const { isCa, names, addresses, usages, maySign, aiaIssuerUrl } = extensions
-  const commonName = lastCommonName(native)
+  // Only for signatureName: the rest of it is part of the value.
+  const { pssHash, ...readOurselves } = extensions
   const certificate: X509 = {
     der: new Uint8Array(native.raw),
     pem: writePem('CERTIFICATE', native.raw),
     subject: oneLine(native.subject),
     issuer: oneLine(native.issuer),
-    ...(commonName === undefined ? {} : { subjectCommonName: commonName }),
-    names,
-    addresses,
+    ...readOurselves,
     serial: native.serialNumber,
     notBeforeMs: native.validFromDate.getTime(),
     notAfterMs: native.validToDate.getTime(),
     fingerprint: createHash('sha256').update(native.raw).digest('hex'),
     spki: spkiOf(publicKey),
-    isCa,
     selfSigned: native.subject === native.issuer && signedBy(native, native),
     keyType: keyTypeOf(publicKey),
-    signatureAlgorithm: signatureName(native, extensions),
-    ...(usages ? { usages } : {}),
-    maySign,
-    ...(aiaIssuerUrl ? { aiaIssuerUrl } : {}),
+    signatureAlgorithm: signatureName(native, pssHash),
   }
   if (!Number.isFinite(certificate.notBeforeMs + certificate.notAfterMs)) damaged('its validity dates are malformed')
   natives.set(certificate, native)
@@ -149,7 +145,9 @@ function wrongKind(labels: readonly string[], { file }: InputName): never {
   const label = key ?? labels[0] ?? 'file'
   fail('PEM_WRONG_KIND', {
     what: `${quote(file)} is not a certificate`,
-    fact: key ? `it contains a ${key}, expected CERTIFICATE` : `it is a ${label}, expected CERTIFICATE`,
+    fact: key
+      ? `it contains ${withArticle(key)}, expected CERTIFICATE`
+      : `it is ${withArticle(label)}, expected CERTIFICATE`,
     next: key
       ? 'give the key as the key; if you pasted it, it may now be in your shell history'
       : certificateHint(label, file),
@@ -181,12 +179,6 @@ function oneLine(distinguishedName: string | undefined): string {
   return (distinguishedName ?? '').split('\n').join(', ')
 }
 
-function lastCommonName(native: X509Certificate): string | undefined {
-  const { CN } = native.toLegacyObject().subject ?? {}
-  const name: unknown = Array.isArray(CN) ? CN.at(-1) : CN
-  return typeof name === 'string' ? name : undefined
-}
-
 const pssHashes: Record<string, string> = {
   '1.3.14.3.2.26': 'SHA1',
   '2.16.840.1.101.3.4.2.1': 'SHA256',
@@ -194,7 +186,7 @@ const pssHashes: Record<string, string> = {
   '2.16.840.1.101.3.4.2.3': 'SHA512',
 }
 
-function signatureName(native: X509Certificate, { pssHash }: Extensions): string {
+function signatureName(native: X509Certificate, pssHash: string | undefined): string {
   if (pssHash) return `rsassaPss-${pssHashes[pssHash] ?? pssHash}`
   return native.signatureAlgorithm ?? native.signatureAlgorithmOid
 }

@@ -1,6 +1,6 @@
 import { rootCertificates } from 'node:tls'
 import { fail, OnecertError, quote } from '../base/errors.ts'
-import { issued, nativeOf, parseCertificates, type X509 } from './certificate.ts'
+import { issued, parseCertificates, type X509 } from './certificate.ts'
 
 /** Signature checks for one chain. A pool of look-alikes must not cost minutes. */
 const signatureChecksMax = 2000
@@ -53,7 +53,11 @@ export function buildChain(leaf: X509, pool: readonly X509[], anchors?: readonly
 function longestPath(leaf: X509, pool: readonly X509[]): X509[] {
   let checksLeft = signatureChecksMax
   const signed = (issuer: X509, subject: X509) =>
-    issuer.subject === subject.issuer && checksLeft-- > 0 && issued(issuer, subject)
+    issuer.subject === subject.issuer &&
+    // Roots of version 1 have no extension to say so.
+    (issuer.isCa || issuer.selfSigned) &&
+    checksLeft-- > 0 &&
+    issued(issuer, subject)
   const climb = (path: readonly X509[]): readonly X509[] => {
     const last = path.at(-1)
     if (!last || last.selfSigned || path.length >= chainLengthMax) return path
@@ -147,7 +151,6 @@ export function nameOf(certificate: X509): string {
   return `"${quote(subjectCommonName ?? names[0] ?? subject)}"`
 }
 
-function issuerOf(certificate: X509): string {
-  const issuer: unknown = nativeOf(certificate).toLegacyObject().issuer?.CN
-  return quote(typeof issuer === 'string' ? issuer : certificate.issuer)
+function issuerOf({ issuerCommonName, issuer }: X509): string {
+  return quote(issuerCommonName ?? issuer)
 }

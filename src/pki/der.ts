@@ -11,10 +11,19 @@ export class DerError extends Error {}
 
 /** One element that fills `bytes` exactly. BER (indefinite lengths, cut octet strings) is read as well. */
 export function readDer(bytes: Uint8Array): Der {
-  const { result, offset } = asn1js.fromBER(bytes, limits)
+  const { result, offset } = asDerError(() => asn1js.fromBER(bytes, limits))
   if (offset === -1) throw new DerError('not DER')
   if (offset !== bytes.length) throw new DerError('bytes after the end')
   return result
+}
+
+/** asn1js reports most defects by its result, but throws on malformed times and strings. */
+function asDerError<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (cause) {
+    throw new DerError('malformed', { cause })
+  }
 }
 
 export function isSequence(element: Der | undefined): element is asn1js.Sequence {
@@ -40,7 +49,7 @@ export function isOid(element: Der | undefined): boolean {
 
 /** Content of an OCTET STRING, joined where BER has cut it in pieces; also of an implicitly tagged one. */
 export function octets(element: Der | undefined): Uint8Array {
-  if (element instanceof asn1js.OctetString) return new Uint8Array(element.getValue())
+  if (element instanceof asn1js.OctetString) return asDerError(() => new Uint8Array(element.getValue()))
   if (element instanceof asn1js.Primitive) return element.valueBlock.valueHexView
   if (element instanceof asn1js.Constructed) return Buffer.concat(element.valueBlock.value.map(octets))
   throw new DerError('not an OCTET STRING')
@@ -76,15 +85,14 @@ export function isTrue(element: Der | undefined): boolean {
   return element instanceof asn1js.Boolean && element.getValue()
 }
 
+/** Any of the string types; undefined for anything else. */
+export function text(element: Der | undefined): string | undefined {
+  return element instanceof asn1js.BaseStringBlock ? element.getValue() : undefined
+}
+
 /** Context tag number, or -1 for anything else. */
 export function contextTag(element: Der | undefined): number {
   return element && element.idBlock.tagClass === 3 ? element.idBlock.tagNumber : -1
-}
-
-/** The element's own encoding, as it was read. */
-export function encoded(element: Der | undefined): Uint8Array {
-  if (!element) throw new DerError('missing element')
-  return element.valueBeforeDecodeView
 }
 
 export const sequence = (...value: Der[]): Der => new asn1js.Sequence({ value })

@@ -1,7 +1,12 @@
-import { contextTag, type Der, firstBits, isBits, isTrue, members, octets, oid, readDer } from './der.ts'
+import { contextTag, type Der, firstBits, isBits, isTrue, members, octets, oid, readDer, text } from './der.ts'
 
-/** What we read of the extensions ourselves: node:crypto gives them as text, in which names can be forged (CVE-2021-44532). */
+/**
+ * What we read ourselves: node:crypto gives it as text, in which names can be forged (CVE-2021-44532), or by toLegacyObject(), which
+ * crashes the whole program (Node 24.21) for a key on a curve that NIST has no name for, such as secp256k1.
+ */
 export interface Extensions {
+  readonly subjectCommonName?: string
+  readonly issuerCommonName?: string
   /** dNSName, lower case. */
   readonly names: readonly string[]
   /** iPAddress, canonical text. */
@@ -30,12 +35,18 @@ export function readExtensions(certificate: Uint8Array): Extensions {
         return [oid(parts[0]), readDer(octets(parts[parts.length - 1]))] as const
       }),
   )
+  // Before them: [0] version where it is not 1, serial number, signature algorithm.
+  const first = contextTag(members(body)[0]) === 0 ? 3 : 2
+  const issuerCommonName = commonName(members(body)[first])
+  const subjectCommonName = commonName(members(body)[first + 2])
   const alternatives = list(extensions.get('2.5.29.17'))
   const usages = extensions.get('2.5.29.37')
   const keyUsage = extensions.get('2.5.29.15')
   const issuerUrl = caIssuers(extensions.get('1.3.6.1.5.5.7.1.1'))
   const hash = pssHash(algorithm)
   return {
+    ...(subjectCommonName === undefined ? {} : { subjectCommonName }),
+    ...(issuerCommonName === undefined ? {} : { issuerCommonName }),
     names: tagged(alternatives, sanTag.dns).map((name) => latin(name).toLowerCase()),
     addresses: tagged(alternatives, sanTag.ip).flatMap(addressText),
     isCa: isTrue(list(extensions.get('2.5.29.19'))[0]),
@@ -44,6 +55,16 @@ export function readExtensions(certificate: Uint8Array): Extensions {
     ...(issuerUrl ? { aiaIssuerUrl: issuerUrl } : {}),
     ...(hash ? { pssHash: hash } : {}),
   }
+}
+
+/** The most specific one, which stands last. */
+function commonName(name: Der | undefined): string | undefined {
+  return members(name)
+    .flatMap(members)
+    .map(members)
+    .filter(([type]) => oid(type) === '2.5.4.3')
+    .map(([, value]) => text(value))
+    .at(-1)
 }
 
 function list(element: Der | undefined): readonly Der[] {

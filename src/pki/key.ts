@@ -6,6 +6,7 @@ import { derLabel, sniff } from './input.ts'
 import { decryptLegacyPem, decryptPbe, newRoundBudget, PbeError, passwordBytes } from './pbe.ts'
 import type { InputName, PemBlock } from './pem.ts'
 import { rsaWeaknesses } from './rsa.ts'
+import { withArticle } from './text.ts'
 
 /** The keys that we make; every public CA takes them. */
 export type KeyType = 'ec-p256' | 'ec-p384' | 'rsa-2048' | 'rsa-3072' | 'rsa-4096'
@@ -56,7 +57,7 @@ function keyBlock(bytes: Uint8Array, name: InputName): KeyBlock {
   if (label === 'DATA') damaged(quote(name.file))
   fail('PEM_WRONG_KIND', {
     what: `${quote(name.file)} is not a private key`,
-    fact: `it is a ${label}, expected PRIVATE KEY`,
+    fact: `it is ${withArticle(label)}, expected PRIVATE KEY`,
     next:
       label === 'PKCS12'
         ? 'use the issuer kind import-pkcs12 for it'
@@ -174,11 +175,16 @@ export function assessKey(key: Secret<KeyObject> | KeyObject, what = 'the privat
   const weak = weaknesses(publicKey).map(
     (fact) => new OnecertError('KEY_TOO_WEAK', { what: `${what} is too weak`, fact, next }),
   )
-  if (weak.length > 0 || /^ec-p(256|384)$|^rsa-(\d{4})$/.test(type)) return weak
+  if (weak.length > 0 || /^ec-p(256|384)$/.test(type) || isUsualRsa(type)) return weak
   const fact = `its type is ${type}; public CAs take ec-p256, ec-p384 and rsa-2048 to rsa-4096`
   return [
     new OnecertError('KEY_UNSUPPORTED_BY_CA', { what: `${what} is of a type that public CAs do not sign`, fact, next }),
   ]
+}
+
+function isUsualRsa(type: string): boolean {
+  const bits = Number(/^rsa-(\d+)$/.exec(type)?.[1] ?? 0)
+  return bits >= 2048 && bits <= 4096
 }
 
 function weaknesses(publicKey: KeyObject): string[] {

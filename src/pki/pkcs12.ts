@@ -31,6 +31,7 @@ import {
 } from './pbe.ts'
 import type { InputName } from './pem.ts'
 import { authenticatedSafe, dataInfo, openSafe, type SafeContents, safeContent } from './safe.ts'
+import { withArticle } from './text.ts'
 
 const digests: Record<string, string> = {
   '1.3.14.3.2.26': 'sha1',
@@ -81,7 +82,7 @@ function checkForm(bytes: Uint8Array, file: string): void {
   if (label === 'DATA') damaged(file, 'its structure stops or breaks off: the file is cut short or altered')
   fail('PEM_WRONG_KIND', {
     what: `${name} is no PKCS#12 container`,
-    fact: `it is a ${label}, expected PKCS12`,
+    fact: `it is ${withArticle(label)}, expected PKCS12`,
     next: 'use the issuer kind import-pem for it',
   })
 }

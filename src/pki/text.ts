@@ -27,3 +27,8 @@ export function listed(items: readonly string[], itemsMax = 10): string {
   const more = items.length - itemsMax
   return more > 0 ? `${items.slice(0, itemsMax).join(', ')} and ${more} more` : items.join(', ')
 }
+
+/** A PEM label with its article, as it is spoken: `an EC PRIVATE KEY`, `a PUBLIC KEY`. */
+export function withArticle(label: string): string {
+  return `${/^(E|RSA|X509)/.test(label) ? 'an' : 'a'} ${label}`
+}

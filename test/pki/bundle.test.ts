@@ -34,6 +34,7 @@ const defects: readonly (readonly [string, string, string, RegExp])[] = [
   ['02-intermediate-first.pem', 'good.key', 'CHAIN_ORDER', /intermediate "Vectors R11"; leaf is number 2/],
   ['03-leaf-only.pem', 'good.key', 'CHAIN_INCOMPLETE', /issuer "Vectors R11" is missing/],
   ['04-foreign-intermediate.pem', 'good.key', 'CHAIN_BROKEN', /certificate 2 "Foreign CA" did not sign certificate 1/],
+  ['19-rsa-1024.pem', '19-rsa-1024.key', 'KEY_TOO_WEAK', /RSA 1024 bits, minimum 2048/],
   ['20-sha1.pem', 'good.key', 'CERT_WEAK_SIGNATURE', /signed with ecdsa-with-SHA1/],
   ['21-secp256k1.pem', '21-secp256k1.key', 'KEY_UNSUPPORTED_BY_CA', /its type is ec-secp256k1/],
   [

@@ -57,7 +57,7 @@ for (const [name, fact] of [
   ['09-key-as-certificate.pem', 'it contains a PRIVATE KEY, expected CERTIFICATE'],
   ['10-public-key.pem', 'it is a PUBLIC KEY, expected CERTIFICATE'],
   ['11-key.der', 'it contains a PRIVATE KEY, expected CERTIFICATE'],
-  ['17-pkcs8-aes.der', 'it contains a ENCRYPTED PRIVATE KEY, expected CERTIFICATE'],
+  ['17-pkcs8-aes.der', 'it contains an ENCRYPTED PRIVATE KEY, expected CERTIFICATE'],
   ['28-modern.p12', 'it is a PKCS12, expected CERTIFICATE'],
 ] as const) {
   test(`${name} given as certificate is refused: ${fact}`, () => {

@@ -53,7 +53,7 @@ test('without anchors a private root is taken for what it is, and marked', () =>
   assert.deepEqual([commonNames(built.chain), built.anchored], [['www.vectors.test', 'Vectors R11'], false])
 })
 
-test('an intermediate of public roots is anchored without any root in the file', () => {
+test('without anchors, the public roots that Node knows are looked at', () => {
   const anchor = defaultAnchors()[0]
   assert.ok(anchor)
   assert.equal(buildChain(anchor, []).anchored, true)
@@ -71,6 +71,12 @@ test('an intermediate with the right name and another key is not believed', () =
   const { code, text } = refusal(() => buildChain(leaf, read('04-lookalike-intermediate.pem')))
   assert.equal(code, 'CHAIN_BROKEN')
   assert.match(text, /has the issuer's name, but did not sign certificate 1/)
+})
+
+test('a leaf cannot issue, even where it signed', () => {
+  const [byLeaf, ...pool] = read('signed-by-leaf.pem')
+  assert.ok(byLeaf)
+  assert.equal(refusal(() => buildChain(byLeaf, pool)).code, 'CHAIN_BROKEN')
 })
 
 test('what has no place in the chain is handed back', () => {

@@ -63,6 +63,6 @@ test('damaged certificates, keys and containers are refused with a code, never w
       const shortened = cut === null ? bytes : bytes.subarray(0, cut % bytes.length)
       readsOrRefuses(armoured && shortened.length > 0 ? Buffer.from(writePem(armoured, shortened)) : shortened)
     }),
-    { numRuns: 400 },
+    { numRuns: 2000 },
   )
 })

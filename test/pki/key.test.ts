@@ -145,6 +145,14 @@ for (const [name, type] of [
   })
 }
 
+test('an RSA-PSS key is of a type that public CAs do not sign', () => {
+  const pss = execFileSync('openssl', ['genpkey', '-algorithm', 'RSA-PSS', '-pkeyopt', 'rsa_keygen_bits:2048'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
+  const [error] = assessKey(parsePrivateKey(pss, { file }))
+  assert.match(error?.failure.fact ?? '', /its type is rsa-pss-2048/)
+})
+
 test('sound moduli have neither fault', () => {
   const { n } = parsePrivateKey(vector('key-pkcs1.key'), { file }).reveal().export({ format: 'jwk' })
   const modulus = BigInt(`0x${Buffer.from(String(n), 'base64url').toString('hex')}`)
