@@ -1,0 +1,109 @@
+import { mkdtemp, realpath } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs, styleText } from 'node:util'
+import { visitAll } from './client.ts'
+import { type Lab, startLab } from './lab.ts'
+import { count, type Product, productFor } from './product.ts'
+
+/** `npm run demo [-- --once] [--real]`: the main job, on this machine, with nothing but npm's packages. */
+
+const { values } = parseArgs({
+  options: { once: { type: 'boolean', default: false }, real: { type: 'boolean', default: false } },
+})
+
+const interrupted = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort())
+
+const say = (text = '') => process.stdout.write(`${text}\n`)
+const title = (text: string) => say(`\n${process.stdout.isTTY ? styleText('bold', text) : text}`)
+const command = (words: string) =>
+  say(process.stdout.isTTY ? styleText('cyan', `$ onecert ${words}`) : `$ onecert ${words}`)
+
+// A link in the path of the directory would look like an attack to the receiver (macOS: /tmp).
+const directory = await mkdtemp(join(await realpath(tmpdir()), 'onecert-demo-'))
+const lab: Lab = values.real ? await (await import('./real.ts')).startRealLab(directory) : await startLab(directory)
+try {
+  process.exitCode = await show(lab, productFor(lab.fleetFile, lab.stateDirectory))
+} finally {
+  await lab.stop()
+}
+
+async function show(running: Lab, product: Product): Promise<number> {
+  const run = async (words: string) => {
+    interrupted.signal.throwIfAborted()
+    command(words)
+    const { exit } = await product(words.split(' '), { show: true })
+    return exit
+  }
+
+  title('Three topologies, 7 servers, one certificate for all of them')
+  say(`  www.lab.example   round-robin DNS: eu-1, us-1, ap-1 (three places)`)
+  say(`  shop.lab.example  load balancer, TLS passes through: web-1, web-2, web-3`)
+  say(`  app.lab.example   reverse proxy, TLS ends there: edge (its upstream holds no key)`)
+  say(`  fleet file: ${running.fleetFile}`)
+
+  title('1. A vault for the private key, and what would happen')
+  await run('init')
+  await run('plan')
+
+  title('2. Issue, carry, reload, and prove by handshake')
+  if ((await run('apply')) !== 0) return 1
+  await run('status')
+  const first = await count(product)
+
+  title('3. As clients see it, trusting the root of the CA only')
+  const { stdout: root } = await product(['ca', 'lab'])
+  for (const { site, place, answer } of await visitAll(running, root)) {
+    say(`  ${site.padEnd(16)}  ${place.address}:${place.port}  answered by ${answer}`)
+  }
+
+  title('4. A forgotten script puts another certificate on one server')
+  const victim = running.servers.find(({ name }) => name === 'us-1') ?? running.servers[0]
+  if (!victim) return 1
+  await running.breakServer(victim)
+  await waitForDrift(product)
+  say(`  ${victim.name} serves it now; nobody was told`)
+  await run('status')
+  const broken = await count(product)
+
+  title('5. Found; now repaired')
+  if ((await run('apply')) !== 0) return 1
+  const repaired = await count(product)
+  await run('status')
+  await run('ledger verify')
+
+  if (!values.once) await stay(running)
+  const mended = broken.drifted.filter((server) => !repaired.drifted.includes(server)).length
+  const good =
+    repaired.proven === repaired.servers &&
+    first.proven === first.servers &&
+    mended === broken.drifted.length &&
+    mended > 0
+  say(
+    `demo: ${repaired.proven} of ${repaired.servers} servers proven, ${repaired.keyCopies} key copies, ` +
+      `${mended} drift found and repaired`,
+  )
+  return good ? 0 : 1
+}
+
+/** A reload takes a moment, and a look that comes too early would still see the old certificate. */
+async function waitForDrift(product: Product): Promise<void> {
+  for (let tries = 0; tries < 20 && (await count(product)).drifted.length === 0; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
+
+async function stay(running: Lab): Promise<void> {
+  title('The lab stays up. In another terminal:')
+  const words = `--fleet ${running.fleetFile} --state ${running.stateDirectory}`
+  say(`  bin/onecert ${words} status`)
+  say(`  bin/onecert ${words} renew www           # no private key travels`)
+  say(`  bin/onecert ${words} renew www --rekey   # a new one travels to all`)
+  say(`  bin/onecert ${words} ledger keys`)
+  say('Ctrl-C ends it and takes everything away.')
+  const alive = setInterval(() => {}, 60_000)
+  await new Promise<void>((resolve) => interrupted.signal.addEventListener('abort', () => resolve(), { once: true }))
+  clearInterval(alive)
+  say()
+}
