@@ -1,0 +1,87 @@
+import { spawnSync } from 'node:child_process'
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
+
+/** A Debian package and why the tests need it. */
+export interface DebianPackage {
+  readonly name: string
+  readonly reason: string
+}
+
+export const testPackages: readonly DebianPackage[] = [
+  { name: 'nginx', reason: 'a service that is rolled out to' },
+  { name: 'libnginx-mod-stream', reason: 'a TLS passthrough balancer in front of a cluster' },
+  { name: 'apache2', reason: 'a service whose config test misses a mismatched pair' },
+  { name: 'haproxy', reason: 'a service that reads one combined file' },
+  { name: 'openssh-server', reason: 'servers to log in to' },
+  { name: 'openssh-client', reason: 'ssh is how servers are reached; ssh-keygen makes their keys' },
+  { name: 'openssl', reason: 'a second opinion on keys, certificates and handshakes' },
+  { name: 'sudo', reason: 'the receiver of an unprivileged deploy account' },
+  { name: 'busybox', reason: 'the receiver under the shell of Alpine' },
+  { name: 'age', reason: 'a second opinion on the format of the vault' },
+  { name: 'bash', reason: 'the receiver under bash; shell completion' },
+  { name: 'dash', reason: 'the receiver under the sh of Debian' },
+  { name: 'procps', reason: 'ps shows that no secret is in an argv' },
+  { name: 'iproute2', reason: 'ss and ip show who listens where' },
+]
+
+const installTimeoutMs = 600_000
+const policyFile = '/usr/sbin/policy-rc.d'
+
+/**
+ * Sees to it that Debian packages are there: installs what is missing where that is possible (root and apt-get).
+ * Services that come along are not started.
+ * @throws Error that names the missing packages and the command that installs them
+ */
+export function installPackages(packages: readonly DebianPackage[]): void {
+  const missing = packages.filter(({ name }) => !isInstalled(name))
+  if (missing.length === 0) return
+  const names = missing.map(({ name }) => name)
+  const command = `apt-get install --no-install-recommends ${names.join(' ')}`
+  const list = missing.map(({ name, reason }) => `  ${name.padEnd(20)} ${reason}`).join('\n')
+  if (process.getuid?.() !== 0 || !hasAptGet()) {
+    throw new Error(`missing packages:\n${list}\ninstall them as root, then run again:\n  ${command}`)
+  }
+  console.log(`installing ${names.join(', ')}`)
+  const policy = forbidServiceStarts()
+  try {
+    aptGet('update', '-qq')
+    aptGet('install', '-y', '-qq', '--no-install-recommends', ...names)
+  } finally {
+    if (policy) rmSync(policyFile)
+  }
+  const still = names.filter((name) => !isInstalled(name))
+  if (still.length > 0) throw new Error(`${still.join(', ')}: still missing after\n  ${command}`)
+}
+
+function isInstalled(name: string): boolean {
+  const { stdout } = spawnSync('dpkg-query', ['-W', '-f', '${db:Status-Status}', name], { encoding: 'utf8' })
+  return stdout === 'installed'
+}
+
+function hasAptGet(): boolean {
+  return spawnSync('apt-get', ['--version'], { stdio: 'ignore' }).status === 0
+}
+
+function aptGet(...words: readonly string[]): void {
+  const { status, stdout, stderr, error } = spawnSync('apt-get', words, {
+    encoding: 'utf8',
+    timeout: installTimeoutMs,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  })
+  if (status === 0) return
+  throw new Error(`apt-get ${words.join(' ')} failed: ${error?.message ?? `exit ${status}`}\n${stdout}${stderr}`)
+}
+
+/** invoke-rc.d starts nothing while this file says 101. One that is there already is somebody else's and stays. */
+function forbidServiceStarts(): boolean {
+  try {
+    const file = openSync(policyFile, 'wx', 0o755)
+    writeSync(file, '#!/bin/sh\nexit 101\n')
+    closeSync(file)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+}
