@@ -54,8 +54,8 @@ export function installPackages(packages: readonly DebianPackage[]): void {
 }
 
 function isInstalled(name: string): boolean {
-  const { stdout } = spawnSync('dpkg-query', ['-W', '-f', '${db:Status-Status}', name], { encoding: 'utf8' })
-  return stdout === 'installed'
+  const { stdout } = spawnSync('dpkg-query', ['--status', name], { encoding: 'utf8' })
+  return /^Status: .* installed$/m.test(stdout ?? '')
 }
 
 function hasAptGet(): boolean {

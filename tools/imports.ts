@@ -4,12 +4,12 @@ export interface Import {
   readonly line: number
 }
 
-const blank = /(?:\s|\/\/[^\n]*|\/\*[^]*?\*\/)+/y
-const string = /'(?:[^'\\\n]|\\[^])*'|"(?:[^"\\\n]|\\[^])*"/y
+const blank = /(?:\s|\/\/[^\n]*|\/\*[\s\S]*?\*\/)+/y
+const string = /'(?:[^'\\\n]|\\[\s\S])*'|"(?:[^"\\\n]|\\[\s\S])*"/y
 const word = /[\p{ID_Continue}$#]+/uy
 const regularExpression = /\/(?:[^/\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/\w*/y
 /** Of a template literal: from the backtick or the end of a substitution to the next substitution or backtick. */
-const templatePart = /[`}](?:[^`\\$]|\\[^]|\$(?!\{))*(?:`|\$\{)/y
+const templatePart = /[`}](?:[^`\\$]|\\[\s\S]|\$(?!\{))*(?:`|\$\{)/y
 
 /** After one of these a slash begins a regular expression; after any other word it divides. */
 const beforeExpression = new Set([

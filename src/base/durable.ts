@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, lstat, open, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fail, OnecertError } from './errors.ts'
 
@@ -122,12 +122,4 @@ export async function readBounded(path: string, { bytesMax }: { readonly bytesMa
   } finally {
     await file.close()
   }
-}
-
-/** Whether a path is there, be it a broken link. */
-export async function exists(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    () => false,
-  )
 }

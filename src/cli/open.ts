@@ -62,7 +62,7 @@ export async function openContext(
   }
 }
 
-export async function openTheVault(settings: Settings): Promise<Vault> {
+async function openTheVault(settings: Settings): Promise<Vault> {
   const identity = await openIdentity(settings.identityFile, { passphrase: () => passphraseOf(settings) })
   return openVault(settings.vaultDirectory, identity)
 }

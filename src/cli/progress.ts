@@ -51,7 +51,7 @@ function listed(servers: readonly string[]): string {
   return servers.length > namesShownMax ? `${shown} and ${servers.length - namesShownMax} more` : shown
 }
 
-export function endedLine(outcome: ServerOutcome, terminal: Terminal): string {
+function endedLine(outcome: ServerOutcome, terminal: Terminal): string {
   const good = outcome.state === 'committed'
   const mark = terminal.style(good ? 'green' : 'red', good ? '✓' : '✗')
   const time = `${(outcome.elapsedMs / 1000).toFixed(1)} s`

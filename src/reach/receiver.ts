@@ -62,7 +62,7 @@ function command(argv: readonly string[], seconds: string): string {
 }
 
 /** One word for sh. Control characters have no business in a path or an argument. */
-export function quoteWord(word: string): string {
+function quoteWord(word: string): string {
   if (/\p{Cc}/u.test(word))
     fail('CONFIG_BAD_VALUE', { what: 'a control character in a path or a command of the fleet file' })
   return `'${word.replaceAll("'", `'\\''`)}'`
