@@ -1,0 +1,195 @@
+import { fail, quote } from '../base/errors.ts'
+import type { Answer, Connection } from '../reach/connection.ts'
+import type { Service } from '../services/service.ts'
+import type { Found } from './decide.ts'
+import { type Generation, generationName } from './generation.ts'
+import type { ServerRollout, Session } from './task.ts'
+
+const generationsKept = 1
+
+export async function begin(task: ServerRollout, connection: Connection): Promise<Found> {
+  const { generation, hashes, service } = task
+  const { server } = task.planned.placement
+  const answer = await connection.request('begin', [
+    generation.lineage,
+    task.rollout,
+    String(task.token),
+    generation.spki,
+    String(Math.ceil(task.confirmWithinMs / 1000)),
+    service.layout === 'combined' ? hashes.combined : hashes.chain,
+    hashes.key,
+  ])
+  const facts = expectOk(answer, `beginning on ${server.name}`, nothingSwapped(server.name))
+  const word = (name: string) => {
+    const value = facts.get(name)
+    return value === undefined || value === '-' || value === '' ? null : value
+  }
+  const clockMs = Number(word('clock')) * 1000
+  if (clockMs < generation.notBeforeMs) {
+    fail('CERT_NOT_YET_VALID', {
+      what: `on ${server.name} the certificate is not yet valid`,
+      fact: `its clock says ${new Date(clockMs).toISOString()}, ours ${new Date(task.clock.nowMs()).toISOString()}, the certificate begins ${new Date(generation.notBeforeMs).toISOString()}`,
+      state: nothingSwapped(server.name),
+      next: `set the clock of ${server.name}, then: onecert apply`,
+    })
+  }
+  return {
+    current: word('current'),
+    match: word('match'),
+    held: word('held'),
+    unconfirmed: word('unconfirmed'),
+    adoptable: facts.get('adoptable') === 'yes',
+    have: [...new Set((word('have') ?? '').split(',').filter(Boolean))],
+    clockMs,
+  }
+}
+
+/** What lies at the explicit paths becomes a generation with the same bytes. */
+export async function adopt(task: ServerRollout, connection: Connection, name: string): Promise<void> {
+  const { server } = task.planned.placement
+  const answer = await connection.request('adopt', [name])
+  expectOk(answer, `adopting the files of ${server.name}`, nothingSwapped(server.name))
+}
+
+export async function swap(task: ServerRollout, connection: Connection, name: string): Promise<void> {
+  const { server } = task.planned.placement
+  const confirmSeconds = String(Math.ceil(task.confirmWithinMs / 1000))
+  const answer = await connection.request('swap', [name, confirmSeconds])
+  expectOk(answer, `swapping on ${server.name}`, nothingSwapped(server.name))
+}
+
+export async function stage(
+  task: ServerRollout,
+  session: Session,
+  connection: Connection,
+  found: Found,
+  reuse: string | null,
+): Promise<string> {
+  const { generation, hashes, ledger } = task
+  const { server } = task.planned.placement
+  const name = generationName(generation.number, found.have)
+  const file = task.service.layout === 'combined' ? 'combined.pem' : 'privkey.pem'
+  const fields = {
+    rollout: task.rollout,
+    lineage: generation.lineage,
+    generation: generation.number,
+    server: server.name,
+    token: task.token,
+  } as const
+  const done = async (verb: string, words: readonly string[], payload?: Generation['keyPem'] | string) =>
+    expectOk(
+      await connection.request(verb, words, payload === undefined ? {} : { payload }),
+      `staging on ${server.name}`,
+      nothingSwapped(server.name),
+    )
+  const seal = () => done('seal', [name, hashes.chain, hashes.key, generation.spki])
+  await ledger.effect({ ...fields, effect: 'stage', fingerprint: generation.fingerprint }, async () => {
+    await done('stage', [], generation.chainPem)
+    const copy = {
+      ...fields,
+      effect: 'key-copy',
+      spki: generation.spki,
+      path: `${server.directory}/${generation.lineage}/${name}/${file}`,
+      way: reuse === null ? connection.way : `on ${server.name}`,
+    } as const
+    await ledger.effect(copy, async () => {
+      if (reuse === null) {
+        session.keySent = true
+        await done('key', [], generation.keyPem)
+      } else await done('reuse', [reuse])
+      await seal()
+    })
+  })
+  return name
+}
+
+/** TST-2: with a configuration that is broken already, a reload would activate somebody else's edit. */
+export async function testAsItIs(task: ServerRollout, connection: Connection): Promise<void> {
+  const { server } = task.planned.placement
+  const answer = await connection.request('test', [])
+  if (answer.ok) return
+  fail(answer.code === 'SERVICE_TEST_FAILED' ? 'SERVICE_ALREADY_BROKEN' : (answer.code ?? 'SERVICE_ALREADY_BROKEN'), {
+    what: `the configuration of ${task.service.kind} on ${server.name} fails its own test, before any change of ours`,
+    fact: outputText(answer),
+    state: nothingSwapped(server.name),
+    next: `mend it on ${server.name} (${task.service.test.join(' ')}), then: onecert apply`,
+  })
+}
+
+export async function testNew(connection: Connection, server: string): Promise<void> {
+  const answer = await connection.request('test', [])
+  if (answer.ok) return
+  fail(answer.code ?? 'SERVICE_TEST_FAILED', {
+    what: `the service on ${server} refuses the new files in its own test`,
+    fact: outputText(answer),
+    state: `${server} was brought back to what it had; it was not reloaded`,
+    next: 'onecert apply',
+  })
+}
+
+export async function reload(
+  connection: Connection,
+  service: Service,
+  server: string,
+  mayStart: boolean,
+): Promise<void> {
+  const answer = await connection.request('reload', [])
+  if (answer.ok && answer.facts.get('status') === '0') return
+  if (mayStart && service.start.length > 0) {
+    const started = await connection.request('start', [])
+    if (started.ok && started.facts.get('status') === '0') return
+  }
+  const status = answer.facts.get('status') ?? '?'
+  // A deadline that passed (124) says nothing about the service: verify decides.
+  if (status === '124') return
+  const denied = status === '126' || status === '127'
+  fail(denied ? 'SERVICE_COMMAND_DENIED' : answer.ok ? 'RELOAD_FAILED' : (answer.code ?? 'RELOAD_FAILED'), {
+    what: `the reload on ${server} failed`,
+    fact: `${service.reload.join(' ')} ended with ${status}: ${outputText(answer)}`,
+  })
+}
+
+export async function commit(task: ServerRollout, connection: Connection, name: string): Promise<void> {
+  const { server } = task.planned.placement
+  const answer = expectOk(
+    await connection.request('commit', [name, String(generationsKept)]),
+    `committing on ${server.name}`,
+    `the watchdog of ${server.name} brought the old certificate back`,
+  )
+  const file = task.service.layout === 'combined' ? 'combined.pem' : 'privkey.pem'
+  for (const purged of (answer.get('purged') ?? '').split(',').filter(Boolean)) {
+    await task.ledger.effect(
+      {
+        effect: 'purge',
+        rollout: task.rollout,
+        lineage: task.generation.lineage,
+        server: server.name,
+        path: `${server.directory}/${task.generation.lineage}/${purged}/${file}`,
+      },
+      async () => undefined,
+    )
+  }
+}
+
+export async function undo(task: ServerRollout, connection: Connection): Promise<void> {
+  const { server } = task.planned.placement
+  expectOk(await connection.request('rollback', []), `rolling back ${server.name}`, 'see onecert status')
+  await connection.request('reload', [])
+}
+
+export const nothingSwapped = (server: string) => `nothing that ${server} serves was changed`
+
+export function expectOk(answer: Answer, what: string, state: string): ReadonlyMap<string, string> {
+  if (answer.ok) return answer.facts
+  const facts = [...answer.facts].map(([name, value]) => `${name} ${value}`).join(', ')
+  fail(answer.code ?? 'RECEIVER_PROTOCOL', {
+    what: `${what} failed`,
+    fact: [outputText(answer), quote(facts, 200)].filter(Boolean).join('; '),
+    ...(state && { state }),
+    next: 'onecert apply',
+  })
+}
+
+function outputText(answer: Answer): string {
+  return answer.output.map((line) => quote(line, 200)).join('\n')
+}

@@ -1,0 +1,67 @@
+import type { ErrorCode } from '../base/catalogue.ts'
+import { asOnecertError, OnecertError } from '../base/errors.ts'
+import type { Connection } from '../reach/connection.ts'
+import { expectOk } from './conversation.ts'
+import { endpointsOf, type Look } from './prober.ts'
+import { effectOf, type ServerRollout, type Session } from './task.ts'
+import { verify, verifyLimits } from './verify.ts'
+
+/** Nothing was reloaded: the running service still has the old files, and a reload could only do harm. */
+const notReloaded: readonly ErrorCode[] = ['SERVICE_TEST_FAILED', 'CONFIG_TEST_TIMEOUT']
+
+/**
+ * The old generation again, proved; the session's state says how it ended.
+ * @throws OnecertError ROLLBACK_FAILED, with the commands for a person
+ */
+export async function rollBack(
+  task: ServerRollout,
+  session: Session,
+  connection: Connection,
+  look: Look,
+  before: ReadonlyMap<string, string>,
+  cause: OnecertError,
+): Promise<void> {
+  const { server } = task.planned.placement
+  try {
+    await task.ledger.effect({ ...effectOf(task), effect: 'rollback', reason: cause.code }, async () => {
+      expectOk(await connection.request('rollback', []), `rolling back ${server.name}`, '')
+      if (!notReloaded.includes(cause.code)) {
+        const reloaded = await connection.request('reload', [])
+        if (reloaded.facts.get('status') !== '0' && before.size > 0) await connection.request('start', [])
+      }
+      for (const endpoint of endpointsOf(task.planned.placement)) {
+        const old = before.get(endpoint.name)
+        if (old) await verify([endpoint], { chain: [old] }, look, task.clock, verifyLimits)
+      }
+    })
+    session.state = 'rolledBack'
+  } catch (thrown) {
+    const error = asOnecertError(thrown)
+    if (connectionLost(error)) throw undoesItself(task, session, cause)
+    session.state = 'quarantined'
+    const base = `${server.directory}/${task.generation.lineage}`
+    throw new OnecertError('ROLLBACK_FAILED', {
+      what: `${server.name} could not be brought back`,
+      fact: `${cause.failure.what}; then ${error.failure.what}`,
+      state: `both generations are on ${server.name}, in ${base}`,
+      next: `on ${server.name}: ls -l ${base}/current; ${task.service.test.join(' ')}; ${task.service.reload.join(' ')}`,
+      cause,
+    })
+  }
+}
+
+export function connectionLost(thrown: unknown): boolean {
+  return thrown instanceof OnecertError && (thrown.code === 'SSH_LOST' || thrown.code === 'RECEIVER_SILENT')
+}
+
+/** The connection is gone while a swap is unconfirmed: the server's watchdog decides, not we. */
+export function undoesItself(task: ServerRollout, session: Session, cause: OnecertError): OnecertError {
+  const { server } = task.planned.placement
+  session.state = 'unreachable'
+  return new OnecertError(cause.code, {
+    ...cause.failure,
+    state: `an unconfirmed swap on ${server.name} undoes itself there within ${task.confirmWithinMs / 1000} s`,
+    next: 'onecert status, then: onecert apply',
+    cause,
+  })
+}

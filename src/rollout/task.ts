@@ -1,0 +1,41 @@
+import type { Clock } from '../base/clock.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import type { Connection, Reach, ReceiverText } from '../reach/connection.ts'
+import type { Service } from '../services/service.ts'
+import type { FileHashes, Generation } from './generation.ts'
+import type { PlannedServer } from './plan.ts'
+import type { ServerState, Step } from './progress.ts'
+
+/** What the steps at one server need; the same for all servers of a rollout but for `planned`, `receiver` and `service`. */
+export interface ServerRollout {
+  readonly rollout: string
+  readonly token: number
+  readonly planned: PlannedServer
+  readonly generation: Generation
+  readonly hashes: FileHashes
+  readonly service: Service
+  readonly receiver: ReceiverText
+  readonly reach: Reach
+  readonly ledger: Ledger
+  readonly clock: Clock
+  readonly confirmWithinMs: number
+  readonly connectTimeoutMs: number
+  /** Aborted: nothing is swapped any more; what is swapped already is brought to its end. */
+  readonly signal: AbortSignal
+  /** Durable before it resolves. */
+  readonly setState: (state: ServerState, detail: Record<string, unknown>) => Promise<void>
+  readonly onStep: (step: Step) => void
+}
+
+/** What has become of the task so far. */
+export interface Session {
+  connection: Connection | null
+  keySent: boolean
+  bytesSent: number
+  state: ServerState
+}
+
+/** What all ledger entries of a task say. */
+export function effectOf({ rollout, token, planned, generation }: ServerRollout) {
+  return { rollout, lineage: generation.lineage, server: planned.placement.server.name, token } as const
+}
