@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts'
+import { asOnecertError, fail, OnecertError } from '../base/errors.ts'
 import type { Certificate } from '../fleet/fleet.ts'
 import { issuerOf } from '../issue/issuers.ts'
 import { renewalNeed } from '../issue/renewal.ts'
@@ -44,16 +44,21 @@ export async function issueCertificate(
     return { generation: await loaded(context, certificate, newest), issued: null }
 
   const reason = need.reason ?? 'the issuer may have a newer one'
-  const bundle = await ledger.effect({ effect: 'issue', lineage, reason }, () =>
-    issuerOf(spec, vault).issue({
-      lineage,
-      names: certificate.names,
-      keyType: certificate.key.type,
-      keepKey: need.keepKey && newest ? newest.spki : null,
-      nowMs,
-      newest: newest?.fingerprint ?? null,
-    }),
-  )
+  const bundle = await ledger
+    .effect({ effect: 'issue', lineage, reason }, () =>
+      issuerOf(spec, vault).issue({
+        lineage,
+        names: certificate.names,
+        keyType: certificate.key.type,
+        keepKey: need.keepKey && newest ? newest.spki : null,
+        nowMs,
+        newest: newest?.fingerprint ?? null,
+      }),
+    )
+    .catch((thrown: unknown) => {
+      const error = asOnecertError(thrown)
+      throw new OnecertError(error.code, { state: 'no server was touched', ...error.failure, cause: error })
+    })
   if (bundle === null) {
     if (!newest) fail('INTERNAL', { what: `the issuer of ${lineage} has nothing new, and there is nothing old` })
     return { generation: await loaded(context, certificate, newest), issued: null }

@@ -29,14 +29,15 @@ export function sshReach(settings: SshSettings = {}): Reach {
     async open(server, options) {
       const reach = sshOf(server)
       const withoutAlgorithms: string[] = []
-      for (;;) {
+      for (let first: OnecertError | null = null; ; ) {
         try {
           return await openOnce(server, reach, options, { ...settings, withoutAlgorithms })
         } catch (error) {
+          if (!(error instanceof MismatchedHostKey)) throw error
+          first ??= error.reason
           // A server has host keys of several types, and the pin may be for another than the one that ssh prefers.
-          const other = error instanceof MismatchedHostKey ? algorithmsOf(error.type) : []
-          if (other.length === 0 || withoutAlgorithms.length >= hostKeyTypesMax)
-            throw error instanceof MismatchedHostKey ? error.reason : error
+          const other = error.type === null ? [] : algorithmsOf(error.type)
+          if (other.length === 0 || withoutAlgorithms.length >= hostKeyTypesMax) throw first
           withoutAlgorithms.push(...other)
         }
       }
@@ -45,10 +46,11 @@ export function sshReach(settings: SshSettings = {}): Reach {
 }
 
 class MismatchedHostKey extends Error {
-  readonly type: string
+  /** Of the key that was presented; null where the server has none of the types that are left. */
+  readonly type: string | null
   readonly reason: OnecertError
 
-  constructor(type: string, reason: OnecertError) {
+  constructor(type: string | null, reason: OnecertError) {
     super(reason.message)
     this.type = type
     this.reason = reason
@@ -135,15 +137,13 @@ async function openOnce(
     ) {
       throw new MismatchedHostKey(presented.type, error)
     }
-    // The other types were not the pinned one either, or the server has none: what it presented first tells.
-    if (settings.withoutAlgorithms.length > 0 && /no matching host key type/.test(stderr) && !hostKeyRefused(stderr)) {
-      throw new OnecertError('SSH_HOST_KEY_CHANGED', {
-        what: `${server.name} presents another host key than the one that was confirmed`,
-        fact: `none of its host keys is ${reach.hostKeys.join(' or ')}`,
-        state: 'the connection was ended before anything was sent; no key left',
-        next: `find out why, on the console of ${server.name}; if it is right: onecert server scan ${server.name}`,
-        cause: error,
-      })
+    if (
+      error instanceof OnecertError &&
+      settings.withoutAlgorithms.length > 0 &&
+      /no matching host key type/.test(stderr) &&
+      !hostKeyRefused(stderr)
+    ) {
+      throw new MismatchedHostKey(null, error)
     }
     throw error
   })

@@ -20,6 +20,12 @@ export function holderAlive(holder: string): boolean {
   return now === null || started === '0' || now === started
 }
 
+/** For people: `process 4711 on db-1`. */
+export function holderText(holder: string): string {
+  const [machine, pid] = holder.split(':')
+  return `process ${pid} on ${machine}`
+}
+
 /** Field 22 of proc(5) stat; null where there is no /proc. */
 function startTime(pid: number): string | null {
   try {

@@ -4,7 +4,7 @@ import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import { explainWrite } from '../base/durable.ts'
 import { fail, OnecertError } from '../base/errors.ts'
 import { batched } from './batch.ts'
-import { holderAlive } from './holder.ts'
+import { holderAlive, holderText } from './holder.ts'
 import { migrate } from './schema.ts'
 import type { GenerationRow, ObservationRow, RecordRow, Store } from './store.ts'
 
@@ -295,7 +295,7 @@ function recordRow(row: RecordSql): RecordRow {
 function leaseHeld(lineage: string, held: LeaseSql, nowMs: number): never {
   fail('LEASE_HELD', {
     what: `another onecert is at work on ${lineage}`,
-    fact: `${held.holder}, since ${Math.round((nowMs - held.acquired_at_ms) / 1000)} s; its lease ends in ${Math.round((held.expires_at_ms - nowMs) / 1000)} s unless it renews it`,
+    fact: `${holderText(held.holder ?? 'unknown')}, since ${Math.round((nowMs - held.acquired_at_ms) / 1000)} s; its lease ends in ${Math.round((held.expires_at_ms - nowMs) / 1000)} s unless it renews it`,
     state: 'nothing was changed',
     next: 'wait for it, then: onecert apply',
   })

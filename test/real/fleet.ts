@@ -1,0 +1,175 @@
+import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { stringify } from 'yaml'
+import { handshake } from '../../src/observe/handshake.ts'
+import { type Authority, createAuthority, deliver, type Order, type Sold } from '../authority.ts'
+import { type Onecert, onecert } from '../onecert.ts'
+import { startApache } from './apache.ts'
+import { writeCertificate } from './certificate.ts'
+import { startHaproxy } from './haproxy.ts'
+import { startNginx } from './nginx.ts'
+import type { RunningService } from './service.ts'
+import { type RunningSshd, type SshdOptions, startSshd } from './sshd.ts'
+
+export type Kind = 'nginx' | 'apache' | 'haproxy'
+
+export interface ServerOptions {
+  readonly kind: Kind
+  readonly sshd?: SshdOptions
+  /** Keeps what comes over the connection, in clear, as the server sees it: `received()`. */
+  readonly tapped?: boolean
+}
+
+/** A server as onecert sees it: an sshd and real software on one loopback address, with files that were there before. */
+export interface RealServer {
+  readonly name: string
+  readonly kind: Kind
+  readonly service: RunningService
+  readonly sshd: RunningSshd
+  /** Where the service's certificate lies; the service's configuration names these paths. */
+  readonly paths: readonly string[]
+  /** Where the generations of `www` lie. */
+  readonly base: string
+  /** The leaf before onecert came. */
+  readonly original: string
+  /** SHA-256 of the leaf that it serves now. */
+  served(): Promise<string>
+  /** The leaf that the service's paths hold; throws where key and certificate do not belong together. */
+  onDisk(): Promise<string>
+  /** Of a tapped server: the commands asked for, and all bytes that came on their stdin. */
+  received(): Promise<string>
+}
+
+export interface RealFleet extends AsyncDisposable {
+  readonly directory: string
+  readonly fleetFile: string
+  readonly run: Onecert
+  readonly authority: Authority
+  readonly servers: readonly RealServer[]
+  server(name: string): RealServer
+  /** Buys a certificate and puts it where the fleet file says that bought ones are. */
+  buy(order?: Partial<Order>): Promise<Sold>
+  /** Rewrites the fleet file with changes. */
+  configure(change: (document: FleetDocument) => void): Promise<void>
+}
+
+/** The fleet file as data, loosely: tests write wrong ones too. */
+// biome-ignore lint/suspicious/noExplicitAny: a document of any shape
+export type FleetDocument = any
+
+export const siteName = 'www.lab.example'
+
+export async function startFleet(options: Readonly<Record<string, Kind | ServerOptions>>): Promise<RealFleet> {
+  const directory = await mkdtemp(join(tmpdir(), 'onecert-e2e-'))
+  const fleetFile = join(directory, 'onecert.yaml')
+  const authority = await createAuthority()
+  const servers = await Promise.all(
+    Object.entries(options).map(([name, given]) =>
+      startServer(directory, name, typeof given === 'string' ? { kind: given } : given),
+    ),
+  )
+  const bought = join(directory, 'bought')
+  const document = () => fleetDocument(servers, directory, bought)
+  const fleet: RealFleet = {
+    directory,
+    fleetFile,
+    run: onecert(fleetFile, join(directory, 'state')),
+    authority,
+    servers,
+    server(name) {
+      const found = servers.find((each) => each.name === name)
+      if (!found) throw new Error(`no server ${name}`)
+      return found
+    },
+    async buy(order = {}) {
+      const sold = await authority.sell({ names: [siteName], ...order })
+      await deliver(bought, authority, sold)
+      return sold
+    },
+    async configure(change) {
+      const changed = document()
+      change(changed)
+      await writeFile(fleetFile, stringify(changed))
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all(servers.flatMap(({ service, sshd }) => [service.stop(), sshd.stop()]))
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+  await fleet.configure(() => {})
+  await fleet.buy()
+  const { exit, stderr } = await fleet.run('init')
+  if (exit !== 0) throw new Error(stderr)
+  return fleet
+}
+
+const starters = { nginx: startNginx, apache: startApache, haproxy: startHaproxy }
+
+async function startServer(directory: string, name: string, options: ServerOptions): Promise<RealServer> {
+  const { kind } = options
+  const home = join(directory, name)
+  const tap = { script: join(home, 'tap'), log: join(home, 'tapped') }
+  await mkdir(join(home, 'tls'), { recursive: true })
+  const files = await writeCertificate(join(home, 'tls'), [siteName])
+  if (options.tapped) {
+    const keep = `printf '%s\\n' "$SSH_ORIGINAL_COMMAND" >>${tap.log}`
+    await writeFile(tap.script, `#!/bin/sh\n${keep}\ntee -a ${tap.log} | sh -c "$SSH_ORIGINAL_COMMAND"\n`, {
+      mode: 0o755,
+    })
+  }
+  const service = await starters[kind]({ sites: [{ names: [siteName], ...files }] })
+  const paths = kind === 'haproxy' ? [files.combined] : [files.chain, files.key]
+  return {
+    name,
+    kind,
+    service,
+    sshd: await startSshd({
+      ...(options.tapped && { keyOptions: `command="${tap.script}"` }),
+      ...options.sshd,
+      address: service.address,
+    }),
+    paths,
+    base: join(home, 'onecert', 'www'),
+    original: files.fingerprint,
+    async served() {
+      const { address, port } = service
+      const { chain } = await handshake({ address, port, name: siteName }, { timeoutMs: 5_000 })
+      return chain[0] ?? ''
+    },
+    async onDisk() {
+      const [chain, key] = await Promise.all([readFile(paths[0] ?? ''), readFile(paths.at(-1) ?? '')])
+      const leaf = new X509Certificate(chain)
+      if (!createPublicKey(createPrivateKey(key)).equals(leaf.publicKey)) throw new Error(`${name}: a mixed pair`)
+      return leaf.fingerprint256.replaceAll(':', '').toLowerCase()
+    },
+    received: () => readFile(tap.log, 'latin1'),
+  }
+}
+
+function fleetDocument(servers: readonly RealServer[], directory: string, bought: string): FleetDocument {
+  const file = (name: string) => join(bought, name)
+  return {
+    version: 1,
+    issuers: {
+      bought: { import: { certificate: file('leaf.pem'), chain: file('chain.pem'), key: file('key.pem') } },
+    },
+    certificates: { www: { names: [siteName], issuer: 'bought' } },
+    servers: Object.fromEntries(servers.map((server) => [server.name, serverDocument(server, directory)])),
+    sites: { [siteName]: { certificate: 'www', dns: servers.map(({ name }) => name) } },
+    rollout: { canary: 1, wave: '100%', 'confirm-within': '10s' },
+  }
+}
+
+function serverDocument({ name, kind, service, sshd, paths }: RealServer, directory: string): FleetDocument {
+  return {
+    ssh: { destination: `${sshd.user}@${sshd.address}`, port: sshd.port, identity: sshd.clientKey },
+    'host-key': sshd.hostKeys[0]?.fingerprint,
+    address: service.address,
+    port: service.port,
+    service: { [kind]: { test: [...service.test], reload: [...service.reload], start: [...service.start] } },
+    directory: join(directory, name, 'onecert'),
+    files: { www: kind === 'haproxy' ? { combined: paths[0] } : { chain: paths[0], key: paths[1] } },
+  }
+}
