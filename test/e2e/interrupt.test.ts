@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { readdir, readlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type RealFleet, startFleet } from '../real/fleet.ts'
+
+/** Puts a command in place that tells when it runs, and takes its time. */
+async function slowDown(fleet: RealFleet, name: string, command: 'test' | 'reload', seconds: number): Promise<string> {
+  const { service, kind, base } = fleet.server(name)
+  const script = join(service.directory, `slow-${command}`)
+  const running = join(service.directory, `${command}-runs`)
+  // Only behind the swap does a test count as one of the new files.
+  await writeFile(
+    script,
+    `#!/bin/sh\n[ ! -e ${base}/current ] || touch ${running}\nsleep ${seconds}\nexec ${service[command].join(' ')}\n`,
+    { mode: 0o755 },
+  )
+  await fleet.configure((document) => {
+    document.servers[name].service[kind][command] = [script]
+  })
+  return running
+}
+
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (let tries = 0; !(await condition()); tries++) {
+    assert.ok(tries < 1_500, 'it did not come to that in 15 s')
+    await sleep(10)
+  }
+}
+
+const leftOver = async (base: string) =>
+  (await readdir(base)).filter((name) => /watchdog|fired|taken|\.stage/.test(name))
+
+test('Ctrl-C behind a swap: the server is proved and committed, the next ones are not begun', async () => {
+  await using fleet = await startFleet({ 'eu-1': 'nginx', 'us-1': 'nginx' })
+  const reloading = await slowDown(fleet, 'eu-1', 'reload', 1)
+  const sold = await fleet.buy()
+  const { child, ended } = fleet.run.start('apply')
+  await until(() => existsSync(reloading))
+  child.kill('SIGINT')
+  const { exit, stderr } = await ended
+  assert.equal(exit, 75, stderr)
+  assert.match(stderr, /stopping: /)
+  assert.match(stderr, /not begun: us-1/)
+  const [first, second] = fleet.servers
+  assert.equal(await first?.served(), sold.fingerprint)
+  assert.equal(await second?.served(), second?.original)
+  assert.deepEqual(await leftOver(first?.base ?? ''), [])
+  assert.equal((await fleet.run('apply')).exit, 0)
+  assert.equal(await second?.served(), sold.fingerprint)
+})
+
+test('Ctrl-C before a swap: nothing is changed, and the next apply goes on', async () => {
+  await using fleet = await startFleet({ 'eu-1': 'nginx' })
+  const server = fleet.server('eu-1')
+  const testing = await slowDown(fleet, 'eu-1', 'test', 1)
+  const sold = await fleet.buy()
+  const { child, ended } = fleet.run.start('apply')
+  await until(() => existsSync(testing))
+  child.kill('SIGTERM')
+  const { exit, stderr } = await ended
+  assert.equal(exit, 75, stderr)
+  assert.match(stderr, /INTERRUPTED/)
+  assert.match(stderr, /nothing that eu-1 serves was changed/)
+  assert.equal(await server.served(), server.original)
+  assert.equal(await readlink(join(server.base, 'current')), 'gen-0000')
+  assert.deepEqual(await leftOver(server.base), [])
+  assert.equal((await fleet.run('apply')).exit, 0)
+  assert.equal(await server.served(), sold.fingerprint)
+})
+
+test('Ctrl-C twice: the server itself undoes the swap at once', async () => {
+  await using fleet = await startFleet({ 'eu-1': 'nginx' })
+  const server = fleet.server('eu-1')
+  assert.equal((await fleet.run('apply')).exit, 0)
+  const proven = await server.served()
+  const reloading = await slowDown(fleet, 'eu-1', 'reload', 1)
+  await fleet.buy()
+  const { child, ended } = fleet.run.start('apply')
+  await until(() => existsSync(reloading))
+  child.kill('SIGINT')
+  await sleep(50)
+  child.kill('SIGINT')
+  assert.equal((await ended).exit, 75)
+  await until(async () => (await leftOver(server.base)).length === 0)
+  assert.equal(await server.onDisk(), proven)
+  await until(async () => (await server.served()) === proven)
+  assert.equal((await fleet.run('apply')).exit, 0)
+})
+
+test('the network is cut behind a swap: the server undoes it within the confirm time, and we say so', async () => {
+  await using fleet = await startFleet({ 'eu-1': 'nginx' })
+  const server = fleet.server('eu-1')
+  assert.equal((await fleet.run('apply')).exit, 0)
+  const proven = await server.served()
+  const reloading = await slowDown(fleet, 'eu-1', 'reload', 2)
+  await fleet.buy()
+  const { ended } = fleet.run.start('apply')
+  await until(() => existsSync(reloading))
+  await server.sshd.stop()
+  const { exit, stderr } = await ended
+  assert.equal(exit, 75)
+  assert.match(stderr, /eu-1 \(unreachable\)/)
+  assert.match(stderr, /undoes itself there within 10 s/)
+  await until(async () => (await leftOver(server.base)).length === 0)
+  assert.equal(await server.onDisk(), proven)
+  await until(async () => (await server.served()) === proven)
+})
