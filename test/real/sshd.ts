@@ -16,6 +16,10 @@ export interface SshdOptions extends Endpoint {
   readonly hostCertificates?: { readonly authority: string; readonly names: readonly string[] }
   /** Put before the client key in authorized_keys, such as `restrict,command="…"`. */
   readonly keyOptions?: string
+  /** Shell commands run before it in a mount namespace of its own: what is mounted there, nobody else sees. */
+  readonly mounts?: string
+  /** The account to log in with; default: the one of the test. */
+  readonly user?: string
   /** Lines of sshd_config. They come first, and sshd takes the first value it reads. */
   readonly lines?: readonly string[]
 }
@@ -30,7 +34,6 @@ export interface HostKey {
 }
 
 export interface RunningSshd extends Running {
-  /** The account to log in with: the one of the test. */
   readonly user: string
   readonly hostKeys: readonly HostKey[]
   /** Private key that is let in, without a passphrase; `.pub` beside it. */
@@ -59,10 +62,22 @@ export async function startSshd(options: SshdOptions = {}): Promise<RunningSshd>
   await writeFile(configuration, text(options, { address, port, pidFile, authorizedKeys, hostKeys, certificates }))
   // The privilege-separated child has its root there; systemd makes it at the start of the service.
   if (process.getuid?.() === 0) await mkdir('/run/sshd', { recursive: true, mode: 0o755 })
-  const argv = ['/usr/sbin/sshd', '-D', '-e', '-f', configuration] as const
+  const sshd = ['/usr/sbin/sshd', '-D', '-e', '-f', configuration] as const
+  const argv =
+    options.mounts === undefined
+      ? sshd
+      : (['unshare', '--mount', 'sh', '-ec', `${options.mounts}\nexec "$@"`, 'sh', ...sshd] as const)
   const running = await startProgram({ argv, address, port, directory, pidFile })
   const reload = ['/bin/kill', '-HUP', String(running.pid)]
-  return { ...running, user: userInfo().username, hostKeys, clientKey, authorizedKeys, configuration, reload }
+  return {
+    ...running,
+    user: options.user ?? userInfo().username,
+    hostKeys,
+    clientKey,
+    authorizedKeys,
+    configuration,
+    reload,
+  }
 }
 
 interface Place {
@@ -81,7 +96,7 @@ ListenAddress ${place.address}:${place.port}
 ${place.hostKeys.map(({ file }) => `HostKey ${file}`).join('\n')}
 ${place.certificates.map((file) => `HostCertificate ${file}`).join('\n')}
 PidFile ${place.pidFile}
-AuthorizedKeysFile ${place.authorizedKeys}
+AuthorizedKeysFile ${place.authorizedKeys} .ssh/authorized_keys
 StrictModes no
 PermitRootLogin yes
 PasswordAuthentication no
