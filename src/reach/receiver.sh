@@ -55,7 +55,7 @@ record() {
 
 fenced() {
   [ -n "$base" ] && [ -n "$token" ] || { refuse RECEIVER_PROTOCOL why=begin-first; return 1; }
-  read -r highest <"$base/fence" && [ "$highest" = "$token" ] || refuse SERVER_FENCED fence="$highest" token="$token"
+  { read -r highest <"$base/fence"; } 2>/dev/null && [ "$highest" = "$token" ] || refuse SERVER_FENCED fence="$highest" token="$token"
 }
 
 current() { readlink "$base/current" 2>/dev/null || printf -- -; }
@@ -82,6 +82,12 @@ print_key() {
 }
 
 hash_of() { sha256sum | { read -r hash rest && printf '%s' "$hash"; }; }
+
+# Empty where there is no such file.
+file_hash() { [ -r "$1" ] && hash_of <"$1"; }
+
+# The names of the generations that are here, the newest first.
+generations() { (cd "$base" && ls -dr gen-[0-9]*) 2>/dev/null; }
 
 # The key of a file has this SPKI. Needs openssl; without it the answer is no, and the key travels.
 has_spki() {
@@ -245,18 +251,20 @@ verb_begin() {
     printf '%s\n' "$token" >"$base/.fence" && flush "$base/.fence" && mv -f "$base/.fence" "$base/fence" ||
       { not_writable "$base"; return; }
   fi
+  # A key that a session left half-way does not lie around.
+  rm -rf "$base/.stage"
   settle "$5"
   spki=$4
   if [ "$layout" = combined ]; then wanted=$6 key_hash=$7; else wanted="$6 $7" key_hash=$7; fi
   match=- held=- have=
   now=$(current)
   # The newest first, and what is current before all: it needs no swap.
-  for each in "$base/$now" $(ls -dr "$base"/gen-* 2>/dev/null); do
+  for name in "$now" $(generations); do
+    each=$base/$name
     [ -d "$each" ] || continue
-    name=${each##*/}
     have=$have,$name
     found=
-    for file in $(layout_files); do found="$found $(hash_of <"$each/$file" 2>/dev/null)"; done
+    for file in $(layout_files); do found="$found $(file_hash "$each/$file")"; done
     [ "$match" != - ] || [ "${found# }" != "$wanted" ] || match=$name
     [ "$held" = - ] && [ -r "$each/$(key_file)" ] || continue
     if [ "$layout" = combined ]; then
@@ -353,19 +361,25 @@ verb_reuse() {
 verb_seal() {
   fenced || return
   stage=$base/.stage
-  [ "$(hash_of <"$stage/fullchain.pem")" = "$2" ] || { refuse STAGE_DAMAGED file=fullchain.pem; return; }
-  [ "$(hash_of <"$stage/privkey.pem")" = "$3" ] || has_spki "$stage/privkey.pem" "$4" ||
-    { refuse STAGE_DAMAGED file=privkey.pem; return; }
+  [ "$(file_hash "$stage/fullchain.pem")" = "$2" ] || { reject STAGE_DAMAGED file=fullchain.pem; return; }
+  [ "$(file_hash "$stage/privkey.pem")" = "$3" ] || has_spki "$stage/privkey.pem" "$4" ||
+    { reject STAGE_DAMAGED file=privkey.pem; return; }
   if [ "$layout" = combined ]; then
     cat "$stage/fullchain.pem" "$stage/privkey.pem" >"$stage/combined.pem" &&
-      rm -f "$stage/fullchain.pem" "$stage/privkey.pem" || { refuse STAGE_DAMAGED file=combined.pem; return; }
+      rm -f "$stage/fullchain.pem" "$stage/privkey.pem" || { reject STAGE_DAMAGED file=combined.pem; return; }
   fi
   record "stage $1"
-  finish_files "$stage" 2>"$base/.output" || { told "$(tail -n 1 "$base/.output")"; refuse SERVER_NOT_WRITABLE; return; }
+  finish_files "$stage" 2>"$base/.output" || { told "$(tail -n 1 "$base/.output")"; reject SERVER_NOT_WRITABLE; return; }
   rm -f "$base/.output"
   flush "$stage"/* "$stage" && mv -T "$stage" "$base/$1" 2>/dev/null && flush "$base" ||
-    { refuse STAGE_DAMAGED why=rename; return; }
+    { reject STAGE_DAMAGED why=rename; return; }
   ok path="$base/$1/$(key_file)"
+}
+
+# What was refused does not lie around: it holds a key.
+reject() {
+  rm -rf "$base/.stage" "$base/.output"
+  refuse "$@"
 }
 
 # test: the service's own test of its configuration as it is now.
@@ -420,12 +434,11 @@ verb_commit() {
   record "commit $1"
   rm -f "$base/done.$owner" "$base/.receiver"
   kept=0 purged=
-  for each in $(ls -dr "$base"/gen-* 2>/dev/null); do
-    name=${each##*/}
+  for name in $(generations); do
     [ "$name" != "$1" ] || continue
     kept=$((kept + 1))
     [ "$kept" -gt "$2" ] || continue
-    rm -rf "$each" && purged=$purged,$name
+    rm -rf "${base:?}/$name" && purged=$purged,$name
   done
   ok purged="${purged#,}"
 }
@@ -497,8 +510,12 @@ if [ "${2-}" = watchdog ] && select_lineage "$3"; then
   exit 0
 fi
 
-# The end of the connection with a swap unconfirmed: nobody is left to prove it.
-trap '[ -z "$armed" ] || fire "$armed"' EXIT
+# The end of the connection: an unconfirmed swap has nobody left to prove it, a staged key nobody left to seal it.
+leave() {
+  [ -z "$armed" ] || fire "$armed"
+  [ -z "$base" ] || ! fenced >/dev/null || rm -rf "$base/.stage"
+}
+trap leave EXIT
 trap 'exit 0' HUP INT TERM PIPE
 
 printf 'onecert-receiver 1 %s\n' "$receiver_id"

@@ -1,0 +1,399 @@
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { createHash, createPublicKey, generateKeyPairSync } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type LineageSettings, type ReceiverSettings, receiverText } from '../../src/reach/receiver.ts'
+
+const shells: Record<string, readonly string[]> = {
+  dash: ['dash'],
+  bash: ['bash', '--posix'],
+  'busybox ash': ['busybox', 'sh'],
+}
+
+/** A generation as far as a receiver can tell: bytes and their hashes. */
+function makeGeneration(text: string) {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  const spki = sha256(createPublicKey(privateKey).export({ type: 'spki', format: 'der' }))
+  const chain = `-----BEGIN CERTIFICATE-----\n${text}\n-----END CERTIFICATE-----\n`
+  return { chain, key, spki, chainHash: sha256(chain), keyHash: sha256(key) }
+}
+type Made = ReturnType<typeof makeGeneration>
+
+function sha256(data: string | Buffer): string {
+  return createHash('sha256').update(data).digest('hex')
+}
+
+class Talk {
+  readonly child
+  readonly #lines: AsyncIterator<string>
+
+  constructor(argv: readonly string[], environment: Record<string, string>) {
+    const [program = '', ...words] = argv
+    this.child = spawn(program, words, { stdio: ['pipe', 'pipe', 'inherit'], env: environment })
+    this.child.stdin.on('error', () => {})
+    this.#lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]()
+  }
+
+  /** The next line that is no output of a command. */
+  async answer(): Promise<string> {
+    for (;;) {
+      const { value, done } = await this.#lines.next()
+      if (done) return 'ended'
+      if (!value.startsWith(': ')) return value.trimEnd()
+    }
+  }
+
+  ask(line: string, payload?: string): Promise<string> {
+    this.child.stdin.write(payload === undefined ? `${line}\n` : `${line}\n${payload}.\n`)
+    return this.answer()
+  }
+
+  async end(): Promise<void> {
+    const gone = this.child.exitCode === null && this.child.signalCode === null ? once(this.child, 'exit') : null
+    this.child.stdin.end()
+    await gone
+  }
+}
+
+interface Place extends AsyncDisposable {
+  readonly root: string
+  readonly directory: string
+  readonly base: string
+  readonly settings: ReceiverSettings
+  /** Greeted already. */
+  talk(settings?: Partial<ReceiverSettings>): Promise<Talk>
+}
+
+async function makePlace(shell: readonly string[], lineage: Partial<LineageSettings> = {}): Promise<Place> {
+  const root = await mkdtemp(join(tmpdir(), 'onecert-receiver-'))
+  await chmod(root, 0o755)
+  const directory = join(root, 'on server')
+  const settings: ReceiverSettings = {
+    directory,
+    test: ['true'],
+    reload: ['sh', '-c', `echo reload >>'${root}/reloads'`],
+    start: [],
+    lineages: [{ lineage: 'www', layout: 'pair', keyMode: '0600', ...lineage }],
+  }
+  const environment = { PATH: process.env.PATH ?? '', HOME: root }
+  if (shell[0] === 'busybox') environment.PATH = `${await busyboxTools(root)}:${environment.PATH}`
+  const talks: Talk[] = []
+  return {
+    root,
+    directory,
+    base: join(directory, 'www'),
+    settings,
+    async talk(changes = {}) {
+      const file = join(root, `receiver-${talks.length}`)
+      const { text, id } = receiverText({ ...settings, ...changes })
+      await writeFile(file, text)
+      const talk = new Talk([...shell, file], environment)
+      talks.push(talk)
+      assert.equal(await talk.answer(), `onecert-receiver 1 ${id}`)
+      return talk
+    },
+    async [Symbol.asyncDispose]() {
+      for (const talk of talks) await talk.end()
+      await rm(root, { recursive: true })
+    },
+  }
+}
+
+/** What Alpine has in place of coreutils. */
+async function busyboxTools(root: string): Promise<string> {
+  const tools = join(root, 'busybox')
+  await mkdir(tools)
+  for (const applet of execFileSync('busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n'))
+    await symlink('/bin/busybox', join(tools, applet)).catch(() => {})
+  return tools
+}
+
+const begin = (made: Made, { rollout = 'r1', token = 7, seconds = 60 } = {}) =>
+  `begin www ${rollout} ${token} ${made.spki} ${seconds} ${made.chainHash} ${made.keyHash}`
+const seal = (made: Made, name: string) => `seal ${name} ${made.chainHash} ${made.keyHash} ${made.spki}`
+
+async function put(talk: Talk, made: Made, name: string): Promise<void> {
+  assert.equal(await talk.ask('stage', made.chain), 'ok')
+  assert.equal(await talk.ask('key', made.key), 'ok')
+  assert.match(await talk.ask(seal(made, name)), /^ok path=|^ok/)
+}
+
+async function bring(talk: Talk, made: Made, name: string): Promise<void> {
+  await put(talk, made, name)
+  assert.match(await talk.ask(`swap ${name} 60`), /^ok previous=/)
+  assert.equal(await talk.ask('reload'), 'ok status=0')
+  assert.match(await talk.ask(`commit ${name} 1`), /^ok purged=/)
+}
+
+async function until(condition: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+  for (const endMs = Date.now() + withinMs; !(await condition()); await sleep(20))
+    assert.ok(Date.now() < endMs, `it did not come to that in ${withinMs} ms`)
+}
+
+for (const [name, shell] of Object.entries(shells)) {
+  describe(`the receiver under ${name}`, () => {
+    test('puts a generation there whole, with the modes that were asked for, and purges what is older than one', async () => {
+      await using place = await makePlace(shell)
+      const talk = await place.talk()
+      const made = [1, 2, 3].map((text) => makeGeneration(String(text)))
+      for (const [at, each] of made.entries()) {
+        assert.match(await talk.ask(begin(each, { token: 7 + at })), /^ok clock=\d+ /)
+        await bring(talk, each, `gen-000${at + 1}`)
+      }
+      assert.equal(await readlink(join(place.base, 'current')), 'gen-0003')
+      assert.deepEqual((await readdir(place.base)).sort(), ['current', 'fence', 'gen-0002', 'gen-0003', 'journal'])
+      const current = join(place.base, 'current')
+      assert.equal(await readFile(join(current, 'privkey.pem'), 'utf8'), made[2]?.key)
+      assert.equal(await readFile(join(current, 'fullchain.pem'), 'utf8'), made[2]?.chain)
+      assert.equal((await lstat(join(current, 'privkey.pem'))).mode & 0o777, 0o600)
+      assert.equal((await lstat(join(current, 'fullchain.pem'))).mode & 0o777, 0o644)
+    })
+
+    test('the combined layout is one file with chain and key, and its key can be used again', async () => {
+      await using place = await makePlace(shell, { layout: 'combined' })
+      const talk = await place.talk()
+      const made = makeGeneration('1')
+      const combined = sha256(made.chain + made.key)
+      const beginCombined = (chainHash: string, token: number) =>
+        talk.ask(`begin www r1 ${token} ${made.spki} 60 ${chainHash} ${made.keyHash}`)
+      await beginCombined(combined, 7)
+      await bring(talk, made, 'gen-0001')
+      assert.equal(await readFile(join(place.base, 'current', 'combined.pem'), 'utf8'), made.chain + made.key)
+      assert.match(await beginCombined(combined, 8), / match=gen-0001 held=gen-0001 /)
+      assert.match(await beginCombined(sha256('another chain'), 9), / match=- held=gen-0001 /)
+      assert.equal(await talk.ask('stage', 'another chain\n'), 'ok')
+      assert.equal(await talk.ask('reuse gen-0001'), 'ok')
+      assert.match(
+        await talk.ask(`seal gen-0002 ${sha256('another chain\n')} ${made.keyHash} ${made.spki}`),
+        /^ok path/,
+      )
+      assert.equal(await readFile(join(place.base, 'gen-0002', 'combined.pem'), 'utf8'), `another chain\n${made.key}`)
+    })
+
+    test('bytes that were damaged on the way never become a generation', async () => {
+      await using place = await makePlace(shell)
+      const talk = await place.talk()
+      const made = makeGeneration('1')
+      const other = makeGeneration('2')
+      await talk.ask(begin(made))
+      for (const [chain, key] of [
+        [other.chain, made.key],
+        [made.chain, other.key],
+        [`${made.chain.slice(0, 30)}\n`, made.key],
+        [made.chain, `${made.key.slice(0, 60)}\n`],
+      ] as const) {
+        assert.equal(await talk.ask('stage', chain), 'ok')
+        assert.equal(await talk.ask('key', key), 'ok')
+        assert.match(await talk.ask(seal(made, 'gen-0001')), /^fail STAGE_DAMAGED/)
+        assert.ok(!existsSync(join(place.base, 'gen-0001')))
+        assert.ok(!existsSync(join(place.base, '.stage')), 'what was refused does not lie around')
+      }
+      await bring(talk, made, 'gen-0001')
+    })
+
+    test('a key that was sent and never sealed goes with the connection, also where it was cut', async () => {
+      await using place = await makePlace(shell)
+      const made = makeGeneration('1')
+      for (const signal of [null, 'SIGKILL'] as const) {
+        const talk = await place.talk()
+        await talk.ask(begin(made))
+        await talk.ask('stage', made.chain)
+        await talk.ask('key', made.key)
+        assert.ok(existsSync(join(place.base, '.stage', 'privkey.pem')))
+        if (signal) talk.child.kill(signal)
+        await talk.end()
+        if (signal) await (await place.talk()).ask(begin(made))
+        assert.ok(!existsSync(join(place.base, '.stage')))
+      }
+    })
+
+    test('a late writer with an older fencing token is refused, at begin and at each verb behind it', async () => {
+      await using place = await makePlace(shell)
+      const made = makeGeneration('1')
+      const late = await place.talk()
+      await late.ask(begin(made, { rollout: 'old', token: 7 }))
+      await put(late, made, 'gen-0001')
+      const newer = await place.talk()
+      assert.match(await newer.ask(begin(makeGeneration('2'), { rollout: 'new', token: 8 })), /^ok /)
+      for (const verb of ['swap gen-0001 60', 'reload', 'commit gen-0001 1', 'rollback', 'test', 'reuse gen-0001'])
+        assert.match(await late.ask(verb), /^fail SERVER_FENCED fence=8 token=7$/, verb)
+      assert.match(await late.ask('stage', made.chain), /^fail SERVER_FENCED/)
+      assert.match(await late.ask(begin(made, { rollout: 'old', token: 7 })), /^fail SERVER_FENCED/)
+      assert.ok(!existsSync(join(place.base, 'current')))
+    })
+
+    test('a server never goes to a lower generation by a swap', async () => {
+      await using place = await makePlace(shell)
+      const talk = await place.talk()
+      const [older, newer] = [makeGeneration('8'), makeGeneration('10')]
+      await talk.ask(begin(older))
+      await put(talk, older, 'gen-0008')
+      await bring(talk, newer, 'gen-0010')
+      assert.match(await talk.ask('swap gen-0008 60'), /^fail SERVER_NEWER current=gen-0010$/)
+      assert.equal(await readlink(join(place.base, 'current')), 'gen-0010')
+    })
+
+    test('the connection ends behind a swap: it is undone at once', async () => {
+      await using place = await makePlace(shell)
+      const talk = await place.talk()
+      const [first, second] = [makeGeneration('1'), makeGeneration('2')]
+      await talk.ask(begin(first))
+      await bring(talk, first, 'gen-0001')
+      await put(talk, second, 'gen-0002')
+      assert.match(await talk.ask('swap gen-0002 60'), /^ok previous=gen-0001$/)
+      assert.equal(await readlink(join(place.base, 'current')), 'gen-0002')
+      await rm(join(place.root, 'reloads'))
+      await talk.end()
+      assert.equal(await readlink(join(place.base, 'current')), 'gen-0001')
+      assert.equal(await readFile(join(place.root, 'reloads'), 'utf8'), 'reload\n')
+      assert.deepEqual(
+        (await readdir(place.base)).filter((left) => /watchdog|fired|taken/.test(left)),
+        [],
+      )
+    })
+
+    test('the receiver itself is killed -9 behind a swap: the watchdog undoes it in time', async () => {
+      await using place = await makePlace(shell)
+      const talk = await place.talk()
+      const [first, second] = [makeGeneration('1'), makeGeneration('2')]
+      await talk.ask(begin(first))
+      await bring(talk, first, 'gen-0001')
+      await put(talk, second, 'gen-0002')
+      await talk.ask('swap gen-0002 2')
+      talk.child.kill('SIGKILL')
+      assert.equal(await readlink(join(place.base, 'current')), 'gen-0002')
+      await until(async () => (await readlink(join(place.base, 'current'))) === 'gen-0001', 6_000)
+      await until(async () => !(await readdir(place.base)).some((left) => /watchdog|fired|taken/.test(left)))
+    })
+
+    test('an unconfirmed swap that a later session finds is under its guard, and can be finished by it', async () => {
+      await using place = await makePlace(shell)
+      const first = await place.talk()
+      const made = makeGeneration('1')
+      await first.ask(begin(made))
+      await put(first, made, 'gen-0001')
+      await first.ask('swap gen-0001 60')
+      first.child.kill('SIGKILL')
+      const second = await place.talk()
+      const found = await second.ask(begin(made, { rollout: 'r2', token: 8 }))
+      assert.match(found, / match=gen-0001 .* unconfirmed=gen-0001 /)
+      assert.match(await second.ask('swap gen-0001 60'), /^ok previous=-$/)
+      assert.match(await second.ask('commit gen-0001 1'), /^ok/)
+      await second.end()
+      assert.equal(await readlink(join(place.base, 'current')), 'gen-0001')
+    })
+
+    test('a path that others can write to, or that is theirs, is refused with nothing written', async () => {
+      await using place = await makePlace(shell)
+      const made = makeGeneration('1')
+      const open = join(place.root, 'open')
+      const theirs = join(place.root, 'theirs')
+      const group = join(place.root, 'group')
+      for (const each of [open, theirs, group]) await mkdir(each)
+      await chmod(open, 0o777)
+      await chown(theirs, 4711, 4711)
+      await chown(group, 0, 4711)
+      await chmod(group, 0o775)
+      await symlink(open, join(place.root, 'link'))
+      const strangers = join(theirs, 'link')
+      await symlink(place.root, strangers)
+      for (const directory of [
+        open,
+        theirs,
+        group,
+        join(place.root, 'link'),
+        join(strangers, 'x'),
+        join(open, 'deeper', 'still'),
+      ]) {
+        const talk = await place.talk({ directory })
+        assert.match(await talk.ask(begin(made)), /^fail SERVER_PATH_UNSAFE/, directory)
+        assert.ok(!existsSync(join(directory, 'www')), directory)
+      }
+      const [explicit] = [join(open, 'cert.pem')]
+      const talk = await place.talk({
+        lineages: [{ lineage: 'www', layout: 'pair', keyMode: '0600', chainPath: explicit, keyPath: explicit }],
+      })
+      assert.match(await talk.ask(begin(made)), /^fail SERVER_PATH_UNSAFE/)
+    })
+
+    test('hostile words make nothing run, wherever they stand', async () => {
+      await using place = await makePlace(shell)
+      const marker = join(place.root, 'marker')
+      const hostile = [
+        `$(touch ${marker})`,
+        `\`touch ${marker}\``,
+        `;touch ${marker}`,
+        `'; touch ${marker}; '`,
+        `"$(touch ${marker})"`,
+        `| touch ${marker}`,
+        `&& touch ${marker}`,
+        '--help',
+        '-rf',
+        '../../etc',
+        '*',
+        '~root',
+        `\ntouch ${marker}\n`.trim(),
+        '$IFS',
+        '%s%n',
+      ]
+      const talk = await place.talk()
+      const made = makeGeneration('1')
+      await talk.ask(begin(made))
+      for (const word of hostile) {
+        for (const verb of ['begin', 'swap', 'commit', 'seal', 'reuse', 'adopt', 'probe', 'release'])
+          assert.match(await talk.ask(`${verb} ${word} ${word}`), /^(fail|ok)/)
+        const { directory } = place
+        const settled = await place.talk({
+          directory: `${directory}/${word.replaceAll('/', '_')}`,
+          test: ['true', word],
+          reload: ['true', word],
+          lineages: [
+            {
+              lineage: 'www',
+              layout: 'pair',
+              keyMode: '0600',
+              chainPath: `${directory}/${word}.pem`,
+              keyPath: `${directory}/${word}.key`,
+            },
+          ],
+        })
+        assert.match(await settled.ask(begin(made)), /^(fail|ok)/)
+        for (const verb of ['test', 'reload', 'adopt gen-0000']) await settled.ask(verb)
+        await settled.end()
+      }
+      assert.ok(!existsSync(marker))
+    })
+
+    test('a service that talks for ever is cut to its last lines, and the conversation goes on', async () => {
+      await using place = await makePlace(shell)
+      const talk = await place.talk({ test: ['sh', '-c', 'seq 1 5000; exit 3'] })
+      await talk.ask(begin(makeGeneration('1')))
+      const lines: string[] = []
+      talk.child.stdout.on('data', (data: Buffer) => lines.push(data.toString()))
+      assert.equal(await talk.ask('test'), 'fail SERVICE_TEST_FAILED status=3')
+      const printed = lines.join('').match(/^: \d+$/gm) ?? []
+      assert.deepEqual([printed.length, printed.at(-1)], [20, ': 5000'])
+      assert.equal(await talk.ask('bye'), 'ok')
+    })
+  })
+}
