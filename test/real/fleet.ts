@@ -94,7 +94,7 @@ export async function startFleet(options: Readonly<Record<string, Kind | ServerO
       await writeFile(fleetFile, stringify(changed))
     },
     async [Symbol.asyncDispose]() {
-      await Promise.all(servers.flatMap(({ service, sshd }) => [service.stop(), sshd.stop()]))
+      for (const { service, sshd } of servers) await Promise.all([service.stop(), sshd.stop()])
       await rm(directory, { recursive: true, force: true })
     },
   }

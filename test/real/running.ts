@@ -38,8 +38,8 @@ export interface Program {
   readonly logFile?: string
 }
 
-const startTimeoutMs = 15_000
-const stopTimeoutMs = 5_000
+const startTimeoutMs = 30_000
+const stopTimeoutMs = 20_000
 const pauseMs = 10
 const outputCharactersMax = 64 * 1024
 
