@@ -42,11 +42,12 @@ export async function openContext(
   const actor = `${accountName()}@${hostname()}`
   const clock = systemClock
   const ssh = sshReach()
+  const ledger = openLedger(store, { clock, actor })
   let vault: Promise<Vault> | undefined
   return {
     fleet,
     store,
-    ledger: openLedger(store, { clock, actor }),
+    ledger,
     vault: () => {
       vault ??= openTheVault(settings)
       return vault
@@ -57,7 +58,11 @@ export async function openContext(
     holder: thisHolder(),
     ...options,
     async [Symbol.asyncDispose]() {
-      await store.close()
+      try {
+        await ledger.settled()
+      } finally {
+        await store.close()
+      }
     },
   }
 }

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
 import { asOnecertError } from '../base/errors.ts'
-import { batched } from '../store/batch.ts'
 import type { RecordRow, Store } from '../store/store.ts'
 import { canonicalJson, link } from './chain.ts'
 import type { EffectFields, Entry } from './entry.ts'
@@ -9,10 +8,13 @@ import type { EffectFields, Entry } from './entry.ts'
 /** The record of what was done and where keys went. */
 export interface Ledger {
   /**
-   * Records the intent, runs, records the outcome; each is on disk before the next begins (I5).
-   * @throws what `run` throws, after its failure was recorded
+   * Records the intent, runs, records the outcome (I5). The intent is on disk before `run` begins, the outcome before the
+   * next intent is: a flush of the disk costs more than many an effect.
+   * @throws what `run` throws, after its failure was recorded; STATE_* where an intent or an earlier outcome was not written
    */
   effect<T>(fields: EffectFields, run: () => Promise<T>): Promise<T>
+  /** All outcomes so far are on disk. */
+  settled(): Promise<void>
   /** In order; optionally only those of a lineage or a server. */
   entries(filter: { readonly lineage?: string; readonly server?: string }): Promise<Entry[]>
   /** The chain itself, to be verified. */
@@ -22,24 +24,29 @@ export interface Ledger {
 type Written = Omit<Entry, 'seq' | 'atMs'>
 
 export function openLedger(store: Store, { clock, actor }: { readonly clock: Clock; readonly actor: string }): Ledger {
-  const append = batched<Written, RecordRow>((entries) =>
-    store.appendRecord(
-      entries.map((entry) => ({ atMs: clock.nowMs(), body: canonicalJson(entry) })),
-      link,
-    ),
-  )
+  const append = (entry: Written) => store.appendRecord([{ atMs: clock.nowMs(), body: canonicalJson(entry) }], link)
+  let outcomes: Promise<unknown> = Promise.resolve()
+  /** The store writes in the order of the calls: an outcome is on disk before any later intent is. */
+  const appendOutcome = (entry: Written) => {
+    const written = append(entry)
+    outcomes = Promise.all([outcomes, written])
+    outcomes.catch(() => {})
+  }
   return {
     async effect(fields, run) {
       const id = randomBytes(8).toString('hex')
-      await append({ ...fields, id, actor, phase: 'intent' })
+      await Promise.all([outcomes, append({ ...fields, id, actor, phase: 'intent' })])
       try {
         const result = await run()
-        await append({ ...fields, id, actor, phase: 'outcome', result: 'done' })
+        appendOutcome({ ...fields, id, actor, phase: 'outcome', result: 'done' })
         return result
       } catch (thrown) {
         await append({ ...fields, id, actor, phase: 'outcome', result: 'failed', code: asOnecertError(thrown).code })
         throw thrown
       }
+    },
+    async settled() {
+      await outcomes
     },
     async entries({ lineage, server }) {
       const rows = await store.record()

@@ -91,11 +91,15 @@ export async function speak(process: ReceiverProcess): Promise<Speaking> {
     })
   }
 
-  function write(text: string, secret: boolean): void {
-    const bytes = Buffer.byteLength(text)
-    sent.bytes += bytes
-    if (secret) sent.secretBytes += bytes
-    process.stdin.write(text)
+  /** One write, however much it is: each wakes ssh, sshd and the receiver. */
+  function write(line: string, payload: RequestOptions['payload']): void {
+    const secret = payload instanceof Secret
+    const text = secret ? payload.reveal() : (payload ?? '')
+    const ended = text === '' || text.endsWith('\n') ? text : `${text}\n`
+    const whole = payload === undefined ? `${line}\n` : `${line}\n${ended}.\n`
+    sent.bytes += Buffer.byteLength(whole)
+    if (secret) sent.secretBytes += Buffer.byteLength(ended)
+    process.stdin.write(whole)
   }
 
   async function request(verb: string, words: readonly string[], options: RequestOptions = {}): Promise<Answer> {
@@ -104,13 +108,7 @@ export async function speak(process: ReceiverProcess): Promise<Speaking> {
         fail('INTERNAL', { what: `a word that the receiver cannot take in "${verb}"`, fact: quote(word) })
       }
     }
-    write(`${[verb, ...words].join(' ')}\n`, false)
-    if (options.payload !== undefined) {
-      const secret = options.payload instanceof Secret
-      const text = options.payload instanceof Secret ? options.payload.reveal() : options.payload
-      write(text.endsWith('\n') ? text : `${text}\n`, secret)
-      write('.\n', false)
-    }
+    write([verb, ...words].join(' '), options.payload)
     const output: string[] = []
     for (;;) {
       const line = (await nextLine(options.timeoutMs ?? requestTimeoutMs)) ?? (await lost())

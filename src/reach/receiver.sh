@@ -20,7 +20,9 @@ PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 umask 077
 
-lineage= base= rollout= token= owner= armed= sleeper= uid= gid= detail=
+lineage= base= rollout= token= owner= armed= sleeper= uid= gid= files= key_file= reused= linked=
+newline='
+'
 test_seconds=30
 reload_seconds=60
 output_lines=20
@@ -49,9 +51,8 @@ receive() {
 
 discard() { receive >/dev/null; }
 
-record() {
-  printf '%s %s %s\n' "$rollout" "$token" "$*" >>"$base/journal" && flush "$base/journal"
-}
+# Before what it announces is done, the journal is flushed: by itself, or with other files.
+record() { printf '%s %s %s\n' "$rollout" "$token" "$*" >>"$base/journal"; }
 
 fenced() {
   [ -n "$base" ] && [ -n "$token" ] || { refuse RECEIVER_PROTOCOL why=begin-first; return 1; }
@@ -68,9 +69,6 @@ number() {
   case $digits in '' | *[!0-9]*) digits=0 ;; esac
 }
 
-key_file() { if [ "$layout" = combined ]; then printf combined.pem; else printf privkey.pem; fi; }
-layout_files() { if [ "$layout" = combined ]; then printf combined.pem; else printf 'fullchain.pem privkey.pem'; fi; }
-
 # Prints the private key block of a PEM file. Shell words only: a program's arguments can be seen by others.
 print_key() {
   inside=
@@ -83,11 +81,25 @@ print_key() {
 
 hash_of() { sha256sum | { read -r hash rest && printf '%s' "$hash"; }; }
 
-# Empty where there is no such file.
-file_hash() { [ -r "$1" ] && hash_of <"$1"; }
+# Sets hashes: of files below a directory, by their names in it. One program for all, for each start of one costs a server
+# more than what it does.
+hash_files() { # directory file…
+  hashes=$newline$(cd "$1" && shift && sha256sum -- "$@" 2>/dev/null)$newline
+}
 
-# The names of the generations that are here, the newest first.
-generations() { (cd "$base" && ls -dr gen-[0-9]*) 2>/dev/null; }
+# Sets hash: the one of a file in hashes; empty where there is none.
+known_hash() {
+  hash=${hashes%%"  $1$newline"*}
+  if [ "$hash" = "$hashes" ]; then hash=; else hash=${hash##*"$newline"}; fi
+}
+
+# Sets generations: the names of those that are here, the newest first.
+list_generations() {
+  generations=
+  for each in "$base"/gen-[0-9]*; do
+    [ ! -d "$each" ] || generations="${each##*/} $generations"
+  done
+}
 
 # The key of a file has this SPKI. Needs openssl; without it the answer is no, and the key travels.
 has_spki() {
@@ -95,27 +107,41 @@ has_spki() {
   [ "$(openssl pkey -in "$1" -pubout -outform DER </dev/null 2>/dev/null | hash_of)" = "$2" ]
 }
 
-# No component may be writable by others (unless sticky), belong to a stranger, or be a stranger's link.
-safe_path() {
-  [ -n "$uid" ] || { uid=$(id -u) gid=$(id -g); }
-  step=$1
-  while [ ! -e "$step" ] && [ ! -L "$step" ]; do step=${step%/*}; [ -n "$step" ] || step=/; done
-  real=$(cd -P -- "$step" 2>/dev/null && pwd -P) || real=$(cd -P -- "${step%/*}/" && pwd -P)
-  set --
-  for each in "$step" "$real"; do
-    while [ -n "$each" ] && [ "$each" != / ]; do
-      set -- "$@" "$each"
-      each=${each%/*}
+# No component may be writable by others (unless sticky), belong to a stranger, or be a stranger's link: neither of the
+# paths as they are written nor of those that they lead to.
+safe_paths() {
+  ids=$(id)
+  uid=${ids#uid=} gid=${ids#*gid=}
+  uid=${uid%%[!0-9]*} gid=${gid%%[!0-9]*}
+  for path in "$@"; do
+    while [ ! -e "$path" ] && [ ! -L "$path" ]; do path=${path%/*}; [ -n "$path" ] || path=/; done
+    set -- "$@" "$path"
+    shift
+  done
+  leads_to=$(realpath -- "$@" 2>&1) || { told "$leads_to"; refuse SERVER_PATH_UNSAFE; return; }
+  components=
+  set -f
+  saved=$IFS IFS=$newline
+  for path in "$@" $leads_to; do
+    while [ -n "$path" ]; do
+      components=$components$newline$path
+      path=${path%/*}
     done
   done
-  unsafe=$(stat -c '%u %g %a %n' -- / "$@" | while read -r its_uid its_gid mode name; do
-    [ "$its_uid" = 0 ] || [ "$its_uid" = "$uid" ] || { printf '%s belongs to uid %s' "$name" "$its_uid"; break; }
+  set -- $components
+  IFS=$saved
+  set +f
+  unsafe=
+  while read -r its_uid its_gid mode name; do
+    [ "$its_uid" = 0 ] || [ "$its_uid" = "$uid" ] || { unsafe="$name belongs to uid $its_uid"; break; }
     [ -L "$name" ] && continue
     case $mode in [1357]???) continue ;; esac
-    case $mode in *[2367]) printf '%s can be written by everybody (mode %s)' "$name" "$mode"; break ;; esac
+    case $mode in *[2367]) unsafe="$name can be written by everybody (mode $mode)"; break ;; esac
     case $mode in *[2367]?) [ "$its_gid" = 0 ] || [ "$its_gid" = "$gid" ] ||
-      { printf '%s can be written by group %s (mode %s)' "$name" "$its_gid" "$mode"; break; } ;; esac
-  done)
+      { unsafe="$name can be written by group $its_gid (mode $mode)"; break; } ;; esac
+  done <<EOF
+$(stat -c '%u %g %a %n' -- / "$@")
+EOF
   [ -z "$unsafe" ] || { told "$unsafe"; refuse SERVER_PATH_UNSAFE; }
 }
 
@@ -124,9 +150,10 @@ not_writable() {
   refuse SERVER_NOT_WRITABLE
 }
 
+# Not flushed yet: flush "$base" comes behind it.
 link_current() {
   if [ -e "$base/current" ] && [ ! -L "$base/current" ]; then return 1; fi
-  rm -f "$base/.current" && ln -s "$1" "$base/.current" && mv -fT "$base/.current" "$base/current" && flush "$base"
+  ln -sfn "$1" "$base/.current" && mv -fT "$base/.current" "$base/current"
 }
 
 # The service reads explicit paths: they become links into current/. Each is replaced by a rename.
@@ -140,24 +167,30 @@ link_paths() {
   link_path "$chain_path" fullchain.pem && link_path "$key_path" privkey.pem && link_path "$combined_path" combined.pem
 }
 
-foreign() { [ -n "$1" ] && [ -e "$1" ] && [ "$(readlink "$1")" != "$base/current/$2" ]; }
-
-any_foreign() {
-  foreign "$chain_path" fullchain.pem || foreign "$key_path" privkey.pem || foreign "$combined_path" combined.pem
+# Sets linked: all explicit paths are our links. Sets adoptable: there are files at them that are not ours yet.
+look_at_paths() {
+  linked=yes adoptable=no
+  for each in "$chain_path fullchain.pem" "$key_path privkey.pem" "$combined_path combined.pem"; do
+    path=${each% *}
+    [ -n "$path" ] && [ "$(readlink "$path")" != "$base/current/${each##* }" ] || continue
+    linked=no
+    [ ! -e "$path" ] || adoptable=yes
+  done
 }
 
 # A daemon that the command starts keeps its stdout: a file does not make us wait for it as a pipe would.
 run() {
   "$1" >"$base/.output" 2>&1 </dev/null
   status=$?
-  tail -n "$output_lines" "$base/.output" | while IFS= read -r line; do told "$line"; done
-  rm -f "$base/.output"
+  [ "$status" = 0 ] || tail -n "$output_lines" "$base/.output" | while IFS= read -r line; do told "$line"; done
 }
 
 undo() { # previous next
   [ "$(current)" = "$2" ] || return 0
   record "rollback $2 $1"
+  flush "$base/journal"
   if [ "$1" = - ]; then rm -f "$base/current"; else link_current "$1"; fi
+  flush "$base"
   reload_command >/dev/null 2>&1 </dev/null || start_command >/dev/null 2>&1 </dev/null
 }
 
@@ -169,9 +202,8 @@ fire() { # owner
 }
 
 arm() { # previous next seconds
-  rm -f "$base/.watchdog"
-  printf '%s %s\n' "$1" "$2" >"$base/.watchdog" && flush "$base/.watchdog" &&
-    mv -f "$base/.watchdog" "$base/watchdog.$owner" && flush "$base" || return 1
+  printf '%s %s\n' "$1" "$2" >"$base/.watchdog" && flush "$base/journal" "$base/.watchdog" &&
+    mv -f "$base/.watchdog" "$base/watchdog.$owner" || return 1
   armed=$owner
   [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null
   sleeper=
@@ -215,7 +247,6 @@ settle() { # seconds
     read -r was next <"$left" && undo "$was" "$next"
     rm -f "$left"
   done
-  rm -f "$base"/done.*
   for left in "$base"/watchdog.*; do
     [ -e "$left" ] && mv "$left" "$base/taken.$owner" 2>/dev/null || continue
     read -r was next <"$base/taken.$owner"
@@ -230,6 +261,8 @@ settle() { # seconds
 select_lineage() {
   lineage_settings "$1" || { refuse RECEIVER_OUTDATED lineage="$1"; return 1; }
   lineage=$1 base=$directory/$1
+  if [ "$layout" = combined ]; then files=combined.pem; else files='fullchain.pem privkey.pem'; fi
+  key_file=${files##* }
 }
 
 # begin LINEAGE ROLLOUT TOKEN SPKI SECONDS FILE-HASH KEY-HASH: our turn at this lineage; says what is here. The hashes
@@ -237,54 +270,69 @@ select_lineage() {
 verb_begin() {
   select_lineage "$1" || return
   rollout=$2 token=$3 owner=$2.$3
-  safe_path "$directory/$lineage" || return
-  for each in "$chain_path" "$key_path" "$combined_path"; do
-    [ -z "$each" ] || safe_path "${each%/*}" || return
-  done
+  spki=$4 seconds=$5 key_hash=$7
+  if [ "$layout" = combined ]; then wanted=$6; else wanted="$6 $7"; fi
+  safe_paths "$base" "${chain_path%/*}/" "${key_path%/*}/" "${combined_path%/*}/" || return
   [ -d "$base" ] || { mkdir -p "$base" && chmod 0755 "$base"; } 2>/dev/null || { not_writable "$directory"; return; }
   [ -w "$base" ] || { not_writable "$base"; return; }
   highest=0
   [ ! -e "$base/fence" ] || read -r highest <"$base/fence"
   [ "$token" -ge "$highest" ] || { refuse SERVER_FENCED fence="$highest" token="$token"; return; }
   if [ "$token" != "$highest" ]; then
-    rm -f "$base/.fence"
     printf '%s\n' "$token" >"$base/.fence" && flush "$base/.fence" && mv -f "$base/.fence" "$base/fence" ||
       { not_writable "$base"; return; }
   fi
-  # A key that a session left half-way does not lie around.
-  rm -rf "$base/.stage"
-  settle "$5"
-  spki=$4
-  if [ "$layout" = combined ]; then wanted=$6 key_hash=$7; else wanted="$6 $7" key_hash=$7; fi
-  match=- held=- have=
-  now=$(current)
-  # The newest first, and what is current before all: it needs no swap.
-  for name in "$now" $(generations); do
-    each=$base/$name
-    [ -d "$each" ] || continue
-    have=$have,$name
-    found=
-    for file in $(layout_files); do found="$found $(file_hash "$each/$file")"; done
-    [ "$match" != - ] || [ "${found# }" != "$wanted" ] || match=$name
-    [ "$held" = - ] && [ -r "$each/$(key_file)" ] || continue
-    if [ "$layout" = combined ]; then
-      [ "$(print_key "$each/combined.pem" | hash_of)" = "$key_hash" ] && held=$name
-    else
-      [ "${found##* }" = "$key_hash" ] && held=$name
-    fi
-    # A key that was here before us may be written differently.
-    case $held$name in -gen-0000*) has_spki "$each/$(key_file)" "$spki" && held=$name ;; esac
-  done
-  adoptable=no
-  any_foreign && adoptable=yes
+  # What a session left half-way does not lie around, least of all a key.
+  set -- "$base"/.stage "$base"/.output "$base"/done.*
+  for left in "$@"; do [ ! -e "$left" ] || { rm -rf -- "$@"; break; }; done
+  settle "$seconds"
+  find_generations
+  look_at_paths
   ok clock="$(date +%s)" current="$now" match="$match" held="$held" unconfirmed="$unconfirmed" before="$before" \
-    adoptable="$adoptable" have="${have#,}"
+    adoptable="$adoptable" have="$have"
+}
+
+# Sets now, have, match (the generation wanted) and held (one with its key).
+find_generations() {
+  now=$(current) match=- held=- have=
+  list_generations
+  set --
+  for name in $generations; do
+    have=$have,$name
+    for file in $files; do [ ! -r "$base/$name/$file" ] || set -- "$@" "$name/$file"; done
+  done
+  have=${have#,}
+  [ $# != 0 ] || return 0
+  hash_files "$base" "$@"
+  # What is current comes first: it needs no swap.
+  for name in $now $generations; do
+    found=
+    for file in $files; do known_hash "$name/$file"; found="$found $hash"; done
+    [ "${found# }" != "$wanted" ] || { match=$name held=$name; return; }
+  done
+  for name in $generations; do
+    has_key "$base/$name/$key_file" "${name%%.*}" && { held=$name; return; }
+  done
+  return 0
+}
+
+has_key() { # file generation
+  [ -r "$1" ] || return
+  if [ "$layout" = combined ]; then
+    [ "$(print_key "$1" | hash_of)" != "$key_hash" ] || return 0
+  else
+    known_hash "$name/$key_file"
+    [ "$hash" != "$key_hash" ] || return 0
+  fi
+  # A key that was here before us may be written differently.
+  [ "$2" = gen-0000 ] && has_spki "$1" "$spki"
 }
 
 # adopt NAME: files that are at the explicit paths become a generation with the same bytes, and the paths links to it.
 verb_adopt() {
   fenced || return
-  any_foreign || { ok adopted=-; return; }
+  look_at_paths
+  [ "$adoptable" = yes ] || { ok adopted=-; return; }
   rm -rf "$base/.adopt" && mkdir "$base/.adopt" || { not_writable "$base"; return; }
   record "adopt $1"
   if [ "$layout" = combined ]; then
@@ -297,8 +345,10 @@ verb_adopt() {
   for each in "$chain_path" "$key_path" "$combined_path"; do
     [ -z "$each" ] || stat -c '%N %F %a %U:%G' -- "$each"
   done >"$base/.adopt/origin" 2>/dev/null
-  finish_files "$base/.adopt" && flush "$base/.adopt"/* "$base/.adopt" && mv -T "$base/.adopt" "$base/$1" &&
-    link_current "$1" && link_paths || { refuse SWAP_FAILED step=adopt; return; }
+  finish_files "$base/.adopt" && flush "$base/journal" "$base/.adopt"/* "$base/.adopt" &&
+    mv -T "$base/.adopt" "$base/$1" && link_current "$1" && flush "$base" && link_paths ||
+    { refuse SWAP_FAILED step=adopt; return; }
+  linked=yes
   ok adopted="$1"
 }
 
@@ -330,19 +380,31 @@ finish_files() { # folder: owner and mode, never wider than they end
 # stage: the chain, as payload.
 verb_stage() {
   fenced || { discard; return; }
-  rm -rf "$base/.stage" && mkdir "$base/.stage" 2>/dev/null || { discard; not_writable "$base"; return; }
-  receive >"$base/.stage/fullchain.pem"
-  [ -z "$broken" ] || { rm -rf "$base/.stage"; refuse STAGE_DAMAGED why=write; return; }
-  ok
+  stage=$base/.stage reused=
+  [ ! -e "$stage" ] || rm -rf "$stage"
+  mkdir -m 0755 "$stage" 2>/dev/null || { discard; not_writable "$base"; return; }
+  umask 022
+  receive_file "$stage/fullchain.pem"
+  umask 077
+  told_received
 }
 
 # key: the private key, as payload.
 verb_key() {
   fenced || { discard; return; }
   [ -d "$base/.stage" ] || { discard; refuse RECEIVER_PROTOCOL why=stage-first; return; }
-  receive >"$base/.stage/privkey.pem"
-  [ -z "$broken" ] || { rm -rf "$base/.stage"; refuse STAGE_DAMAGED why=write; return; }
-  ok
+  receive_file "$base/.stage/privkey.pem"
+  told_received
+}
+
+# The file is opened first: else, where that fails, nobody would read the payload.
+receive_file() {
+  broken=1
+  if true >"$1"; then receive >"$1"; else discard; broken=1; fi 2>/dev/null
+}
+
+told_received() {
+  if [ -z "$broken" ]; then ok; else reject STAGE_DAMAGED why=write; fi
 }
 
 # reuse GENERATION: the key that this server holds already.
@@ -354,6 +416,7 @@ verb_reuse() {
     ln "$base/$1/privkey.pem" "$base/.stage/privkey.pem" 2>/dev/null ||
       cat "$base/$1/privkey.pem" >"$base/.stage/privkey.pem"
   fi 2>/dev/null || { refuse STAGE_DAMAGED why=reuse; return; }
+  reused=yes
   ok
 }
 
@@ -361,19 +424,22 @@ verb_reuse() {
 verb_seal() {
   fenced || return
   stage=$base/.stage
-  [ "$(file_hash "$stage/fullchain.pem")" = "$2" ] || { reject STAGE_DAMAGED file=fullchain.pem; return; }
-  [ "$(file_hash "$stage/privkey.pem")" = "$3" ] || has_spki "$stage/privkey.pem" "$4" ||
-    { reject STAGE_DAMAGED file=privkey.pem; return; }
+  hash_files "$stage" fullchain.pem privkey.pem
+  known_hash fullchain.pem
+  [ "$hash" = "$2" ] || { reject STAGE_DAMAGED file=fullchain.pem; return; }
+  known_hash privkey.pem
+  [ "$hash" = "$3" ] || has_spki "$stage/privkey.pem" "$4" || { reject STAGE_DAMAGED file=privkey.pem; return; }
   if [ "$layout" = combined ]; then
     cat "$stage/fullchain.pem" "$stage/privkey.pem" >"$stage/combined.pem" &&
       rm -f "$stage/fullchain.pem" "$stage/privkey.pem" || { reject STAGE_DAMAGED file=combined.pem; return; }
   fi
   record "stage $1"
-  finish_files "$stage" 2>"$base/.output" || { told "$(tail -n 1 "$base/.output")"; reject SERVER_NOT_WRITABLE; return; }
-  rm -f "$base/.output"
-  flush "$stage"/* "$stage" && mv -T "$stage" "$base/$1" 2>/dev/null && flush "$base" ||
+  # As they were made they have owner and modes already, where nothing else is asked for.
+  [ "$key_mode$key_owner$reused" = 0600 ] || finish_files "$stage" 2>"$base/.output" ||
+    { told "$(tail -n 1 "$base/.output")"; reject SERVER_NOT_WRITABLE; return; }
+  flush "$base/journal" "$stage"/* "$stage" && mv -T "$stage" "$base/$1" 2>/dev/null && flush "$base" ||
     { reject STAGE_DAMAGED why=rename; return; }
-  ok path="$base/$1/$(key_file)"
+  ok path="$base/$1/$key_file"
 }
 
 # What was refused does not lie around: it holds a key.
@@ -407,7 +473,9 @@ verb_swap() {
   record "swap $1 $was"
   arm "$was" "$1" "$2" || { refuse SWAP_FAILED why=watchdog; return; }
   fenced || return
-  link_current "$1" && link_paths || { refuse SWAP_FAILED why=rename; return; }
+  link_current "$1" && { [ "$linked" = yes ] || link_paths; } && flush "$base" ||
+    { refuse SWAP_FAILED why=rename; return; }
+  linked=yes
   ok previous="$was"
 }
 
@@ -432,14 +500,20 @@ verb_commit() {
   [ "$(current)" = "$1" ] || { refuse WATCHDOG_FIRED current="$(current)"; return; }
   disarm done || { refuse WATCHDOG_FIRED current="$(current)"; return; }
   record "commit $1"
-  rm -f "$base/done.$owner" "$base/.receiver"
-  kept=0 purged=
-  for name in $(generations); do
-    [ "$name" != "$1" ] || continue
+  flush "$base/journal"
+  kept=0 old= keep=$2 committed=$1
+  list_generations
+  set -- "$base/done.$owner" "$base/.receiver" "$base/.output"
+  for name in $generations; do
+    [ "$name" != "$committed" ] || continue
     kept=$((kept + 1))
-    [ "$kept" -gt "$2" ] || continue
-    rm -rf "${base:?}/$name" && purged=$purged,$name
+    [ "$kept" -gt "$keep" ] || continue
+    old="$old $name"
+    set -- "$@" "$base/$name"
   done
+  rm -rf -- "$@"
+  purged=
+  for name in $old; do [ -e "$base/$name" ] || purged=$purged,$name; done
   ok purged="${purged#,}"
 }
 
@@ -449,7 +523,8 @@ verb_rollback() {
   disarm taken || { ok current="$(current)" fired=yes; return; }
   read -r was next <"$base/taken.$owner"
   record "rollback $next $was"
-  if [ "$was" = - ]; then rm -f "$base/current" && flush "$base"; else link_current "$was"; fi ||
+  flush "$base/journal"
+  if [ "$was" = - ]; then rm -f "$base/current"; else link_current "$was"; fi && flush "$base" ||
     { refuse ROLLBACK_FAILED; return; }
   rm -f "$base/taken.$owner"
   ok current="$was" fired=no
@@ -477,7 +552,7 @@ sent_along() { [ -n "${onecert_text-}" ] || refuse RECEIVER_PROTOCOL why=install
 # install PATH: this receiver as a program, to be the forced command of a deploy key.
 verb_install() {
   sent_along || return
-  mkdir -p "${1%/*}" 2>/dev/null && chmod 0755 "${1%/*}" && safe_path "${1%/*}" || { not_writable "${1%/*}"; return; }
+  mkdir -p "${1%/*}" 2>/dev/null && chmod 0755 "${1%/*}" && safe_paths "${1%/*}" || { not_writable "${1%/*}"; return; }
   rm -f "$1.new"
   printf '#!/bin/sh\nonecert_text=\n%s\n' "$onecert_text" >"$1.new" && chmod 0755 "$1.new" &&
     flush "$1.new" && mv -f "$1.new" "$1" || { not_writable "${1%/*}"; return; }
@@ -513,7 +588,8 @@ fi
 # The end of the connection: an unconfirmed swap has nobody left to prove it, a staged key nobody left to seal it.
 leave() {
   [ -z "$armed" ] || fire "$armed"
-  [ -z "$base" ] || ! fenced >/dev/null || rm -rf "$base/.stage"
+  [ -n "$base" ] && fenced >/dev/null || return
+  [ ! -e "$base/.stage" ] && [ ! -e "$base/.output" ] || rm -rf "$base/.stage" "$base/.output"
 }
 trap leave EXIT
 trap 'exit 0' HUP INT TERM PIPE

@@ -185,7 +185,10 @@ async function enter(
   detail: Record<string, unknown> = {},
 ): Promise<void> {
   session.state = state
-  await task.setState(state, detail)
+  const written = task.setState(state, detail)
+  // Only the end is waited for. What is in between is written in order, together with the next intent.
+  if (state === 'committed') await Promise.all([written, task.ledger.settled()])
+  else written.catch(() => {})
 }
 
 async function connect(task: ServerRollout, session: Session, carriesKey: boolean): Promise<Connection> {

@@ -22,7 +22,7 @@ export interface ServerRollout {
   readonly connectTimeoutMs: number
   /** Aborted: nothing is swapped any more; what is swapped already is brought to its end. */
   readonly signal: AbortSignal
-  /** Durable before it resolves. */
+  /** Durable when it resolves, and never later than the next intent in the ledger. */
   readonly setState: (state: ServerState, detail: Record<string, unknown>) => Promise<void>
   readonly onStep: (step: Step) => void
 }

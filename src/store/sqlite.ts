@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { explainWrite } from '../base/durable.ts'
 import { fail, OnecertError } from '../base/errors.ts'
 import { batched } from './batch.ts'
@@ -47,9 +47,15 @@ async function explainOpen(error: unknown, path: string): Promise<unknown> {
 }
 
 function sqliteStore(database: DatabaseSync): Store {
-  const get = <Row>(sql: string, ...values: SQLInputValue[]) => database.prepare(sql).get(...values) as Row | undefined
-  const all = <Row>(sql: string, ...values: SQLInputValue[]) => database.prepare(sql).all(...values) as Row[]
-  const run = (sql: string, ...values: SQLInputValue[]) => database.prepare(sql).run(...values)
+  const statements = new Map<string, StatementSync>()
+  const prepare = (sql: string): StatementSync => {
+    const statement = statements.get(sql) ?? database.prepare(sql)
+    statements.set(sql, statement)
+    return statement
+  }
+  const get = <Row>(sql: string, ...values: SQLInputValue[]) => prepare(sql).get(...values) as Row | undefined
+  const all = <Row>(sql: string, ...values: SQLInputValue[]) => prepare(sql).all(...values) as Row[]
+  const run = (sql: string, ...values: SQLInputValue[]) => prepare(sql).run(...values)
 
   function transaction<T>(work: () => T): T {
     database.exec('BEGIN IMMEDIATE')
@@ -95,8 +101,9 @@ function sqliteStore(database: DatabaseSync): Store {
     )
   }
 
-  const writeServerStates = batched<ServerStateRow, void>((rows) => transaction(() => rows.map(writeServerState)))
-  const writeObservations = batched<ObservationRow, void>((rows) => transaction(() => rows.map(writeObservation)))
+  /** One queue for all that is written while servers are at work: its order is that of the calls, also after a crash. */
+  const inOrder = batched<() => unknown, unknown>((writes) => transaction(() => writes.map((write) => write())))
+  const queued = <T>(write: () => T) => inOrder(write) as Promise<T>
 
   return {
     async addGeneration(wanted) {
@@ -178,7 +185,7 @@ function sqliteStore(database: DatabaseSync): Store {
       )
     },
     setServerState: (rollout, server, state, detail, nowMs) =>
-      writeServerStates({ rollout, server, state, detail: JSON.stringify(detail), nowMs }),
+      queued(() => writeServerState({ rollout, server, state, detail: JSON.stringify(detail), nowMs })),
     async finishRollout(rollout, { finishedAtMs, outcome }) {
       run('UPDATE rollout SET finished_at_ms = ?, outcome = ? WHERE id = ?', finishedAtMs, outcome, rollout)
     },
@@ -190,7 +197,7 @@ function sqliteStore(database: DatabaseSync): Store {
       return new Map(rows.map(({ server, generation }) => [server, generation]))
     },
 
-    recordObservation: (row) => writeObservations(row),
+    recordObservation: (row) => queued(() => writeObservation(row)),
     async observations() {
       return all<ObservationSql>('SELECT * FROM observation').map((row) => ({
         server: row.server,
@@ -203,8 +210,8 @@ function sqliteStore(database: DatabaseSync): Store {
       }))
     },
 
-    async appendRecord(bodies, link) {
-      return transaction(() => {
+    appendRecord: (bodies, link) =>
+      queued(() => {
         const newest = get<RecordSql>('SELECT * FROM record ORDER BY seq DESC LIMIT 1')
         let last = newest ? recordRow(newest) : null
         return bodies.map((body) => {
@@ -213,8 +220,7 @@ function sqliteStore(database: DatabaseSync): Store {
           last = row
           return row
         })
-      })
-    },
+      }),
     async record() {
       return all<RecordSql>('SELECT * FROM record ORDER BY seq').map(recordRow)
     },

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { chooseEndpoint, type Endpoint, makeDirectory, type Running, startProgram } from './running.ts'
 
@@ -89,9 +89,13 @@ interface Place {
   readonly certificates: readonly string[]
 }
 
-/** StrictModes: the keys lie below /tmp, which everybody may write to. */
-function text({ lines = [] }: SshdOptions, place: Place): string {
+/**
+ * StrictModes: the keys lie below /tmp, which everybody may write to. SetEnv: bash reads ~/.bashrc for a command that comes
+ * by ssh, and what the account of a test has in it is none of the server's.
+ */
+function text({ lines = [], mounts }: SshdOptions, place: Place): string {
   return `${lines.join('\n')}
+${mounts === undefined ? `SetEnv HOME=${dirname(place.authorizedKeys)}` : ''}
 ListenAddress ${place.address}:${place.port}
 ${place.hostKeys.map(({ file }) => `HostKey ${file}`).join('\n')}
 ${place.certificates.map((file) => `HostCertificate ${file}`).join('\n')}

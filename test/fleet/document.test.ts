@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { parse as parseYaml } from 'yaml'
+import { good, parse, problemsOf, spoilt } from './good.ts'
+
+const dayMs = 86_400_000
+
+test('a good file is read with its references resolved, its paths absolute and its defaults filled in', () => {
+  const fleet = parse(good)
+  assert.deepEqual(fleet.issuers.get('lab'), {
+    kind: 'local-ca',
+    name: 'lab',
+    commonName: 'onecert local CA',
+    lifetimeMs: 90 * dayMs,
+  })
+  assert.deepEqual(fleet.issuers.get('bought'), {
+    kind: 'import-pem',
+    name: 'bought',
+    certificate: '/etc/fleet/www.pem',
+    key: '/etc/ssl/www.key',
+    chain: '/etc/fleet/chain.pem',
+    passphraseFile: '/etc/fleet/pass',
+  })
+  assert.deepEqual(fleet.issuers.get('boxed'), { kind: 'import-pkcs12', name: 'boxed', pkcs12: '/etc/fleet/www.p12' })
+  assert.deepEqual(fleet.certificates.get('www'), {
+    name: 'www',
+    names: ['www.domain.example', 'shop.domain.example', '*.app.domain.example'],
+    issuer: 'lab',
+    key: { type: 'rsa-3072', keepForMs: 180 * dayMs },
+    licence: { servers: 10 },
+  })
+  assert.deepEqual(fleet.certificates.get('api'), {
+    name: 'api',
+    names: ['api.domain.example'],
+    issuer: 'bought',
+    key: { type: 'ec-p256', keepForMs: 365 * dayMs },
+  })
+  assert.deepEqual(fleet.rollout, { canary: 2, wave: { share: 0.4 }, confirmWithinMs: 90_000 })
+})
+
+test('each way to a server is read', () => {
+  const { servers } = parse(good)
+  const key = `SHA256:${'AbCdEfGhIj'.repeat(4)}`
+  assert.deepEqual(servers.get('eu-1')?.reach, {
+    kind: 'ssh',
+    destination: 'deploy@eu-1.domain.example',
+    hostKeys: [`${key}123`],
+    sudo: true,
+  })
+  assert.deepEqual(servers.get('us-1')?.reach, {
+    kind: 'ssh',
+    destination: 'us-1',
+    port: 2222,
+    identity: '/etc/fleet/keys/deploy',
+    knownHosts: '/etc/fleet/known_hosts',
+    hostKeys: [],
+    sudo: true,
+  })
+  assert.deepEqual(servers.get('edge')?.reach, { kind: 'local' })
+  assert.deepEqual(servers.get('other')?.reach, {
+    kind: 'ssh',
+    destination: 'root@other',
+    hostKeys: [`${key}123`, `${key}456`],
+    sudo: false,
+  })
+})
+
+test('each service is read, with its commands as lists of words', () => {
+  const { servers } = parse(good)
+  assert.deepEqual(servers.get('eu-1')?.service, { kind: 'nginx' })
+  assert.deepEqual(servers.get('edge')?.service, {
+    kind: 'haproxy',
+    reload: ['systemctl', 'reload', 'haproxy'],
+    test: ['haproxy', '-c', '-f', '/etc/haproxy/haproxy.cfg'],
+  })
+  assert.deepEqual(servers.get('other')?.service, {
+    kind: 'command',
+    reload: ['/bin/reload', 'a b'],
+    start: ['/bin/start'],
+    layout: 'combined',
+  })
+})
+
+test('address, port, directory, files and probe of a server are read', () => {
+  const { servers } = parse(good)
+  const facts = [...servers.values()].map(({ name, address, port, directory, probe, location }) => {
+    return [name, address, port, directory, probe, location]
+  })
+  assert.deepEqual(facts, [
+    ['eu-1', '192.0.2.11', 443, '/etc/onecert', 'direct', 'frankfurt'],
+    ['us-1', '2001:db8::7', 8443, '/etc/onecert', 'through-server', undefined],
+    ['edge', '203.0.113.9', 443, '/srv/tls', 'direct', undefined],
+    ['other', '203.0.113.10', 443, '/etc/onecert', 'direct', undefined],
+  ])
+  assert.deepEqual(
+    [...(servers.get('us-1')?.files ?? [])],
+    [['www', { chain: '/etc/ssl/www.crt', key: '/etc/ssl/www.key', mode: '0640', owner: 'root:ssl-cert' }]],
+  )
+  assert.deepEqual([...(servers.get('edge')?.files ?? [])], [['www', { combined: '/etc/haproxy/www.pem' }]])
+})
+
+test('each topology is read, and sites go by their host name in lower case', () => {
+  const { sites } = parse(good)
+  assert.deepEqual(
+    [...sites.values()],
+    [
+      { name: 'www.domain.example', certificate: 'www', topology: { kind: 'dns', servers: ['eu-1', 'us-1'] } },
+      {
+        name: 'shop.domain.example',
+        certificate: 'www',
+        topology: { kind: 'load-balancer', address: '203.0.113.5', port: 443, servers: ['us-1', 'other'] },
+      },
+      {
+        name: '*.app.domain.example',
+        certificate: 'www',
+        topology: { kind: 'reverse-proxy', servers: ['edge'], upstreams: ['http://10.0.1.5:8080'] },
+      },
+      { name: 'api.domain.example', certificate: 'api', topology: { kind: 'dns', servers: ['us-1'] } },
+    ],
+  )
+  assert.deepEqual(
+    [...sites.keys()],
+    [...sites.values()].map(({ name }) => name),
+  )
+})
+
+test('names of other scripts are kept as A-labels', () => {
+  const { certificates } = parse(spoilt('[api.domain.example]', '[api.domain.example, bücher.example]'))
+  assert.deepEqual(certificates.get('api')?.names, ['api.domain.example', 'xn--bcher-kva.example'])
+})
+
+const waves: readonly (readonly [string, unknown])[] = [
+  ['1', { servers: 1 }],
+  ['50', { servers: 50 }],
+  ['1%', { share: 0.01 }],
+  ['100%', { share: 1 }],
+]
+
+for (const [written, wave] of waves) {
+  test(`a wave of ${written} is read`, () => {
+    assert.deepEqual(parse(spoilt('wave: 40%', `wave: ${written}`)).rollout.wave, wave)
+  })
+}
+
+test('what may be absent may be absent', () => {
+  const { rollout } = parse(good.replace(/^rollout: .*\n/m, ''))
+  assert.deepEqual(rollout, { canary: 1, wave: { share: 0.25 }, confirmWithinMs: 120_000 })
+  assert.deepEqual(problemsOf('version: 1\nissuers: {}\ncertificates: {}\nservers: {}\nsites: {}\n'), [])
+})
+
+const spellings: readonly (readonly [string, string | Uint8Array])[] = [
+  ['a byte order mark', Buffer.from(`\ufeff${good}`)],
+  ['a byte order mark in a text', `\ufeff${good}`],
+  ['line ends of Windows', good.replaceAll('\n', '\r\n')],
+  ['no line end at its end', good.trimEnd()],
+  ['comments and a document marker', `# fleet\n%YAML 1.2\n---\n${good}# end\n...\n`],
+  ['JSON in place of YAML', JSON.stringify(parseYaml(good))],
+]
+
+for (const [what, text] of spellings) {
+  test(`a file with ${what} means the same`, () => {
+    assert.deepEqual(parse(text), parse(good))
+  })
+}
+
+test('an anchor and its alias may be used', () => {
+  const text = spoilt('destination: us-1, port: 2222', 'destination: us-1, port: &port 2222')
+  assert.equal(parse(text.replace('port: 8443', 'port: *port')).servers.get('us-1')?.port, 2222)
+})
+
+test('the answer holds nothing of the prototypes of the file', () => {
+  const text = spoilt('rollout: {', '__proto__: { isAdmin: true }\nrollout: {')
+  assert.deepEqual(
+    problemsOf(text).map(({ code }) => code),
+    ['CONFIG_UNKNOWN_KEY'],
+  )
+  assert.equal(({} as { isAdmin?: boolean }).isAdmin, undefined)
+})

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setHostKey } from '../../src/fleet/edit.ts'
+import { fleetTemplate } from '../../src/fleet/template.ts'
+import { refusalOf } from '../base/refusals.ts'
+import { good, parse } from './good.ts'
+
+const fingerprint = `SHA256:${'Z'.repeat(43)}`
+
+const commentsOf = (text: string) => [...text.matchAll(/(?:^|\s)(#.*)$/gm)].map(([, comment]) => comment)
+const keysOf = (text: string) => [...text.matchAll(/[\w.*-]+(?=":|:( |$))/gm)].map(([key]) => key)
+
+function hostKeysOf(text: string, server: string): readonly string[] {
+  const reach = parse(text).servers.get(server)?.reach
+  return reach?.kind === 'ssh' ? reach.hostKeys : []
+}
+
+test('the host key of a server is set, and the file means the same but for it', () => {
+  const edited = setHostKey(good, 'eu-1', fingerprint)
+  assert.deepEqual(hostKeysOf(edited, 'eu-1'), [fingerprint])
+  const [before, after] = [parse(good), parse(edited)]
+  const old = before.servers.get('eu-1')
+  assert.ok(old?.reach.kind === 'ssh')
+  assert.deepEqual(after, {
+    ...before,
+    servers: new Map([...before.servers, ['eu-1', { ...old, reach: { ...old.reach, hostKeys: [fingerprint] } }]]),
+  })
+})
+
+test('a server that had none gets one, and nothing else of the template changes its meaning', () => {
+  const edited = setHostKey(fleetTemplate(), 'web-1', fingerprint)
+  assert.deepEqual(hostKeysOf(edited, 'web-1'), [fingerprint])
+  assert.deepEqual(parse(edited).sites, parse(fleetTemplate()).sites)
+})
+
+test('every comment of the template is kept, in its order', () => {
+  const comments = commentsOf(fleetTemplate())
+  assert.ok(comments.length > 15)
+  assert.deepEqual(commentsOf(setHostKey(fleetTemplate(), 'web-1', fingerprint)), comments)
+})
+
+test('the keys stay in their order', () => {
+  assert.deepEqual(keysOf(setHostKey(good, 'eu-1', fingerprint)), keysOf(good))
+})
+
+const kept = [
+  ['a comment above', '# the first server, in Frankfurt'],
+  ['a comment at the end of a line', '# rotated in May'],
+  ['single quotes', "location: 'a b'"],
+  ['double quotes', 'address: "192.0.2.1"'],
+  ['a number as it was written', 'port: 0x1bb'],
+  ['a block of commands', '      reload:\n        - /bin/reload\n        - a b\n'],
+  ['an empty line', '\n\n  w:'],
+] as const
+
+for (const [what, piece] of kept) {
+  test(`${what} stays as it was written`, () => {
+    const text = `version: 1
+servers:
+  # the first server, in Frankfurt
+  v:
+    ssh: root@v # rotated in May
+    host-key: "SHA256:old"
+    location: 'a b'
+    address: "192.0.2.1"
+    port: 0x1bb
+    service:
+      reload:
+        - /bin/reload
+        - a b
+
+  w: { ssh: root@w }
+`
+    const edited = setHostKey(text, 'v', fingerprint)
+    assert.ok(text.includes(piece))
+    assert.ok(edited.includes(piece), edited)
+    assert.ok(edited.includes(`host-key: "${fingerprint}"`))
+    assert.ok(!edited.includes('SHA256:old'))
+  })
+}
+
+test('a long value is not folded', () => {
+  const long = 'word '.repeat(60).trim()
+  const text = `servers:\n  v: { ssh: a }\n# ${long}\nnote: ${long}\nquoted: "${long}"\n`
+  const edited = setHostKey(text, 'v', fingerprint)
+  assert.ok(edited.includes(`# ${long}\nnote: ${long}\nquoted: "${long}"\n`))
+})
+
+test('setting the same host key again changes nothing', () => {
+  const once = setHostKey(good, 'eu-1', fingerprint)
+  assert.equal(setHostKey(once, 'eu-1', fingerprint), once)
+})
+
+test('two host keys, from a rotation, make way for the one', () => {
+  assert.deepEqual(hostKeysOf(setHostKey(good, 'other', fingerprint), 'other'), [fingerprint])
+})
+
+test('a server that is not there, or a file that is no YAML, is refused', async () => {
+  for (const text of [good, 'servers: none\n', 'version: 1\n', '']) {
+    const error = await refusalOf(() => setHostKey(text, 'nowhere', fingerprint))
+    assert.deepEqual([error.code, error.exit], ['SERVER_UNKNOWN', 64])
+    assert.match(error.message, /"nowhere"/)
+  }
+  const error = await refusalOf(() => setHostKey('servers: [', 'v', fingerprint))
+  assert.equal(error.code, 'CONFIG_SYNTAX')
+})

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { lineagesOn, placements } from '../../src/fleet/placement.ts'
+import { good, parse } from './good.ts'
+
+const fleet = parse(good)
+
+test('a certificate is placed on every server of its sites, in the order of the servers, with the names to be proved', () => {
+  const placed = placements(fleet, 'www').map(({ server, names }) => [server.name, ...names])
+  assert.deepEqual(placed, [
+    ['eu-1', 'www.domain.example'],
+    ['us-1', 'www.domain.example', 'shop.domain.example'],
+    ['edge', '*.app.domain.example'],
+    ['other', 'shop.domain.example'],
+  ])
+})
+
+test('a certificate of another site is not placed beside it', () => {
+  assert.deepEqual(
+    placements(fleet, 'api').map(({ server }) => server.name),
+    ['us-1'],
+  )
+  assert.deepEqual(placements(fleet, 'unknown'), [])
+})
+
+test('a server holds the certificates of all its sites, and no other', () => {
+  assert.deepEqual(lineagesOn(fleet, 'us-1'), ['www', 'api'])
+  assert.deepEqual(lineagesOn(fleet, 'edge'), ['www'])
+  assert.deepEqual(lineagesOn(fleet, 'unknown'), [])
+})
+
+test('the upstreams of a reverse proxy get no copy of the key', () => {
+  const text = good.replace('upstreams: ["http://10.0.1.5:8080"]', 'upstreams: ["http://192.0.2.11:8080"]')
+  const placed = placements(parse(text), 'www').find(({ server }) => server.name === 'eu-1')
+  assert.deepEqual(placed?.names, ['www.domain.example'])
+})
+
+test('both directions agree, and no server is named twice, for any fleet', () => {
+  const names = ['a', 'b', 'c', 'd']
+  const site = fc.record({
+    certificate: fc.constantFrom('one', 'two'),
+    servers: fc.uniqueArray(fc.constantFrom(...names), { minLength: 1 }),
+    kind: fc.constantFrom('dns', 'load-balancer', 'reverse-proxy'),
+  })
+  fc.assert(
+    fc.property(fc.array(site, { maxLength: 6 }), (sites) => {
+      const written = sites.map(({ certificate, servers, kind }, at) => {
+        const list = `[${servers.join(', ')}]`
+        const topology = {
+          dns: `dns: ${list}`,
+          'load-balancer': `load-balancer: { address: 192.0.2.99, servers: ${list} }`,
+          'reverse-proxy': `reverse-proxy: { servers: ${list} }`,
+        }[kind]
+        return `  s${at}.x.example: { certificate: ${certificate}, ${topology} }\n`
+      })
+      const random = parse(
+        'version: 1\nissuers: { lab: { local-ca: {} } }\n' +
+          'certificates:\n  one: { names: ["*.x.example"], issuer: lab }\n  two: { names: ["*.x.example"], issuer: lab }\n' +
+          `servers:\n${names.map((each) => `  ${each}: { local: true, address: 192.0.2.1, service: nginx }\n`).join('')}` +
+          (written.length > 0 ? `sites:\n${written.join('')}` : 'sites: {}\n'),
+      )
+      for (const certificate of ['one', 'two']) {
+        const placed = placements(random, certificate)
+        const on = placed.map(({ server }) => server.name)
+        assert.deepEqual(
+          on,
+          names.filter((each) => lineagesOn(random, each).includes(certificate)),
+        )
+        for (const { server, names: proved } of placed) {
+          const expected = sites.flatMap((each, at) => {
+            return each.certificate === certificate && each.servers.includes(server.name) ? [`s${at}.x.example`] : []
+          })
+          assert.deepEqual(proved, expected)
+        }
+      }
+    }),
+    { numRuns: 200 },
+  )
+})
