@@ -84,7 +84,7 @@ hash_of() { sha256sum | { read -r hash rest && printf '%s' "$hash"; }; }
 # Sets hashes: of files below a directory, by their names in it. One program for all, for each start of one costs a server
 # more than what it does.
 hash_files() { # directory file…
-  hashes=$newline$(cd "$1" && shift && sha256sum -- "$@" 2>/dev/null)$newline
+  hashes=$newline$({ cd "$1" && shift && sha256sum -- "$@"; } 2>/dev/null)$newline
 }
 
 # Sets hash: the one of a file in hashes; empty where there is none.
@@ -107,38 +107,58 @@ has_spki() {
   [ "$(openssl pkey -in "$1" -pubout -outform DER </dev/null 2>/dev/null | hash_of)" = "$2" ]
 }
 
-# No component may be writable by others (unless sticky), belong to a stranger, or be a stranger's link: neither of the
-# paths as they are written nor of those that they lead to.
-safe_paths() {
+# Sets uid and gid, once.
+who_am_i() {
+  [ -z "$uid" ] || return 0
   ids=$(id)
   uid=${ids#uid=} gid=${ids#*gid=}
   uid=${uid%%[!0-9]*} gid=${gid%%[!0-9]*}
+}
+
+# Adds a path and all that it stands on to components; sets indirect where a link or a dot is among them.
+add_components() {
+  case $1/ in */./* | */../*) indirect=yes ;; esac
+  path=$1
+  while [ -n "$path" ]; do
+    components=$components$newline$path
+    [ ! -L "$path" ] || indirect=yes
+    path=${path%/*}
+  done
+}
+
+# No component may be writable by others (unless sticky), belong to a stranger, or be a stranger's link: neither of the
+# paths as they are written nor of those that they lead to.
+safe_paths() {
+  components= indirect=
   for path in "$@"; do
     while [ ! -e "$path" ] && [ ! -L "$path" ]; do path=${path%/*}; [ -n "$path" ] || path=/; done
-    set -- "$@" "$path"
+    set -- "$@" "${path%/}"
     shift
+    add_components "${path%/}"
   done
-  leads_to=$(realpath -- "$@" 2>&1) || { told "$leads_to"; refuse SERVER_PATH_UNSAFE; return; }
-  components=
   set -f
   saved=$IFS IFS=$newline
-  for path in "$@" $leads_to; do
-    while [ -n "$path" ]; do
-      components=$components$newline$path
-      path=${path%/*}
-    done
-  done
+  if [ -n "$indirect" ]; then
+    leads_to=$(realpath -- "$@" 2>/dev/null) ||
+      { IFS=$saved; set +f; told 'one of the paths leads nowhere'; refuse SERVER_PATH_UNSAFE; return; }
+    for path in $leads_to; do add_components "$path"; done
+  fi
   set -- $components
   IFS=$saved
   set +f
   unsafe=
   while read -r its_uid its_gid mode name; do
-    [ "$its_uid" = 0 ] || [ "$its_uid" = "$uid" ] || { unsafe="$name belongs to uid $its_uid"; break; }
+    case $its_uid in 0) ;; *)
+      who_am_i
+      [ "$its_uid" = "$uid" ] || { unsafe="$name belongs to uid $its_uid"; break; } ;;
+    esac
     [ -L "$name" ] && continue
     case $mode in [1357]???) continue ;; esac
     case $mode in *[2367]) unsafe="$name can be written by everybody (mode $mode)"; break ;; esac
-    case $mode in *[2367]?) [ "$its_gid" = 0 ] || [ "$its_gid" = "$gid" ] ||
-      { unsafe="$name can be written by group $its_gid (mode $mode)"; break; } ;; esac
+    case $mode in *[2367]?)
+      who_am_i
+      [ "$its_gid" = 0 ] || [ "$its_gid" = "$gid" ] || { unsafe="$name can be written by group $its_gid (mode $mode)"; break; } ;;
+    esac
   done <<EOF
 $(stat -c '%u %g %a %n' -- / "$@")
 EOF
@@ -202,13 +222,13 @@ fire() { # owner
 }
 
 arm() { # previous next seconds
-  printf '%s %s\n' "$1" "$2" >"$base/.watchdog" && flush "$base/journal" "$base/.watchdog" &&
-    mv -f "$base/.watchdog" "$base/watchdog.$owner" || return 1
+  printf '%s %s\n' "$1" "$2" >"$base/watchdog.$owner" &&
+    flush "$base/journal" "$base/fence" "$base/watchdog.$owner" "$base" || return 1
   armed=$owner
   [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null
   sleeper=
   # systemd may end what a session leaves behind: there, the timer is systemd's own.
-  if [ "$uid" = 0 ] && [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1; then
+  if [ -d /run/systemd/system ] && who_am_i && [ "$uid" = 0 ] && command -v systemd-run >/dev/null 2>&1; then
     rm -f "$base/.receiver"
     printf '%s\n' "${onecert_text:-$(cat -- "$0")}" >"$base/.receiver" && systemd-run --quiet --collect --on-active="$3" \
       --timer-property=AccuracySec=1s /bin/sh -c 'onecert_text=$(cat "$1"); eval "$onecert_text"' \
@@ -276,10 +296,11 @@ verb_begin() {
   [ -d "$base" ] || { mkdir -p "$base" && chmod 0755 "$base"; } 2>/dev/null || { not_writable "$directory"; return; }
   [ -w "$base" ] || { not_writable "$base"; return; }
   highest=0
-  [ ! -e "$base/fence" ] || read -r highest <"$base/fence"
+  [ ! -s "$base/fence" ] || read -r highest <"$base/fence"
   [ "$token" -ge "$highest" ] || { refuse SERVER_FENCED fence="$highest" token="$token"; return; }
   if [ "$token" != "$highest" ]; then
-    printf '%s\n' "$token" >"$base/.fence" && flush "$base/.fence" && mv -f "$base/.fence" "$base/fence" ||
+    # Flushed before anything is swapped: until then there is nothing that a late writer could harm.
+    printf '%s\n' "$token" >"$base/.fence" && mv -f "$base/.fence" "$base/fence" ||
       { not_writable "$base"; return; }
   fi
   # What a session left half-way does not lie around, least of all a key.
@@ -434,10 +455,14 @@ verb_seal() {
       rm -f "$stage/fullchain.pem" "$stage/privkey.pem" || { reject STAGE_DAMAGED file=combined.pem; return; }
   fi
   record "stage $1"
-  # As they were made they have owner and modes already, where nothing else is asked for.
-  [ "$key_mode$key_owner$reused" = 0600 ] || finish_files "$stage" 2>"$base/.output" ||
-    { told "$(tail -n 1 "$base/.output")"; reject SERVER_NOT_WRITABLE; return; }
-  flush "$base/journal" "$stage"/* "$stage" && mv -T "$stage" "$base/$1" 2>/dev/null && flush "$base" ||
+  # As they were made they have owner and modes already, where nothing else is asked for; a key that is used again may not.
+  case $key_owner$key_mode$reused in
+    0600) ;;
+    "$key_mode$reused") chmod "$key_mode" "$stage/$key_file" ;;
+    *) finish_files "$stage" ;;
+  esac 2>"$base/.output" || { told "$(tail -n 1 "$base/.output")"; reject SERVER_NOT_WRITABLE; return; }
+  # The rename is flushed with the swap: until then nothing points to it.
+  flush "$base/journal" "$base/fence" "$stage"/* "$stage" && mv -T "$stage" "$base/$1" 2>/dev/null ||
     { reject STAGE_DAMAGED why=rename; return; }
   ok path="$base/$1/$key_file"
 }
