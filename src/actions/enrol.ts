@@ -1,4 +1,5 @@
-import { fail, quote } from '../base/errors.ts'
+import { fail, OnecertError, quote } from '../base/errors.ts'
+import type { Server } from '../fleet/fleet.ts'
 import type { Answer } from '../reach/connection.ts'
 import { installedReceiver } from '../reach/receiver.ts'
 import { receiverFor } from '../rollout/receiver.ts'
@@ -18,19 +19,25 @@ export interface Enrolled {
   readonly sudoersLine: string | null
 }
 
+export interface EnrolOptions {
+  /** One line of an OpenSSH public key file. */
+  readonly deployKey: string | null
+  readonly timeoutMs: number
+  /** `user@host` in place of the fleet file's: an installed receiver cannot replace itself. */
+  readonly as?: string
+  /** The client key to go with it. */
+  readonly identity?: string
+}
+
 const keyLineGrammar = /^(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [\w.@+-]+)?$/
 
 /**
  * Installs the receiver on a server, over a connection that may still do so, and, with a public key, makes it the forced
  * command of that key.
- * @param deployKey one line of an OpenSSH public key file
+ * @throws OnecertError SSH_*, RECEIVER_OUTDATED where an account was used that may only run the receiver of before
  */
-export async function enrol(
-  context: Context,
-  name: string,
-  deployKey: string | null,
-  timeoutMs: number,
-): Promise<Enrolled> {
+export async function enrol(context: Context, name: string, options: EnrolOptions): Promise<Enrolled> {
+  const { deployKey, timeoutMs } = options
   const server = chosenServer(context.fleet, name)
   if (deployKey !== null && !keyLineGrammar.test(deployKey)) {
     fail('USAGE', {
@@ -45,12 +52,18 @@ export async function enrol(
   const account = reach.kind === 'ssh' ? (reach.destination.split('@')[0] ?? 'root') : 'root'
   const command = viaSudo ? `sudo -n ${installedReceiver}` : installedReceiver
   const line = `restrict,command="${command}" ${deployKey ?? '<deploy key>'}`
-  const connection = await context.reachOf(server).open(server, {
-    receiver,
-    carriesKey: false,
-    timeoutMs,
-    signal: context.signal,
-  })
+  const connection = await context
+    .reachOf(server)
+    .open(connectingAs(server, options), {
+      receiver,
+      carriesKey: false,
+      sentAlong: true,
+      timeoutMs,
+      signal: context.signal,
+    })
+    .catch((error: unknown) => {
+      throw error instanceof OnecertError && error.code === 'RECEIVER_OUTDATED' ? onlyReceiver(name, error) : error
+    })
   try {
     return await context.ledger.effect({ effect: 'enrol', server: name, path: installedReceiver }, async () => {
       demandOk(await connection.request('install', [installedReceiver]), name)
@@ -70,12 +83,31 @@ export async function enrol(
   }
 }
 
+function connectingAs(server: Server, { as, identity }: EnrolOptions): Server {
+  if (server.reach.kind !== 'ssh' || (as === undefined && identity === undefined)) return server
+  const { identity: before, sudo, destination, ...reach } = server.reach
+  const key = identity ?? (as === undefined ? before : undefined)
+  return {
+    ...server,
+    reach: { ...reach, destination: as ?? destination, sudo: as === undefined && sudo, ...(key && { identity: key }) },
+  }
+}
+
+function onlyReceiver(server: string, cause: OnecertError): OnecertError {
+  return new OnecertError('RECEIVER_OUTDATED', {
+    ...cause.failure,
+    what: `the account used for ${server} may run the receiver that is installed there, and nothing else`,
+    next: `connect with an account that is root there: onecert server enrol ${server} --as root@HOST`,
+    cause,
+  })
+}
+
 function demandOk(answer: Answer, server: string): ReadonlyMap<string, string> {
   if (answer.ok) return answer.facts
   fail(answer.code ?? 'RECEIVER_PROTOCOL', {
     what: `enrolling ${server} failed`,
     fact: answer.output.map((line) => quote(line, 200)).join('; ') || `the receiver there answered ${answer.code}`,
     state: 'the receiver that was there, if any, is as it was',
-    next: `connect with an account that is root, or may use sudo, and: onecert server enrol ${server}`,
+    next: `connect with an account that is root there: onecert server enrol ${server} --as root@HOST`,
   })
 }

@@ -1,22 +1,31 @@
 import { fail, quote } from '../base/errors.ts'
 import { lineagesOn } from '../fleet/placement.ts'
+import { keyCopies } from '../ledger/keycopies.ts'
 import { receiverFor } from '../rollout/receiver.ts'
 import { chosenServer } from './choice.ts'
 import type { Context } from './context.ts'
 
+export interface Released {
+  /** The explicit paths that the fleet file names there. */
+  readonly paths: readonly string[]
+  /** How many of them were links of ours; the others were plain files already, or not there. */
+  readonly released: number
+}
+
 /** Gives explicit paths back: plain files with the bytes that are current, where onecert's links were. */
-export async function release(context: Context, name: string, timeoutMs: number): Promise<readonly string[]> {
+export async function release(context: Context, name: string, timeoutMs: number): Promise<Released> {
   const server = chosenServer(context.fleet, name)
   const receiver = receiverFor(context.fleet, server)
   const connection = await context
     .reachOf(server)
     .open(server, { receiver, carriesKey: false, timeoutMs, signal: context.signal })
   const paths: string[] = []
+  let released = 0
   try {
     for (const lineage of lineagesOn(context.fleet, name)) {
       const files = server.files.get(lineage)
       if (!files) continue
-      await context.ledger.effect({ effect: 'release', server: name, lineage }, async () => {
+      const given = await context.ledger.effect({ effect: 'release', server: name, lineage }, async () => {
         const answer = await connection.request('release', [lineage])
         if (!answer.ok) {
           fail(answer.code ?? 'RECEIVER_PROTOCOL', {
@@ -26,11 +35,33 @@ export async function release(context: Context, name: string, timeoutMs: number)
             next: `onecert server release ${name}`,
           })
         }
+        return Number(answer.facts.get('released'))
       })
+      released += given
+      const path = files.key ?? files.combined
+      if (given > 0 && path) {
+        const spki = await currentKey(context, lineage, name)
+        const copy = {
+          effect: 'key-copy',
+          server: name,
+          lineage,
+          path,
+          way: `on ${name}`,
+          ...(spki && { spki }),
+        } as const
+        await context.ledger.effect(copy, async () => undefined)
+      }
       paths.push(...[files.chain, files.key, files.combined].flatMap((path) => path ?? []))
     }
   } finally {
     await connection.close()
   }
-  return paths
+  return { paths, released }
+}
+
+/** The SPKI of the key that a server reads now, as far as the record knows. */
+async function currentKey({ store, ledger }: Context, lineage: string, server: string): Promise<string | undefined> {
+  const generation = (await store.committedGenerations(lineage)).get(server)
+  const copies = keyCopies(await ledger.entries({ lineage, server }))
+  return copies.find((copy) => copy.generation === generation)?.spki
 }

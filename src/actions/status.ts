@@ -1,6 +1,7 @@
 import { asOnecertError } from '../base/errors.ts'
 import type { Certificate, Site } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
+import { renewalNeed } from '../issue/renewal.ts'
 import { type KeyCopy, keyCopies } from '../ledger/keycopies.ts'
 import { handshake } from '../observe/handshake.ts'
 import type { Vantage } from '../observe/served.ts'
@@ -21,6 +22,8 @@ export interface CertificateStatus {
   readonly spki: string | null
   readonly notAfterMs: number | null
   readonly daysLeft: number | null
+  /** Why a new one is wanted; null: it is not. */
+  readonly renewal: string | null
   readonly licence: { readonly seats: number; readonly used: number } | null
 }
 
@@ -84,6 +87,9 @@ export async function status(context: Context, choice: Choice): Promise<Status> 
       spki: newest?.spki ?? null,
       notAfterMs: newest?.notAfterMs ?? null,
       daysLeft: newest ? Math.floor((newest.notAfterMs - clock.nowMs()) / dayMs) : null,
+      renewal: newest
+        ? renewalNeed(certificate, newest, { nowMs: clock.nowMs(), force: false, rekey: false }).reason
+        : null,
       licence: seats(certificate, ours),
     })
     endpoints.push(...(await endpointsStatus(context, certificate, chain, choice)))
@@ -139,9 +145,7 @@ async function endpointsStatus(
           vantage: last?.vantage ?? null,
           atMs: last?.atMs ?? null,
           verdict: last ? (right ? 'proven' : 'drift') : 'unknown',
-          reason: last
-            ? 'seen at the last rollout, through the server; not from outside'
-            : 'looked at only through the server',
+          reason: last ? null : 'looked at only through the server, at a rollout',
         }
       }
       return {

@@ -56,7 +56,8 @@ function buildProgram(): Command {
     .helpOption('-h, --help', 'print the help of a command')
     .showSuggestionAfterError()
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(text) })
+    // leave() tells it, in the form of all errors.
+    .configureOutput({ outputError: () => {} })
   for (const add of [
     initCommand,
     checkCommand,
@@ -87,9 +88,18 @@ function overrideExits(command: Command): void {
 }
 
 function leave(thrown: unknown): number {
-  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : usageStatus
-  const { json = false, debug = false } = program.opts<{ json?: boolean; debug?: boolean }>()
-  const error = asOnecertError(thrown)
+  if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0
+  // The help that is printed where a command is missing says it all.
+  if (thrown instanceof CommanderError && thrown.code === 'commander.help') return usageStatus
+  const error = thrown instanceof CommanderError ? usageError(thrown) : asOnecertError(thrown)
+  // A command line that cannot be read has no options yet.
+  const [json, debug] = ['--json', '--debug'].map((option) => process.argv.includes(option)) as [boolean, boolean]
   printError(error, shell.terminal, { json, debug })
   return error.exit
+}
+
+function usageError({ message }: CommanderError): OnecertError {
+  const [what = '', hint] = message.replace(/^error: /, '').split('\n')
+  const fact = hint?.replace(/^\((.*)\)$/, '$1')
+  return new OnecertError('USAGE', { what, ...(fact && { fact }), next: 'onecert --help, or onecert COMMAND --help' })
 }

@@ -17,6 +17,8 @@ export interface OpenOptions {
   readonly receiver: ReceiverText
   /** A private key may travel: the post-quantum key exchange is put first. */
   readonly carriesKey: boolean
+  /** Not even where sudo is: an installed receiver is left alone, for this one is to replace it. */
+  readonly sentAlong?: boolean
   readonly timeoutMs: number
   readonly signal?: AbortSignal
 }

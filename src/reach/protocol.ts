@@ -87,7 +87,7 @@ export async function speak(process: ReceiverProcess): Promise<Speaking> {
       what: `the receiver installed on ${process.server} is not the one that the fleet file asks for`,
       fact: `installed ${quote(`${version} ${id?.slice(0, 12)}`)}, wanted 1 ${process.receiverId.slice(0, 12)}`,
       state: `nothing was changed on ${process.server}`,
-      next: `onecert server enrol ${process.server}`,
+      next: `onecert server enrol ${process.server}, with an account that may do more than run the receiver (--as)`,
     })
   }
 

@@ -101,11 +101,17 @@ list_generations() {
   done
 }
 
-# The key of a file has this SPKI. Needs openssl; without it the answer is no, and the key travels.
-has_spki() {
-  command -v openssl >/dev/null 2>&1 || return 1
-  [ "$(openssl pkey -in "$1" -pubout -outform DER </dev/null 2>/dev/null | hash_of)" = "$2" ]
+# The SPKI of the key in a file: the SHA-256 of its public key. "-" where there is no openssl, or it cannot read it.
+spki_of() {
+  if openssl pkey -in "$1" -noout </dev/null >/dev/null 2>&1; then
+    openssl pkey -in "$1" -pubout -outform DER </dev/null 2>/dev/null | hash_of
+  else
+    printf -- -
+  fi
 }
+
+# Without openssl the answer is no, and the key travels.
+has_spki() { [ "$(spki_of "$1")" = "$2" ]; }
 
 # Sets uid and gid, once.
 who_am_i() {
@@ -370,20 +376,22 @@ verb_adopt() {
     mv -T "$base/.adopt" "$base/$1" && link_current "$1" && flush "$base" && link_paths ||
     { refuse SWAP_FAILED step=adopt; return; }
   linked=yes
-  ok adopted="$1"
+  ok adopted="$1" spki="$(spki_of "$base/$1/$key_file")"
 }
 
 # release: plain files again at the explicit paths, with the bytes that are current.
 verb_release() {
   select_lineage "$1" || return
+  released=0
   for each in "$chain_path fullchain.pem" "$key_path privkey.pem" "$combined_path combined.pem"; do
     path=${each% *} name=${each##* }
     [ -n "$path" ] && [ "$(readlink "$path" 2>/dev/null)" = "$base/current/$name" ] || continue
+    released=$((released + 1))
     rm -f "$path.onecert"
     cp -p "$base/current/$name" "$path.onecert" && flush "$path.onecert" && mv -fT "$path.onecert" "$path" &&
       flush "${path%/*}" || { not_writable "${path%/*}"; return; }
   done
-  ok
+  ok released="$released"
 }
 
 finish_files() { # folder: owner and mode, never wider than they end

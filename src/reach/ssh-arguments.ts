@@ -85,8 +85,9 @@ function pinCommand(pins: readonly string[]): string {
 }
 
 /** One word for sshd to run, whatever the login shell; a forced command there takes its place. */
-export function remoteCommand(text: string, { sudo }: Pick<SshReach, 'sudo'>): string {
+export function remoteCommand(text: string, { sudo }: Pick<SshReach, 'sudo'>, sentAlong: boolean): string {
   if (!sudo) return `exec ${bootstrap(text)}`
+  if (sentAlong) return `exec sudo -n ${bootstrap(text)}`
   // With sudo the installed receiver comes first: only that one can be allowed without allowing everything.
   const encoded = Buffer.from(
     `if [ -x ${installedReceiver} ]; then exec sudo -n ${installedReceiver}; fi; exec sudo -n ${bootstrap(text)}`,

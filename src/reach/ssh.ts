@@ -84,7 +84,7 @@ async function openOnce(
     forwards: socket === null ? [] : [`${socket}:${bracketed(server.address)}:${server.port}`],
   })
   // A process group of its own: Ctrl-C in the terminal is for us, and we end the connection in order.
-  const child = spawn('ssh', [...argv, remoteCommand(options.receiver.text, reach)], {
+  const child = spawn('ssh', [...argv, remoteCommand(options.receiver.text, reach, options.sentAlong ?? false)], {
     env: childEnvironment(),
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,

@@ -3,7 +3,7 @@ import type { Answer, Connection } from '../reach/connection.ts'
 import type { Service } from '../services/service.ts'
 import type { Found } from './decide.ts'
 import { type Generation, generationName } from './generation.ts'
-import type { ServerRollout, Session } from './task.ts'
+import { effectOf, type ServerRollout, type Session } from './task.ts'
 
 const generationsKept = 1
 
@@ -44,11 +44,38 @@ export async function begin(task: ServerRollout, connection: Connection): Promis
   }
 }
 
-/** What lies at the explicit paths becomes a generation with the same bytes. */
+/** What lies at the explicit paths becomes a generation with the same bytes; its key copy is in the record from then on. */
 export async function adopt(task: ServerRollout, connection: Connection, name: string): Promise<void> {
+  const { ledger, generation, service } = task
   const { server } = task.planned.placement
-  const answer = await connection.request('adopt', [name])
-  expectOk(answer, `adopting the files of ${server.name}`, nothingSwapped(server.name))
+  const fields = { ...effectOf(task), path: `${server.directory}/${generation.lineage}/${name}` }
+  const facts = await ledger.effect({ ...fields, effect: 'adopt' }, async () =>
+    expectOk(
+      await connection.request('adopt', [name]),
+      `adopting the files of ${server.name}`,
+      nothingSwapped(server.name),
+    ),
+  )
+  const spki = facts.get('spki') ?? '-'
+  await ledger.effect(
+    {
+      ...fields,
+      effect: 'key-copy',
+      generation: 0,
+      path: `${fields.path}/${keyFile(service)}`,
+      way: `found on ${server.name}`,
+      ...(spki !== '-' && { spki }),
+    },
+    async () => undefined,
+  )
+  // Where it was there is a link now.
+  const files = server.files.get(generation.lineage)
+  const path = files?.key ?? files?.combined
+  if (path) await ledger.effect({ ...fields, effect: 'purge', path }, async () => undefined)
+}
+
+function keyFile({ layout }: Service): string {
+  return layout === 'combined' ? 'combined.pem' : 'privkey.pem'
 }
 
 export async function swap(task: ServerRollout, connection: Connection, name: string): Promise<void> {
@@ -68,14 +95,7 @@ export async function stage(
   const { generation, hashes, ledger } = task
   const { server } = task.planned.placement
   const name = generationName(generation.number, found.have)
-  const file = task.service.layout === 'combined' ? 'combined.pem' : 'privkey.pem'
-  const fields = {
-    rollout: task.rollout,
-    lineage: generation.lineage,
-    generation: generation.number,
-    server: server.name,
-    token: task.token,
-  } as const
+  const fields = { ...effectOf(task), generation: generation.number }
   const done = async (verb: string, words: readonly string[], payload?: Generation['keyPem'] | string) =>
     expectOk(
       await connection.request(verb, words, payload === undefined ? {} : { payload }),
@@ -89,7 +109,7 @@ export async function stage(
       ...fields,
       effect: 'key-copy',
       spki: generation.spki,
-      path: `${server.directory}/${generation.lineage}/${name}/${file}`,
+      path: `${server.directory}/${generation.lineage}/${name}/${keyFile(task.service)}`,
       way: reuse === null ? connection.way : `on ${server.name}`,
     } as const
     await ledger.effect(copy, async () => {
@@ -156,15 +176,12 @@ export async function commit(task: ServerRollout, connection: Connection, name: 
     `committing on ${server.name}`,
     `the watchdog of ${server.name} brought the old certificate back`,
   )
-  const file = task.service.layout === 'combined' ? 'combined.pem' : 'privkey.pem'
   for (const purged of (answer.get('purged') ?? '').split(',').filter(Boolean)) {
     await task.ledger.effect(
       {
+        ...effectOf(task),
         effect: 'purge',
-        rollout: task.rollout,
-        lineage: task.generation.lineage,
-        server: server.name,
-        path: `${server.directory}/${task.generation.lineage}/${purged}/${file}`,
+        path: `${server.directory}/${task.generation.lineage}/${purged}/${keyFile(task.service)}`,
       },
       async () => undefined,
     )

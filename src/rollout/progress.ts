@@ -20,6 +20,8 @@ export type Step = 'connect' | 'adopt' | 'stage' | 'test' | 'swap' | 'reload' | 
 export interface ServerOutcome {
   readonly server: string
   readonly state: ServerState
+  /** False: it was right already, and was only looked at. */
+  readonly changed: boolean
   /** The private key travelled. */
   readonly keySent: boolean
   readonly bytesSent: number

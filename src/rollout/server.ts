@@ -19,10 +19,11 @@ const roundsMax = 5
 export async function rolloutServer(task: ServerRollout): Promise<ServerOutcome> {
   const { server } = task.planned.placement
   const startedMs = task.clock.nowMs()
-  const session: Session = { connection: null, keySent: false, bytesSent: 0, state: 'pending' }
+  const session: Session = { connection: null, changed: false, keySent: false, bytesSent: 0, state: 'pending' }
   const outcome = (state: ServerState, rest: { vantage?: Vantage; error?: OnecertError }): ServerOutcome => ({
     server: server.name,
     state,
+    changed: session.changed,
     keySent: session.keySent,
     bytesSent: session.bytesSent + (session.connection?.sent.bytes ?? 0),
     elapsedMs: task.clock.nowMs() - startedMs,
@@ -57,6 +58,11 @@ async function walk(task: ServerRollout, session: Session): Promise<Vantage> {
   const { server } = task.planned.placement
   const prepared = await prepare(task, session)
   const look: Look = server.probe === 'direct' ? lookDirectly() : lookThrough(prepared.connection)
+  const already = prepared.isCurrent ? await servedAlready(task, look) : null
+  if (already !== null) {
+    await enter(task, session, 'committed', { generation: prepared.name, vantage: already })
+    return already
+  }
   const before = prepared.resumed ? new Map<string, string>() : await test(task, session, prepared, look)
   return activate(task, session, prepared, look, before)
 }
@@ -67,6 +73,8 @@ interface Prepared {
   readonly name: string
   /** It was swapped in by an earlier session that could not confirm it. */
   readonly resumed: boolean
+  /** It is what the service is to read already. */
+  readonly isCurrent: boolean
   /** The server had nothing of this lineage. */
   readonly isFirst: boolean
 }
@@ -83,7 +91,13 @@ async function prepare(task: ServerRollout, session: Session): Promise<Prepared>
     const decision = decide(found)
     const prepared = { connection, isFirst: found.current === null }
     if (decision.kind === 'swap' || decision.kind === 'resume') {
-      return { ...prepared, name: decision.generation, resumed: decision.kind === 'resume' }
+      const resumed = decision.kind === 'resume'
+      return {
+        ...prepared,
+        name: decision.generation,
+        resumed,
+        isCurrent: decision.generation === found.current && !resumed,
+      }
     }
     if (decision.kind === 'undo') {
       task.onStep('rollback')
@@ -91,8 +105,7 @@ async function prepare(task: ServerRollout, session: Session): Promise<Prepared>
     } else if (decision.kind === 'adopt') {
       task.onStep('adopt')
       const name = generationName(0, found.have)
-      const path = `${server.directory}/${task.generation.lineage}/${name}`
-      await ledger.effect({ ...effectOf(task), effect: 'adopt', path }, () => adopt(task, connection, name))
+      await adopt(task, connection, name)
     } else {
       if (decision.reuse === null && planned.action !== 'key' && connection.way !== 'local' && round === 0) {
         // The record said that the key is there, and it is not: it travels now, under a key exchange fit for it.
@@ -104,11 +117,18 @@ async function prepare(task: ServerRollout, session: Session): Promise<Prepared>
       task.onStep('stage')
       const name = await stage(task, session, connection, found, decision.reuse)
       await enter(task, session, 'staged', { generation: name })
-      return { connection, isFirst: found.current === null, name, resumed: false }
+      return { connection, isFirst: found.current === null, name, resumed: false, isCurrent: false }
     }
     found = await begin(task, connection)
   }
   fail('INTERNAL', { what: `no progress at ${server.name}`, fact: JSON.stringify(found) })
+}
+
+/** From where it was seen that the server serves the generation; null where it does not. */
+async function servedAlready(task: ServerRollout, look: Look): Promise<Vantage | null> {
+  task.onStep('verify')
+  const endpoints = endpointsOf(task.planned.placement)
+  return verify(endpoints, task.generation, look, task.clock, { ...verifyLimits, withinMs: 0 }).catch(() => null)
 }
 
 /** @returns the leaf that each name serves before the swap; absent where it serves none */
@@ -145,6 +165,7 @@ async function activate(
   const effect = effectOf(task)
   const swapped = { ...effect, generation: generation.number, fingerprint: generation.fingerprint } as const
   task.onStep('swap')
+  session.changed = true
   await enter(task, session, 'swapped', { generation: name })
   try {
     await ledger.effect({ ...swapped, effect: 'swap' }, () => swap(task, connection, name))

@@ -30,6 +30,7 @@ export interface ServerRollout {
 /** What has become of the task so far. */
 export interface Session {
   connection: Connection | null
+  changed: boolean
   keySent: boolean
   bytesSent: number
   state: ServerState

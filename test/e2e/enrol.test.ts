@@ -119,6 +119,13 @@ test('an enrolled deploy key carries certificates, and can do nothing else on th
   assert.equal(outdated.exit, 75)
   assert.match(outdated.stderr, /RECEIVER_OUTDATED/)
   assert.match(outdated.stderr, /onecert server enrol eu-1/)
+  const asDeployKey = await fleet.run('server', 'enrol', 'eu-1')
+  assert.equal(asDeployKey.exit, 78)
+  assert.match(asDeployKey.stderr, /RECEIVER_OUTDATED.*may run the receiver/)
+  const { user, address, clientKey } = server.sshd
+  const asRoot = await fleet.run('server', 'enrol', 'eu-1', '--as', `${user}@${address}`, '--identity-file', clientKey)
+  assert.equal(asRoot.exit, 0, asRoot.stderr)
+  assert.ok(!(await fleet.run('apply')).stderr.includes('RECEIVER_OUTDATED'))
   assert.equal(await server.served(), sold.fingerprint)
 })
 

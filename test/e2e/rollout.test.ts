@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { lstat, readdir, readFile, readlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { promisify } from 'node:util'
 import { type RealFleet, type RealServer, siteName, startFleet } from '../real/fleet.ts'
 
 interface AppliedJson {
@@ -45,7 +47,7 @@ test('a bought certificate gets onto nginx, Apache and HAProxy over ssh, proved 
   assert.match(planned.stdout, /3 key copies/)
   const { exit, stdout, stderr } = await fleet.run('apply')
   assert.equal(exit, 0, stderr)
-  assert.match(stdout, /proven on 3 of 3 servers/)
+  assert.match(stdout, /3 of 3 servers proven/)
   for (const server of fleet.servers) {
     assert.equal(await server.served(), sold.fingerprint, server.name)
     assert.equal(await server.onDisk(), sold.fingerprint, server.name)
@@ -54,6 +56,13 @@ test('a bought certificate gets onto nginx, Apache and HAProxy over ssh, proved 
   assert.deepEqual(await appliedServers(fleet), {}, 'nothing is left to do')
   assert.equal((await fleet.run('status')).exit, 0)
   const { keyCopies: copies } = await fleet.run.json<{ keyCopies: KeyCopyJson[] }>('ledger', 'keys')
+  const found = copies.filter(({ way }) => way.startsWith('found on'))
+  assert.deepEqual(
+    found.map(({ server }) => server).sort(),
+    ['edge', 'eu-1', 'us-1'],
+    'what was there before is a key copy',
+  )
+  for (const { spki, path } of found) assert.match(`${spki} ${path}`, /^[0-9a-f]{64} .*gen-0000/)
   const ours = copies.filter(({ path }) => path.includes('gen-0001'))
   assert.deepEqual(ours.map(({ server }) => server).sort(), ['edge', 'eu-1', 'us-1'])
   for (const { path, way } of ours) {
@@ -199,6 +208,10 @@ test('explicit paths are adopted once, and release gives them back as plain file
     assert.equal(exit, 0, stderr)
     for (const path of server.paths) assert.ok((await lstat(path)).isFile(), `${path} is a plain file`)
     assert.equal(await server.onDisk(), serving)
+    const { keyCopies } = await fleet.run.json<{ keyCopies: KeyCopyJson[] }>('ledger', 'keys')
+    const plain = keyCopies.find(({ path }) => path === server.paths.at(-1))
+    assert.match(plain?.spki ?? '', /^[0-9a-f]{64}$/, 'the plain key file is a key copy')
+    assert.match((await fleet.run('server', 'release', server.name)).stdout, /nothing to release/)
   }
   const { entries: effects } = await fleet.run.json<{ entries: { effect: string }[] }>('ledger')
   for (const effect of ['adopt', 'release']) assert.ok(effects.some((entry) => entry.effect === effect))
@@ -274,10 +287,45 @@ test('an endpoint that cannot be reached from here is proved through the server,
   assert.match(stderr, /forwarding {2}proven through the server, not from outside/)
   assert.match(stderr, /prohibiting {2}proven from the server itself, not from outside/)
   for (const server of fleet.servers) assert.equal(await server.served(), sold.fingerprint)
+  // What is right already is looked at there, and left alone.
+  const reloads = () => Promise.all(fleet.servers.map(({ base }) => readFile(join(base, 'journal'), 'utf8')))
+  const before = await reloads()
+  assert.match((await fleet.run('plan')).stdout, /0 of 2 servers will be changed, 2 looked at there/)
+  assert.match((await fleet.run('apply')).stdout, /2 of 2 servers proven .*0 brought to it now, 2 had it/)
+  assert.deepEqual(await reloads(), before)
   const status = await fleet.run.json<{ endpoints: { server: string; vantage: string }[] }>('status')
   assert.deepEqual(Object.fromEntries(status.endpoints.map(({ server, vantage }) => [server, vantage])), {
     forwarding: 'forwarded',
     prohibiting: 'on-server',
   })
-  assert.match((await fleet.run('status')).stdout, new RegExp(`${siteName}.*through the server`))
+  assert.match(
+    (await fleet.run('status')).stdout,
+    new RegExp(`${siteName}.*seen through the server at .* not from outside`),
+  )
+})
+
+test('a bought file that is still the old one: renew says that nothing was issued, and changes nothing', async () => {
+  await using fleet = await startFleet({ 'eu-1': 'nginx' })
+  assert.equal((await fleet.run('apply')).exit, 0)
+  const { exit, stdout } = await fleet.run('renew', 'www')
+  assert.equal(exit, 0)
+  assert.match(stdout, /nothing was issued: .* generation 1 still/)
+  assert.match(stdout, /0 brought to it now, 1 had it/)
+})
+
+test('a server that has this very certificate already is adopted with its key: nothing travels, nothing is reloaded', async () => {
+  await using fleet = await startFleet({ 'eu-1': 'nginx' })
+  const server = fleet.server('eu-1')
+  const sold = await fleet.buy()
+  const chain = sold.leafPem + fleet.authority.intermediatePem
+  await writeFile(server.paths[0] ?? '', chain)
+  await writeFile(server.paths[1] ?? '', sold.keyPem)
+  await promisify(execFile)(server.service.reload[0] ?? '', server.service.reload.slice(1))
+  const { servers } = { servers: await appliedServers(fleet) }
+  assert.equal(servers['eu-1']?.state, 'committed')
+  assert.equal(servers['eu-1']?.keySent, false)
+  const { keyCopies } = await fleet.run.json<{ keyCopies: KeyCopyJson[] }>('ledger', 'keys')
+  assert.equal(keyCopies.length, 1)
+  assert.match(keyCopies[0]?.path ?? '', /gen-0000\/privkey\.pem$/)
+  assert.deepEqual(await appliedServers(fleet), {}, 'the record knows that it is there')
 })

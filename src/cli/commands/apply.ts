@@ -42,7 +42,7 @@ export function renewCommand(program: Command, shell: Shell): void {
       .option('--rekey', 'with a new private key, which then travels to every server')
       .summary('issue a new certificate now and roll it out'),
   ).description(
-    'Issues a new certificate although the old one would do, and rolls it out. Its key is kept inside keep-for: then no\nprivate key travels.',
+    'Issues a new certificate although the old one would do, and rolls it out. Its key is kept inside keep-for: then no private key travels.',
   )
   describe(command, ['onecert renew www', 'onecert renew www --rekey'], exits).action(
     (certificates: string[], options: Options & { rekey?: boolean }) =>
@@ -76,7 +76,10 @@ async function runApply(
     connectTimeoutMs: options.connectTimeout * 1000,
   })
   if (json) printJson(shell.terminal, { certificates: applied.map(appliedJson) })
-  else for (const each of applied) printApplied(each, shell.terminal, context.clock.nowMs() - startedMs)
+  else {
+    const elapsedMs = context.clock.nowMs() - startedMs
+    for (const each of applied) printApplied(each, shell.terminal, { forced: how.force, elapsedMs })
+  }
   const partial = partialError(applied)
   if (!partial) return
   shell.exit = partial.exit
@@ -119,16 +122,23 @@ function licenceError(applied: readonly Applied[]): OnecertError | null {
 function printApplied(
   { certificate, generation, issued, plan, result }: Applied,
   terminal: Terminal,
-  elapsedMs: number,
+  { forced, elapsedMs }: { readonly forced: boolean; readonly elapsedMs: number },
 ): void {
   const name = terminal.style('bold', certificate.name)
   if (issued) terminal.out(`${name}: generation ${generation.number} issued, because ${issued}`)
+  else if (forced) {
+    terminal.out(
+      `${name}: nothing was issued: what the issuer ${certificate.issuer} has is generation ${generation.number} still; put a newer certificate into its files`,
+    )
+  }
   const done = result.outcomes.filter(({ state }) => state === 'committed')
+  const changed = done.filter((outcome) => outcome.changed).length
+  const proven = plan.proven.length + done.length
   const sent = result.outcomes.filter(({ keySent }) => keySent).length
   const all = plan.proven.length + plan.waves.flat().length + plan.blocked.length
   terminal.out(
-    `${name}: generation ${generation.number} proven on ${plan.proven.length + done.length} of ${all} servers ` +
-      `(${done.length} brought to it now, ${plan.proven.length} had it), ${sent} key ${sent === 1 ? 'copy' : 'copies'} travelled, ` +
+    `${name}: ${terminal.style(proven === all ? 'green' : 'red', `${proven} of ${all} servers proven`)} with generation ${generation.number} ` +
+      `(${changed} brought to it now, ${proven - changed} had it), ${sent} key ${sent === 1 ? 'copy' : 'copies'} travelled, ` +
       `${(elapsedMs / 1000).toFixed(1)} s`,
   )
 }

@@ -6,7 +6,7 @@ import { jsonSchema } from '../../fleet/schema.ts'
 import { fleetTemplate } from '../../fleet/template.ts'
 import { createIdentity } from '../../vault/identity.ts'
 import { openFleet, passphraseOf } from '../open.ts'
-import { configurationExit, describe, printJson, type Shell, settingsFor, usageExit } from '../shell.ts'
+import { describe, printJson, type Shell, settingsFor, usageExit } from '../shell.ts'
 
 export function initCommand(program: Command, shell: Shell): void {
   const command = program
@@ -48,23 +48,25 @@ export function checkCommand(program: Command, shell: Shell): void {
     .command('check')
     .summary('validate the fleet file')
     .description('Validates the fleet file: every problem with its line.')
-  describe(command, ['onecert check', 'onecert --fleet fleet.yaml check'], [usageExit, configurationExit]).action(
-    async () => {
-      const { settings, json } = settingsFor(command)
-      const fleet = await openFleet(settings)
-      const counts = {
-        certificates: fleet.certificates.size,
-        servers: fleet.servers.size,
-        sites: fleet.sites.size,
-        issuers: fleet.issuers.size,
-      }
-      if (json) return printJson(shell.terminal, { ok: true, file: settings.fleetFile, ...counts })
-      const text = Object.entries(counts).map(
-        ([what, count]) => `${count} ${count === 1 ? what.replace(/s$/, '') : what}`,
-      )
-      shell.terminal.out(`${settings.fleetFile} is valid: ${text.join(', ')}`)
-    },
-  )
+  describe(
+    command,
+    ['onecert check', 'onecert --fleet fleet.yaml check'],
+    [usageExit, { status: 78, when: 'the fleet file is wrong' }],
+  ).action(async () => {
+    const { settings, json } = settingsFor(command)
+    const fleet = await openFleet(settings)
+    const counts = {
+      certificates: fleet.certificates.size,
+      servers: fleet.servers.size,
+      sites: fleet.sites.size,
+      issuers: fleet.issuers.size,
+    }
+    if (json) return printJson(shell.terminal, { ok: true, file: settings.fleetFile, ...counts })
+    const text = Object.entries(counts).map(
+      ([what, count]) => `${count} ${count === 1 ? what.replace(/s$/, '') : what}`,
+    )
+    shell.terminal.out(`${settings.fleetFile} is valid: ${text.join(', ')}`)
+  })
 }
 
 export function schemaCommand(program: Command, shell: Shell): void {

@@ -1,9 +1,10 @@
 import type { Command } from 'commander'
-import { OnecertError } from '../../base/errors.ts'
+import { fail, OnecertError, quote } from '../../base/errors.ts'
+import { closest } from '../../base/similar.ts'
 import { verifyChain } from '../../ledger/chain.ts'
 import { keyCopies } from '../../ledger/keycopies.ts'
 import { wholeNumber } from '../numbers.ts'
-import { describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
+import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import { table } from '../table.ts'
 
 export function ledgerCommand(program: Command, shell: Shell): void {
@@ -14,31 +15,51 @@ export function ledgerCommand(program: Command, shell: Shell): void {
     .option('--last <number>', 'only the newest entries', wholeNumber(1, 1_000_000), 50)
     .summary('show what was done, and where keys went')
     .description('Shows what was done: intent and outcome of every effect, the newest last.')
-  describe(command, ['onecert ledger --last 20', 'onecert ledger keys', 'onecert ledger verify'], [usageExit]).action(
-    (options: { certificate?: string; server?: string; last: number }) =>
-      withContext(shell, command, async ({ ledger }, json) => {
-        const entries = (
-          await ledger.entries({
-            ...(options.certificate && { lineage: options.certificate }),
-            ...(options.server && { server: options.server }),
-          })
-        ).slice(-options.last)
-        if (json) return printJson(shell.terminal, { entries })
-        const rows = entries.map((entry) => [
-          String(entry.seq),
-          new Date(entry.atMs).toISOString().replace(/\.\d+Z/, 'Z'),
-          entry.effect,
-          entry.phase === 'intent' ? 'intent' : (entry.result ?? ''),
-          entry.lineage ?? '',
-          entry.server ?? '',
-          [entry.path, entry.way, entry.reason, entry.code].filter(Boolean).join(', '),
-        ])
-        for (const line of table(['SEQ', 'TIME', 'EFFECT', 'PHASE', 'CERTIFICATE', 'SERVER', ''], rows))
-          shell.terminal.out(line)
-      }),
+  describe(
+    command,
+    ['onecert ledger --last 20', 'onecert ledger keys', 'onecert ledger verify'],
+    [usageExit, configurationExit],
+  ).action((options: { certificate?: string; server?: string; last: number }) =>
+    withContext(shell, command, async ({ ledger, fleet }, json) => {
+      const all = await ledger.entries({})
+      // What has left the fleet file is in the record still.
+      demandKnown('certificate', options.certificate, [
+        ...fleet.certificates.keys(),
+        ...all.map((each) => each.lineage),
+      ])
+      demandKnown('server', options.server, [...fleet.servers.keys(), ...all.map((each) => each.server)])
+      const entries = all
+        .filter(({ lineage }) => options.certificate === undefined || lineage === options.certificate)
+        .filter(({ server }) => options.server === undefined || server === options.server)
+        .slice(-options.last)
+      if (json) return printJson(shell.terminal, { entries })
+      const rows = entries.map((entry) => [
+        String(entry.seq),
+        new Date(entry.atMs).toISOString().replace(/\.\d+Z/, 'Z'),
+        entry.effect,
+        entry.phase === 'intent' ? 'intent' : (entry.result ?? ''),
+        entry.lineage ?? '',
+        entry.server ?? '',
+        [entry.path, entry.way, entry.reason, entry.code].filter(Boolean).join(', '),
+      ])
+      for (const line of table(['SEQ', 'TIME', 'EFFECT', 'PHASE', 'CERTIFICATE', 'SERVER', ''], rows))
+        shell.terminal.out(line)
+    }),
   )
   verifyCommand(command, shell)
   keysCommand(command, shell)
+}
+
+function demandKnown(kind: string, name: string | undefined, known: readonly (string | undefined)[]): void {
+  if (name === undefined || known.includes(name)) return
+  const near = closest(
+    name,
+    [...new Set(known)].flatMap((each) => each ?? []),
+  )
+  fail('USAGE', {
+    what: `no ${kind} "${quote(name)}" in the fleet file or in the ledger`,
+    ...(near && { fact: `did you mean "${near}"?` }),
+  })
 }
 
 function verifyCommand(ledgerCommand: Command, shell: Shell): void {
@@ -50,12 +71,11 @@ function verifyCommand(ledgerCommand: Command, shell: Shell): void {
   describe(
     command,
     ['onecert ledger verify', 'onecert ledger verify --head 812:3f0c…'],
-    [usageExit, { status: 74, when: 'the chain is broken' }],
+    [usageExit, { status: 74, when: 'the chain is broken' }, configurationExit],
   ).action((options: { head?: string }) =>
     withContext(shell, command, async ({ ledger }, json) => {
       const rows = await ledger.rows()
-      const [seq, hash] = options.head?.split(':') ?? []
-      const verdict = verifyChain(rows, seq && hash ? { seq: Number(seq), hash } : undefined)
+      const verdict = verifyChain(rows, options.head === undefined ? undefined : notedHead(options.head))
       if (!verdict.ok) {
         throw new OnecertError('LEDGER_BROKEN', {
           what: `the ledger's chain is broken at entry ${verdict.seq}`,
@@ -77,12 +97,24 @@ function verifyCommand(ledgerCommand: Command, shell: Shell): void {
   )
 }
 
+function notedHead(text: string): { readonly seq: number; readonly hash: string } {
+  const [, seq, hash] = /^(\d+):([0-9a-f]{64})$/.exec(text) ?? []
+  if (seq === undefined || hash === undefined) {
+    fail('USAGE', {
+      what: `"${quote(text)}" is no head of the ledger`,
+      fact: 'a head is a number, a colon and 64 hexadecimal digits',
+      next: 'onecert ledger verify prints it',
+    })
+  }
+  return { seq: Number(seq), hash }
+}
+
 function keysCommand(ledgerCommand: Command, shell: Shell): void {
   const command = ledgerCommand
     .command('keys')
     .summary('show every key copy')
     .description('Shows every key copy: server, path, SPKI, when and by which way it came there.')
-  describe(command, ['onecert ledger keys'], [usageExit]).action(() =>
+  describe(command, ['onecert ledger keys'], [usageExit, configurationExit]).action(() =>
     withContext(shell, command, async ({ ledger }, json) => {
       const copies = keyCopies(await ledger.entries({}))
       if (json) return printJson(shell.terminal, { keyCopies: copies })

@@ -54,8 +54,12 @@ function printPlan(plan: Plan, terminal: Terminal): void {
       `  ${server.name}: ${terminal.style('red', 'blocked')}: no licence seat is left (${certificate.licence?.servers} allowed)`,
     )
   }
+  const visited = plan.waves.flat()
+  const looks = visited.filter(({ action }) => action === 'check').length
+  const all = visited.length + plan.proven.length + plan.blocked.length
   terminal.out(
-    `  ${plan.keyCopies} key ${plan.keyCopies === 1 ? 'copy' : 'copies'} will travel; ${plan.waves.flat().length} of ${plan.waves.flat().length + plan.proven.length + plan.blocked.length} servers will be changed`,
+    `  ${plan.keyCopies} key ${plan.keyCopies === 1 ? 'copy' : 'copies'} will travel; ` +
+      `${visited.length - looks} of ${all} servers will be changed${looks > 0 ? `, ${looks} looked at there` : ''}`,
   )
 }
 

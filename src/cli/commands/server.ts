@@ -21,7 +21,10 @@ const reachExits = [
 ]
 
 export function serverCommand(program: Command, shell: Shell): void {
-  const server = program.command('server').summary('look at a server, enrol it, release its files')
+  const server = program
+    .command('server')
+    .description('Looks at a server, enrols it, or gives its files back.')
+    .summary('look at a server, enrol it, release its files')
   describe(server, ['onecert server scan eu-1'], [usageExit])
   scanCommand(server, shell)
   enrolCommand(server, shell)
@@ -48,6 +51,15 @@ function scanCommand(parent: Command, shell: Shell): void {
       }
       const found = await scanHostKey(server, { timeoutMs, signal: shell.signal })
       const known = server.reach.hostKeys.includes(found.fingerprint)
+      const pinned = server.reach.hostKeys
+      if (options.write && !known && (pinned.length > 0 || server.reach.knownHosts !== undefined)) {
+        fail('SSH_HOST_KEY_CHANGED', {
+          what: `${name} presents a host key that the fleet file does not name`,
+          fact: `presented ${found.type} ${found.fingerprint}; confirmed ${server.reach.knownHosts ?? pinned.join(' or ')}`,
+          state: 'the fleet file is as it was',
+          next: `if that is right, put the new one there by hand (two are allowed while a host key is rotated)`,
+        })
+      }
       if (options.write && !known) {
         const path = resolve(settings.fleetFile)
         const text = Buffer.from(await readBounded(path, { bytesMax: inputBytesMax })).toString('utf8')
@@ -59,6 +71,11 @@ function scanCommand(parent: Command, shell: Shell): void {
       if (known) shell.terminal.out('It is the one in the fleet file.')
       else if (options.write) shell.terminal.out(`Written to ${settings.fleetFile}.`)
       else {
+        if (pinned.length > 0) {
+          shell.terminal.out(
+            `The fleet file names another: ${pinned.join(' or ')}. It may be a host key of another type, or an older one.`,
+          )
+        }
         shell.terminal.out(
           `Compare it with what the server itself says (on its console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub).`,
         )
@@ -74,28 +91,44 @@ function enrolCommand(parent: Command, shell: Shell): void {
   const command = parent
     .command('enrol')
     .argument('<server>')
+    .option(
+      '--as <destination>',
+      'connect with this account, such as root@eu-1.example, not with the one of the fleet file',
+    )
+    .option('--identity-file <file>', 'with this client key')
     .option('--deploy-key <file>', 'a public key (.pub) that may do nothing but run the receiver there')
     .summary('install the receiver on a server, as forced command of a deploy key')
     .description(
       'Installs the receiver on a server. With --deploy-key that key may run the receiver there, and do nothing else.',
     )
-  describe(command, ['onecert server enrol eu-1 --deploy-key ~/.ssh/onecert.pub'], reachExits).action(
-    (name: string, options: { deployKey?: string }) =>
-      withContext(shell, command, async (context, json) => {
-        const key = options.deployKey ? readKey(options.deployKey) : null
-        const enrolled = await enrol(context, name, key, timeoutMs)
-        if (json) return printJson(shell.terminal, enrolled)
-        const { out } = shell.terminal
-        out(`${name}: the receiver is installed as ${enrolled.receiver} (${enrolled.id.slice(0, 12)})`)
-        if (enrolled.authorizedKeysFile)
-          out(`${name}: the deploy key may run it, and nothing else (${enrolled.authorizedKeysFile})`)
-        else
-          out(
-            `For a deploy key that can do nothing else, in authorized_keys of that account:\n  ${enrolled.authorizedKeysLine}`,
-          )
-        if (enrolled.sudoersLine)
-          out(`In /etc/sudoers.d/onecert (visudo -f /etc/sudoers.d/onecert):\n  ${enrolled.sudoersLine}`)
-      }),
+  describe(
+    command,
+    [
+      'onecert server enrol eu-1 --deploy-key ~/.ssh/onecert.pub',
+      'onecert server enrol eu-1 --as root@eu-1.domain.example   # the receiver there is outdated',
+    ],
+    reachExits,
+  ).action((name: string, options: { deployKey?: string; as?: string; identityFile?: string }) =>
+    withContext(shell, command, async (context, json) => {
+      const key = options.deployKey ? readKey(options.deployKey) : null
+      const enrolled = await enrol(context, name, {
+        deployKey: key,
+        timeoutMs,
+        ...(options.as && { as: options.as }),
+        ...(options.identityFile && { identity: resolve(options.identityFile) }),
+      })
+      if (json) return printJson(shell.terminal, enrolled)
+      const { out } = shell.terminal
+      out(`${name}: the receiver is installed as ${enrolled.receiver} (${enrolled.id.slice(0, 12)})`)
+      if (enrolled.authorizedKeysFile)
+        out(`${name}: the deploy key may run it, and nothing else (${enrolled.authorizedKeysFile})`)
+      else
+        out(
+          `For a deploy key that can do nothing else, in authorized_keys of that account:\n  ${enrolled.authorizedKeysLine}`,
+        )
+      if (enrolled.sudoersLine)
+        out(`In /etc/sudoers.d/onecert (visudo -f /etc/sudoers.d/onecert):\n  ${enrolled.sudoersLine}`)
+    }),
   )
 }
 
@@ -113,15 +146,17 @@ function releaseCommand(parent: Command, shell: Shell): void {
     .argument('<server>')
     .summary('give the explicit paths of a server back as plain files')
     .description(
-      'Where the fleet file names explicit paths, they are links into the generation directory: this makes them\nplain files again, with the same bytes.',
+      'Where the fleet file names explicit paths, they are links into the generation directory: this makes them plain files again, with the same bytes.',
     )
   describe(command, ['onecert server release eu-1'], reachExits).action((name: string) =>
     withContext(shell, command, async (context, json) => {
-      const paths = await release(context, name, timeoutMs)
-      if (json) return printJson(shell.terminal, { server: name, paths })
-      for (const path of paths) shell.terminal.out(`${name}: ${path} is a plain file again`)
+      const { paths, released } = await release(context, name, timeoutMs)
+      if (json) return printJson(shell.terminal, { server: name, paths, released })
       if (paths.length === 0)
         shell.terminal.out(`${name}: the fleet file names no explicit paths there; nothing to release`)
+      else if (released === 0)
+        shell.terminal.out(`${name}: ${paths.join(', ')}: no links of onecert; nothing to release`)
+      else for (const path of paths) shell.terminal.out(`${name}: ${path} is a plain file again`)
     }),
   )
 }

@@ -48,6 +48,7 @@ function printStatus(found: Status, terminal: Terminal): void {
       `${name}: generation ${each.generation} from ${each.issuer}, leaf ${short(each.fingerprint)}, key ${short(each.spki)}`,
     )
     terminal.out(`  valid until ${until}, ${each.daysLeft} days left`)
+    if (each.renewal) terminal.out(`  ${terminal.style('yellow', 'to be renewed')}: ${each.renewal}`)
     terminal.out(
       `  ${copies.length} key ${copies.length === 1 ? 'copy' : 'copies'} on ${holders} ${holders === 1 ? 'server' : 'servers'}` +
         `, licence seats ${each.licence ? `${each.licence.used} of ${each.licence.seats}` : 'unlimited'}`,
@@ -87,8 +88,11 @@ function short(hash: string | null): string {
   return hash?.slice(0, 8) ?? '-'
 }
 
-function vantageText({ vantage }: EndpointStatus): string {
-  return vantage === 'forwarded' ? 'through the server' : vantage === 'on-server' ? 'on the server' : ''
+/** What was not seen from here, now, says from where and when it was. */
+function vantageText({ vantage, atMs }: EndpointStatus): string {
+  if (vantage !== 'forwarded' && vantage !== 'on-server') return ''
+  const seen = new Date(atMs ?? 0).toISOString().slice(0, 16).replace('T', ' ')
+  return `seen ${vantage === 'forwarded' ? 'through' : 'on'} the server at ${seen} UTC, not from outside`
 }
 
 function verdictText(verdict: EndpointStatus['verdict'], terminal: Terminal): string {
