@@ -66,12 +66,12 @@ export function explainSshFailure({ server, reach, stderr, elapsedMs }: SshFailu
     return build('SSH_TIMEOUT', `${server.name} does not answer`, `${where}: ${said} (${elapsed})`, again)
   }
   if (has(/UNPROTECTED PRIVATE KEY FILE/)) {
-    const [, file = 'the key file', mode = '?'] = /Permissions (\d+) for '([^']+)'/.exec(stderr)?.toReversed() ?? []
+    const [, mode = '?', file = 'the key file'] = /Permissions (\d+) for '([^']+)'/.exec(stderr) ?? []
     return build(
       'SSH_KEY_TOO_OPEN',
       'ssh refuses a client key that others can read',
-      `${quote(mode)} has mode ${quote(file)}`,
-      `chmod 0600 ${quote(mode)}`,
+      `${quote(file)} has mode ${quote(mode)}`,
+      `chmod 0600 ${quote(file)}`,
     )
   }
   if (has(/Permission denied|Too many authentication failures|No more authentication methods/))
