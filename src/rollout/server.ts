@@ -128,7 +128,9 @@ async function prepare(task: ServerRollout, session: Session): Promise<Prepared>
 async function servedAlready(task: ServerRollout, look: Look): Promise<Vantage | null> {
   task.onStep('verify')
   const endpoints = endpointsOf(task.planned.placement)
-  return verify(endpoints, task.generation, look, task.clock, { ...verifyLimits, withinMs: 0 }).catch(() => null)
+  return verify(endpoints, task.generation, look, task.clock, { ...verifyLimits, inARow: 1, withinMs: 0 }).catch(
+    () => null,
+  )
 }
 
 /** @returns the leaf that each name serves before the swap; absent where it serves none */

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { type EndpointStatus, type Status, status } from '../../actions/status.ts'
+import type { KeyCopy } from '../../ledger/keycopies.ts'
 import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import { table } from '../table.ts'
 import type { Terminal } from '../terminal.ts'
@@ -43,14 +44,16 @@ function printStatus(found: Status, terminal: Terminal): void {
       continue
     }
     const until = new Date(each.notAfterMs ?? 0).toISOString().slice(0, 10)
-    const holders = new Set(copies.map(({ server }) => server)).size
+    const current = copies.filter(({ spki }) => spki === each.spki)
+    const older = copies.length - current.length
     terminal.out(
       `${name}: generation ${each.generation} from ${each.issuer}, leaf ${short(each.fingerprint)}, key ${short(each.spki)}`,
     )
     terminal.out(`  valid until ${until}, ${each.daysLeft} days left`)
     if (each.renewal) terminal.out(`  ${terminal.style('yellow', 'to be renewed')}: ${each.renewal}`)
     terminal.out(
-      `  ${copies.length} key ${copies.length === 1 ? 'copy' : 'copies'} on ${holders} ${holders === 1 ? 'server' : 'servers'}` +
+      `  ${current.length} key ${current.length === 1 ? 'copy' : 'copies'} on ${counted(current)}` +
+        (older > 0 ? `, ${older} of older keys` : '') +
         `, licence seats ${each.licence ? `${each.licence.used} of ${each.licence.seats}` : 'unlimited'}`,
     )
   }
@@ -82,6 +85,11 @@ function printStatus(found: Status, terminal: Terminal): void {
   const proven = found.endpoints.filter(({ verdict }) => verdict === 'proven').length
   terminal.out('')
   terminal.out(`${proven} of ${found.endpoints.length} endpoints proven`)
+}
+
+function counted(copies: readonly KeyCopy[]): string {
+  const servers = new Set(copies.map(({ server }) => server)).size
+  return `${servers} ${servers === 1 ? 'server' : 'servers'}`
 }
 
 function short(hash: string | null): string {
