@@ -4,6 +4,7 @@ import { keyCopies } from '../ledger/keycopies.ts'
 import { receiverFor } from '../rollout/receiver.ts'
 import { chosenServer } from './choice.ts'
 import type { Context } from './context.ts'
+import { withLease } from './lease.ts'
 
 export interface Released {
   /** The explicit paths that the fleet file names there. */
@@ -25,18 +26,20 @@ export async function release(context: Context, name: string, timeoutMs: number)
     for (const lineage of lineagesOn(context.fleet, name)) {
       const files = server.files.get(lineage)
       if (!files) continue
-      const given = await context.ledger.effect({ effect: 'release', server: name, lineage }, async () => {
-        const answer = await connection.request('release', [lineage])
-        if (!answer.ok) {
-          fail(answer.code ?? 'RECEIVER_PROTOCOL', {
-            what: `releasing the files of ${lineage} on ${name} failed`,
-            fact: answer.output.map((line) => quote(line, 200)).join('; '),
-            state: 'each path is either the link that it was or the plain file',
-            next: `onecert server release ${name}`,
-          })
-        }
-        return Number(answer.facts.get('released'))
-      })
+      const given = await withLease(context, lineage, () =>
+        context.ledger.effect({ effect: 'release', server: name, lineage }, async () => {
+          const answer = await connection.request('release', [lineage])
+          if (!answer.ok) {
+            fail(answer.code ?? 'RECEIVER_PROTOCOL', {
+              what: `releasing the files of ${lineage} on ${name} failed`,
+              fact: answer.output.map((line) => quote(line, 200)).join('; '),
+              state: 'each path is either the link that it was or the plain file',
+              next: `onecert server release ${name}`,
+            })
+          }
+          return Number(answer.facts.get('released'))
+        }),
+      )
       released += given
       const path = files.key ?? files.combined
       if (given > 0 && path) {

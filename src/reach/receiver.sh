@@ -20,12 +20,13 @@ PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 umask 077
 
-lineage= base= rollout= token= owner= armed= sleeper= uid= gid= files= key_file= reused= linked=
+lineage= base= rollout= token= owner= armed= sleeper= uid= gid= files= key_file= linked=
 newline='
 '
 test_seconds=30
 reload_seconds=60
 output_lines=20
+journal_lines=500
 
 ok() { printf 'ok %s\n' "$*"; }
 
@@ -189,6 +190,14 @@ link_path() {
   rm -f "$1.onecert" && ln -s "$base/current/$2" "$1.onecert" && mv -fT "$1.onecert" "$1" && flush "${1%/*}"
 }
 
+# Where there is nothing to go back to, a link of ours would lead nowhere.
+unlink_paths() {
+  for each in "$chain_path" "$key_path" "$combined_path"; do
+    [ -L "$each" ] || continue
+    case $(readlink "$each") in "$base/current/"*) rm -f "$each" ;; esac
+  done
+}
+
 link_paths() {
   link_path "$chain_path" fullchain.pem && link_path "$key_path" privkey.pem && link_path "$combined_path" combined.pem
 }
@@ -215,7 +224,7 @@ undo() { # previous next
   [ "$(current)" = "$2" ] || return 0
   record "rollback $2 $1"
   flush "$base/journal"
-  if [ "$1" = - ]; then rm -f "$base/current"; else link_current "$1"; fi
+  if [ "$1" = - ]; then rm -f "$base/current" && unlink_paths; else link_current "$1"; fi
   flush "$base"
   reload_command >/dev/null 2>&1 </dev/null || start_command >/dev/null 2>&1 </dev/null
 }
@@ -409,7 +418,7 @@ finish_files() { # folder: owner and mode, never wider than they end
 # stage: the chain, as payload.
 verb_stage() {
   fenced || { discard; return; }
-  stage=$base/.stage reused=
+  stage=$base/.stage
   [ ! -e "$stage" ] || rm -rf "$stage"
   mkdir -m 0755 "$stage" 2>/dev/null || { discard; not_writable "$base"; return; }
   umask 022
@@ -442,10 +451,9 @@ verb_reuse() {
   if [ "$layout" = combined ]; then
     print_key "$base/$1/combined.pem" >"$base/.stage/privkey.pem"
   else
-    ln "$base/$1/privkey.pem" "$base/.stage/privkey.pem" 2>/dev/null ||
-      cat "$base/$1/privkey.pem" >"$base/.stage/privkey.pem"
+    # A copy: two generations that share one file would share its damage.
+    cat "$base/$1/privkey.pem" >"$base/.stage/privkey.pem"
   fi 2>/dev/null || { refuse STAGE_DAMAGED why=reuse; return; }
-  reused=yes
   ok
 }
 
@@ -463,12 +471,9 @@ verb_seal() {
       rm -f "$stage/fullchain.pem" "$stage/privkey.pem" || { reject STAGE_DAMAGED file=combined.pem; return; }
   fi
   record "stage $1"
-  # As they were made they have owner and modes already, where nothing else is asked for; a key that is used again may not.
-  case $key_owner$key_mode$reused in
-    0600) ;;
-    "$key_mode$reused") chmod "$key_mode" "$stage/$key_file" ;;
-    *) finish_files "$stage" ;;
-  esac 2>"$base/.output" || { told "$(tail -n 1 "$base/.output")"; reject SERVER_NOT_WRITABLE; return; }
+  # As they were made they have owner and modes already, where nothing else is asked for.
+  [ "$key_owner$key_mode" = 0600 ] || finish_files "$stage" 2>"$base/.output" ||
+    { told "$(tail -n 1 "$base/.output")"; reject SERVER_NOT_WRITABLE; return; }
   # The rename is flushed with the swap: until then nothing points to it.
   flush "$base/journal" "$base/fence" "$stage"/* "$stage" && mv -T "$stage" "$base/$1" 2>/dev/null ||
     { reject STAGE_DAMAGED why=rename; return; }
@@ -545,6 +550,10 @@ verb_commit() {
     set -- "$@" "$base/$name"
   done
   rm -rf -- "$@"
+  # The journal has its end too; now and then is enough.
+  case $committed in *0)
+    tail -n "$journal_lines" "$base/journal" >"$base/.journal" && mv -f "$base/.journal" "$base/journal" ;;
+  esac
   purged=
   for name in $old; do [ -e "$base/$name" ] || purged=$purged,$name; done
   ok purged="${purged#,}"
@@ -557,7 +566,7 @@ verb_rollback() {
   read -r was next <"$base/taken.$owner"
   record "rollback $next $was"
   flush "$base/journal"
-  if [ "$was" = - ]; then rm -f "$base/current"; else link_current "$was"; fi && flush "$base" ||
+  if [ "$was" = - ]; then rm -f "$base/current" && unlink_paths; else link_current "$was"; fi && flush "$base" ||
     { refuse ROLLBACK_FAILED; return; }
   rm -f "$base/taken.$owner"
   ok current="$was" fired=no

@@ -49,25 +49,25 @@ export async function adopt(task: ServerRollout, connection: Connection, name: s
   const { ledger, generation, service } = task
   const { server } = task.planned.placement
   const fields = { ...effectOf(task), path: `${server.directory}/${generation.lineage}/${name}` }
-  const facts = await ledger.effect({ ...fields, effect: 'adopt' }, async () =>
-    expectOk(
-      await connection.request('adopt', [name]),
-      `adopting the files of ${server.name}`,
-      nothingSwapped(server.name),
+  const copy = {
+    ...fields,
+    effect: 'key-copy',
+    generation: 0,
+    path: `${fields.path}/${keyFile(service)}`,
+    way: `found on ${server.name}`,
+  } as const
+  const facts = await ledger.effect({ ...fields, effect: 'adopt' }, () =>
+    ledger.effect(copy, async () =>
+      expectOk(
+        await connection.request('adopt', [name]),
+        `adopting the files of ${server.name}`,
+        nothingSwapped(server.name),
+      ),
     ),
   )
+  // Whose key it is, only the server could tell.
   const spki = facts.get('spki') ?? '-'
-  await ledger.effect(
-    {
-      ...fields,
-      effect: 'key-copy',
-      generation: 0,
-      path: `${fields.path}/${keyFile(service)}`,
-      way: `found on ${server.name}`,
-      ...(spki !== '-' && { spki }),
-    },
-    async () => undefined,
-  )
+  if (spki !== '-') await ledger.effect({ ...copy, spki }, async () => undefined)
   // Where it was there is a link now.
   const files = server.files.get(generation.lineage)
   const path = files?.key ?? files?.combined
@@ -194,7 +194,7 @@ export async function undo(task: ServerRollout, connection: Connection): Promise
   await connection.request('reload', [])
 }
 
-export const nothingSwapped = (server: string) => `nothing that ${server} serves was changed`
+const nothingSwapped = (server: string) => `nothing that ${server} serves was changed`
 
 export function expectOk(answer: Answer, what: string, state: string): ReadonlyMap<string, string> {
   if (answer.ok) return answer.facts

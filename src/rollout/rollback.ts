@@ -9,6 +9,14 @@ import { verify, verifyLimits } from './verify.ts'
 /** Nothing was reloaded: the running service still has the old files, and a reload could only do harm. */
 const notReloaded: readonly ErrorCode[] = ['SERVICE_TEST_FAILED', 'CONFIG_TEST_TIMEOUT']
 
+/** What was served before the swap. */
+interface Before {
+  /** The leaf of each name that was seen. */
+  readonly before: ReadonlyMap<string, string>
+  /** An earlier session saw it, and we did not: at least something must be served again. */
+  readonly mustServe: boolean
+}
+
 /**
  * The old generation again, proved; the session's state says how it ended.
  * @throws OnecertError ROLLBACK_FAILED, with the commands for a person
@@ -18,7 +26,7 @@ export async function rollBack(
   session: Session,
   connection: Connection,
   look: Look,
-  before: ReadonlyMap<string, string>,
+  { before, mustServe }: Before,
   cause: OnecertError,
 ): Promise<void> {
   const { server } = task.planned.placement
@@ -32,6 +40,7 @@ export async function rollBack(
       for (const endpoint of endpointsOf(task.planned.placement)) {
         const old = before.get(endpoint.name)
         if (old) await verify([endpoint], { chain: [old] }, look, task.clock, verifyLimits)
+        else if (mustServe) await look(endpoint, verifyLimits.handshakeTimeoutMs)
       }
     })
     session.state = 'rolledBack'

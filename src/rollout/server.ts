@@ -158,7 +158,7 @@ async function test(
 async function activate(
   task: ServerRollout,
   session: Session,
-  { connection, name, isFirst }: Prepared,
+  { connection, name, isFirst, resumed }: Prepared,
   look: Look,
   before: ReadonlyMap<string, string>,
 ): Promise<Vantage> {
@@ -180,7 +180,7 @@ async function activate(
     task.onStep('test')
     await testNew(connection, server.name)
     task.onStep('reload')
-    const mayStart = isFirst || before.size === 0
+    const mayStart = isFirst || (before.size === 0 && !resumed)
     await ledger.effect({ ...effect, effect: 'reload' }, () => reload(connection, service, server.name, mayStart))
     await enter(task, session, 'reloaded')
     task.onStep('verify')
@@ -196,7 +196,7 @@ async function activate(
     if (connectionLost(error)) throw undoesItself(task, session, asOnecertError(error))
     const cause = asOnecertError(error)
     task.onStep('rollback')
-    await rollBack(task, session, connection, look, before, cause)
+    await rollBack(task, session, connection, look, { before, mustServe: resumed }, cause)
     throw cause
   }
 }

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { readdir, readlink, writeFile } from 'node:fs/promises'
+import { readdir, readFile, readlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type RealFleet, startFleet } from '../real/fleet.ts'
+import { processesBelow } from '../real/processes.ts'
 
 /** Puts a command in place that tells when it runs, and takes its time. */
 async function slowDown(fleet: RealFleet, name: string, command: 'test' | 'reload', seconds: number): Promise<string> {
@@ -99,7 +100,11 @@ test('the network is cut behind a swap: the server undoes it within the confirm 
   await fleet.buy()
   const { ended } = fleet.run.start('apply')
   await until(() => existsSync(reloading))
-  await server.sshd.stop()
+  // All that is sshd goes, as if the network had; what it started stays.
+  for (const { pid } of await processesBelow([server.sshd.pid], server.sshd.pid)) {
+    const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')
+    if (name === 'sshd\n') process.kill(pid, 'SIGKILL')
+  }
   const { exit, stderr } = await ended
   assert.equal(exit, 75)
   assert.match(stderr, /eu-1 \(unreachable\)/)

@@ -286,6 +286,19 @@ for (const [name, shell] of Object.entries(shells)) {
       await until(async () => !(await readdir(place.base)).some((left) => /watchdog|fired|taken/.test(left)))
     })
 
+    test('a first rollout that is undone leaves no link that leads nowhere', async () => {
+      await using place = await makePlace(shell)
+      const explicit = { chainPath: join(place.root, 'cert.pem'), keyPath: join(place.root, 'key.pem') }
+      const talk = await place.talk({ lineages: [{ lineage: 'www', layout: 'pair', keyMode: '0600', ...explicit }] })
+      const made = makeGeneration('1')
+      await talk.ask(begin(made))
+      await put(talk, made, 'gen-0001')
+      assert.match(await talk.ask('swap gen-0001 60'), /^ok previous=-$/)
+      assert.equal(await readFile(explicit.keyPath, 'utf8'), made.key)
+      assert.match(await talk.ask('rollback'), /^ok current=-/)
+      for (const path of Object.values(explicit)) await assert.rejects(lstat(path), { code: 'ENOENT' })
+    })
+
     test('an unconfirmed swap that a later session finds is under its guard, and can be finished by it', async () => {
       await using place = await makePlace(shell)
       const first = await place.talk()
