@@ -9,7 +9,7 @@ import { ledgerCommand } from './commands/ledger.ts'
 import { planCommand } from './commands/plan.ts'
 import { serverCommand } from './commands/server.ts'
 import { statusCommand } from './commands/status.ts'
-import { printError, type Shell } from './shell.ts'
+import { describe, printError, type Shell, usageExit } from './shell.ts'
 import { processTerminal } from './terminal.ts'
 
 const usageStatus = 64
@@ -78,6 +78,13 @@ function buildProgram(): Command {
   )
   overrideExits(root)
   tab(root)
+  const complete = root.commands.find((command) => command.name() === 'complete')
+  if (complete) {
+    complete
+      .summary('print what a shell needs to complete commands and options')
+      .description('Prints what a shell needs to complete commands and options.')
+    describe(complete, ['source <(onecert complete bash)   # in ~/.bashrc'], [usageExit])
+  }
   return root
 }
 

@@ -26,6 +26,7 @@ const commands = [
   ['server', 'enrol'],
   ['server', 'release'],
   ['ca'],
+  ['complete'],
 ]
 const stack = /\n\s+at .*:\d+:\d+/
 
