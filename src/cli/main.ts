@@ -83,7 +83,7 @@ function buildProgram(): Command {
     complete
       .summary('print what a shell needs to complete commands and options')
       .description('Prints what a shell needs to complete commands and options.')
-    describe(complete, ['source <(onecert complete bash)   # in ~/.bashrc'], [usageExit])
+    describe(complete, ['onecert complete bash > /etc/bash_completion.d/onecert'], [usageExit])
   }
   return root
 }
