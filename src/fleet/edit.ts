@@ -1,17 +1,92 @@
-import { parseDocument } from 'yaml'
-import { fail } from '../base/errors.ts'
+import { isDeepStrictEqual } from 'node:util'
+import { isMap, isNode, isScalar, isSeq, type Pair, parseDocument, type YAMLMap } from 'yaml'
+import { fail, OnecertError, quote } from '../base/errors.ts'
+import { readSource } from './source.ts'
+
+const file = 'the fleet file'
 
 /**
- * The fleet file with the host key of a server set, comments and order kept.
- * @throws OnecertError CONFIG_SYNTAX, SERVER_UNKNOWN
+ * The fleet file with the host key of a server set, and every other byte as it was.
+ * @throws OnecertError SERVER_UNKNOWN; CONFIG_BAD_VALUE where the server has another way to be known, or where this cannot be
+ * written without changing something else; what `readSource` throws
  */
 export function setHostKey(text: string, server: string, fingerprint: string): string {
-  const document = parseDocument(text)
-  if (document.errors.length > 0) fail('CONFIG_SYNTAX', { what: 'the fleet file is no YAML', next: 'onecert check' })
-  if (!document.hasIn(['servers', server]))
-    fail('SERVER_UNKNOWN', { what: `there is no server "${server}" in the fleet file` })
-  const value = document.createNode(fingerprint)
-  value.type = 'QUOTE_DOUBLE'
-  document.setIn(['servers', server, 'host-key'], value)
-  return document.toString({ lineWidth: 0, flowCollectionPadding: true })
+  const wanted = readValue(text)
+  const written = child(child(wanted, 'servers'), server)
+  if (written === undefined) fail('SERVER_UNKNOWN', { what: `there is no server "${quote(server)}" in ${file}` })
+  const other = ['known-hosts', 'local'].find((key) => child(written, key) !== undefined)
+  if (other !== undefined) {
+    fail('CONFIG_BAD_VALUE', {
+      what: `the server "${quote(server)}" has "${other}": a "host-key" beside it would not be allowed`,
+      state: 'nothing was changed',
+      next: `take "${other}" away first`,
+    })
+  }
+  const edited = withHostKey(text, server, JSON.stringify(fingerprint))
+  if (isMapping(written)) written['host-key'] = fingerprint
+  if (edited !== null && isDeepStrictEqual(readable(edited), wanted)) return edited
+  return fail('CONFIG_BAD_VALUE', {
+    what: `the host key of "${quote(server)}" cannot be written without changing something else in ${file}`,
+    state: 'nothing was changed',
+    next: `write it by hand, at ${quote(server)}:  host-key: "${quote(fingerprint)}"`,
+  })
+}
+
+function readValue(text: string): unknown {
+  const source = readSource(text, file)
+  source.refuse()
+  return source.value
+}
+
+function readable(text: string): unknown {
+  try {
+    return readValue(text)
+  } catch (error) {
+    if (error instanceof OnecertError) return undefined
+    throw error
+  }
+}
+
+function isMapping(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value)
+}
+
+function child(value: unknown, key: string): unknown {
+  return isMapping(value) ? value[key] : undefined
+}
+
+/** Only a proposal: the caller proves what it means. Null where it is not to be written by itself. */
+function withHostKey(text: string, server: string, value: string): string | null {
+  const { contents } = parseDocument(text, { version: '1.2', merge: false, logLevel: 'silent' })
+  const map = pairOf(pairOf(contents, 'servers')?.value, server)?.value
+  if (!isMap(map)) return null
+  const hostKey = pairOf(map, 'host-key')
+  return hostKey ? replaced(text, hostKey, value) : inserted(text, map, value)
+}
+
+function pairOf(map: unknown, key: string): Pair | undefined {
+  return isMap(map) ? map.items.find((pair) => isScalar(pair.key) && String(pair.key.value) === key) : undefined
+}
+
+function replaced(text: string, { key, value: old }: Pair, value: string): string | null {
+  if (!isNode(key) || !isNode(old) || !key.range || !old.range) return null
+  // The items of a list without brackets go together with the line end before them; its range ends behind the last one.
+  const start = isSeq(old) && !old.flow ? text.indexOf(':', key.range[1]) + 1 : old.range[0]
+  const written = text.slice(start, old.range[1]).trimEnd()
+  if (written.includes('#')) return null
+  return `${text.slice(0, start)}${text[start - 1] === ':' ? ' ' : ''}${value}${text.slice(start + written.length)}`
+}
+
+/** Before the key that follows `ssh`: at a place that a key already has, in the same style. */
+function inserted(text: string, map: YAMLMap, value: string): string | null {
+  const ssh = map.items.findIndex(({ key }) => isScalar(key) && key.value === 'ssh')
+  const { key } = map.items[ssh + 1] ?? map.items[0] ?? {}
+  const at = isScalar(key) ? key.range?.[0] : undefined
+  if (at === undefined) return null
+  const lineStart = text.lastIndexOf('\n', at - 1) + 1
+  const between = map.flow
+    ? ', '
+    : `${text.slice(0, lineStart).endsWith('\r\n') ? '\r\n' : '\n'}${text.slice(lineStart, at)}`
+  const hostKey = text[at] === '"' ? '"host-key"' : 'host-key'
+  return `${text.slice(0, at)}${hostKey}: ${value}${between}${text.slice(at)}`
 }

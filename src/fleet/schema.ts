@@ -1,31 +1,64 @@
 import { z } from 'zod'
+import type { ErrorCode } from '../base/catalogue.ts'
+import { OnecertError } from '../base/errors.ts'
+import { parseHostName } from '../pki/names.ts'
 import { formatDuration, parseDuration } from './duration.ts'
 
-/** The fleet file as it is written. An issue's `params.code` is a code of the error catalogue, `params.next` the hint. */
+/**
+ * The fleet file as it is written: each entry by itself; consistency.ts judges what they say of each other. An issue's
+ * `params.code` is a code of the error catalogue, `params.fact` and `params.next` what its problem tells.
+ */
 
 const dayMs = 86_400_000
 
-function refused(message: string, code: string, next?: string) {
-  return { message, params: { code, ...(next && { next }) } }
+export interface Refusal {
+  readonly code?: ErrorCode
+  readonly fact?: string
+  readonly next?: string
+}
+
+function refused(message: string, params: Refusal = {}) {
+  return { message, params }
+}
+
+function isMapping(value: unknown): value is object {
+  return value !== null && typeof value === 'object' && !Array.isArray(value)
+}
+
+/** A rule about a whole mapping is judged though a value in it is wrong, but not where a key of it may be misspelt. */
+const judgeable = {
+  when: ({ value, issues }: z.core.ParsePayload) =>
+    isMapping(value) && !issues.some(({ code, path }) => code === 'unrecognized_keys' && (path ?? []).length === 0),
+}
+
+function rule(message: string, next?: string) {
+  return { ...refused(message, next === undefined ? {} : { next }), ...judgeable }
+}
+
+function given(...values: readonly unknown[]): number {
+  return values.filter((value) => value !== undefined).length
 }
 
 function duration(minMs: number, maxMs: number) {
-  const range = `${formatDuration(minMs)} to ${formatDuration(maxMs)}`
+  const refusal = refused(`is no duration from ${formatDuration(minMs)} to ${formatDuration(maxMs)}`, {
+    code: 'CONFIG_BAD_DURATION',
+    next: 'write a number and a unit, such as 30d, 12h, 90m or 120s',
+  })
   return z
-    .union([z.string(), z.number()])
-    .refine(
+    .custom<string>(
       (value) => {
-        const ms = parseDuration(String(value))
+        const ms = typeof value === 'string' ? parseDuration(value) : null
         return ms !== null && ms >= minMs && ms <= maxMs
       },
-      refused(
-        `is no duration from ${range}`,
-        'CONFIG_BAD_DURATION',
-        'write a number and a unit, such as 30d, 12h, 90m or 120s',
-      ),
+      { ...refusal, abort: false },
     )
-    .transform((value) => parseDuration(String(value)) ?? 0)
+    .transform((value) => parseDuration(value) ?? 0)
     .meta({ type: 'string', pattern: '^[0-9]+(ms|s|m|h|d)$' })
+}
+
+/** A key that a later version will have. */
+function reserved(message: string) {
+  return z.never({ error: message }).optional()
 }
 
 const nameGrammar = /^[a-z0-9](?:[a-z0-9_-]|\.(?!\.)){0,62}$/
@@ -37,19 +70,42 @@ const serverPath = z
   .regex(/^\/[A-Za-z0-9._/@+-]*$/, 'is no absolute path of letters, digits and . _ / @ + -')
   .refine((path) => !path.split('/').includes('..'), { message: 'must not hold ".."' })
 
-const localPath = z.string().min(1)
+const localPath = z
+  .string()
+  .min(1)
+  .refine(
+    (path) => !path.startsWith('~'),
+    refused('begins with "~", which is not expanded', { next: 'write the whole path' }),
+  )
+
+const hostName = z.string().superRefine((text, context) => {
+  try {
+    parseHostName(text)
+  } catch (error) {
+    if (!(error instanceof OnecertError)) throw error
+    const { code, failure } = error
+    context.addIssue({ code: 'custom', message: failure.what, params: { ...failure, code } })
+  }
+})
+
+const noAddress = 'is no IP address such as 192.0.2.11 or 2001:db8::7'
+const address = z.union([z.ipv4(noAddress), z.ipv6(noAddress)], noAddress)
+const port = z.int().min(1).max(65_535)
 
 const argv = z
-  .union([
-    z.array(z.string().min(1)).min(1),
-    z
-      .string()
-      .regex(
-        /^[A-Za-z0-9._/@:=,+ -]+$/,
-        'holds characters that only a shell understands; no shell runs it. Write a list: ["systemctl", "reload", "x"]',
-      )
-      .transform((text) => text.trim().split(/ +/)),
-  ])
+  .union(
+    [
+      z.array(z.string().min(1)).min(1),
+      z
+        .string()
+        .regex(
+          /^[A-Za-z0-9._/@:=,+ -]+$/,
+          'holds characters that only a shell understands; no shell runs it. Write a list: ["systemctl", "reload", "x"]',
+        )
+        .transform((text) => text.trim().split(/ +/)),
+    ],
+    'is no command: write a list of words',
+  )
   .describe('a command: a list of words, or plain words; no shell runs it')
 
 const commands = { test: argv.optional(), reload: argv.optional(), start: argv.optional() }
@@ -63,9 +119,14 @@ const importer = z
     pkcs12: localPath.optional().describe('one PKCS#12 container instead'),
     'passphrase-file': localPath.optional().describe('holds the passphrase of the key or container'),
   })
-  .refine((spec) => (spec.certificate === undefined) !== (spec.pkcs12 === undefined), {
-    message: 'needs either "certificate" (with "key") or "pkcs12"',
-  })
+  .refine(
+    (spec) => given(spec.certificate, spec.pkcs12) === 1,
+    rule('needs either "certificate" (with "key") or "pkcs12"'),
+  )
+  .refine(
+    (spec) => spec.pkcs12 === undefined || given(spec.key, spec.chain) === 0,
+    rule('has "key" or "chain" beside "pkcs12"', 'the container holds both: take them away'),
+  )
 
 const issuer = z
   .strictObject({
@@ -83,20 +144,15 @@ const issuer = z
           .describe('of each certificate'),
       })
       .optional(),
-    acme: z
-      .unknown()
-      .refine(
-        (value) => value === undefined,
-        refused('is not known to this version, which has "import" and "local-ca"', 'CONFIG_BAD_VALUE'),
-      )
-      .optional(),
+    acme: reserved('is not known to this version, which has "import" and "local-ca"'),
   })
-  .refine((spec) => (spec.import === undefined) !== (spec['local-ca'] === undefined), {
-    message: 'needs exactly one of "import" and "local-ca"',
-  })
+  .refine(
+    (spec) => spec.acme !== undefined || given(spec.import, spec['local-ca']) === 1,
+    rule('needs exactly one of "import" and "local-ca"'),
+  )
 
 const certificate = z.strictObject({
-  names: z.array(z.string()).min(1).max(100).describe('host names; a wildcard needs quotes: "*.example.com"'),
+  names: z.array(hostName).min(1).max(100).describe('host names; a wildcard needs quotes: "*.example.com"'),
   issuer: z.string(),
   key: z
     .strictObject({
@@ -112,12 +168,14 @@ const certificate = z.strictObject({
     .describe('what the terms of the CA allow; absent: unlimited'),
 })
 
+const fingerprintPattern = /^SHA256:[A-Za-z0-9+/]{43}=?$/
 const fingerprint = z
   .string()
-  .regex(
-    /^SHA256:[A-Za-z0-9+/]{43}=?$/,
-    refused('is no fingerprint of the form SHA256:…', 'CONFIG_BAD_VALUE', 'onecert server scan NAME shows it').message,
+  .refine(
+    (text) => fingerprintPattern.test(text),
+    refused('is no fingerprint of the form SHA256:…', { next: 'onecert server scan NAME shows it' }),
   )
+  .meta({ pattern: fingerprintPattern.source })
 
 const destination = z
   .string()
@@ -129,15 +187,20 @@ const files = z.strictObject({
   key: serverPath.optional(),
   combined: serverPath.optional(),
   mode: z
-    .union([z.string(), z.number()])
+    .unknown()
     .refine(
-      (mode) => typeof mode === 'string',
-      refused('is a number; YAML reads 0600 as 600 or 384', 'CONFIG_MODE_NOT_STRING', 'write "0600", with quotes'),
+      (mode) => typeof mode !== 'number',
+      refused('is a number; YAML reads 0600 as 600 or 384', {
+        code: 'CONFIG_MODE_NOT_STRING',
+        next: 'write "0600", with quotes',
+      }),
     )
-    .refine((mode) => typeof mode !== 'string' || /^0[46][04]0$/.test(mode), {
-      message: 'would let others read the key, or is no mode: use "0400", "0440", "0600" or "0640"',
-    })
-    .transform(String)
+    .pipe(
+      z
+        .string()
+        .regex(/^0[46][04]0$/, 'would let others read the key, or is no mode: use "0400", "0440", "0600" or "0640"'),
+    )
+    .meta({ type: 'string', enum: ['0400', '0440', '0600', '0640'] })
     .optional()
     .describe('of the files that hold the key: "0600" (default), "0640", "0400" or "0440"'),
   owner: z
@@ -149,53 +212,62 @@ const files = z.strictObject({
 const server = z
   .strictObject({
     ssh: z
-      .union([
-        destination,
-        z.strictObject({
+      .union(
+        [
           destination,
-          port: z.int().min(1).max(65_535).optional(),
-          identity: localPath.optional(),
-          sudo: z.boolean().optional(),
-        }),
-      ])
+          z.strictObject({
+            destination,
+            port: port.optional(),
+            identity: localPath.optional(),
+            sudo: z.boolean().optional(),
+          }),
+        ],
+        'is no ssh destination such as deploy@web-1.example.com',
+      )
       .optional()
       .describe('user@host, or an alias of ssh_config'),
     'host-key': z
-      .union([fingerprint, z.array(fingerprint).min(1).max(2)])
+      .union([fingerprint, z.array(fingerprint).min(1).max(2)], 'is no fingerprint of the form SHA256:…')
       .optional()
       .describe('SHA256:…; two while it is being rotated'),
     'known-hosts': localPath.optional().describe('a known_hosts file instead of host-key'),
     local: z.literal(true).optional().describe('this machine'),
-    agent: z
-      .unknown()
-      .refine((value) => value === undefined, { message: 'is not known to this version, which has "ssh" and "local"' })
-      .optional(),
-    address: z.union([z.ipv4(), z.ipv6()]).describe('where its own handshakes are looked at'),
-    port: z.int().min(1).max(65_535).default(443),
+    agent: reserved('is not known to this version, which has "ssh" and "local"'),
+    address: address.describe('where its own handshakes are looked at'),
+    port: port.default(443),
     location: z.string().max(60).optional(),
     service: z.union([
-      z.enum(['nginx', 'apache', 'haproxy']),
-      z.strictObject({
-        nginx: z.strictObject(commands).optional(),
-        apache: z.strictObject(commands).optional(),
-        haproxy: z.strictObject({ ...commands, layout: layout.optional() }).optional(),
-        command: z.strictObject({ ...commands, reload: argv, layout: layout.optional() }).optional(),
+      z.enum(['nginx', 'apache', 'haproxy'], {
+        error: ({ input }) =>
+          input === 'command'
+            ? 'needs its command: write service: { command: { reload: [systemctl, reload, x] } }'
+            : undefined,
       }),
+      z
+        .strictObject({
+          nginx: z.strictObject(commands).optional(),
+          apache: z.strictObject(commands).optional(),
+          haproxy: z.strictObject({ ...commands, layout: layout.optional() }).optional(),
+          command: z.strictObject({ ...commands, reload: argv, layout: layout.optional() }).optional(),
+        })
+        .refine((spec) => given(...Object.values(spec)) === 1, rule('needs exactly one service')),
     ]),
     directory: serverPath.default('/etc/onecert').describe('generations live in DIRECTORY/CERTIFICATE/'),
     files: z.record(name, files).optional().describe('per certificate: paths that the configuration names already'),
     probe: z.enum(['direct', 'through-server']).default('direct'),
   })
-  .refine((spec) => (spec.ssh === undefined) !== (spec.local === undefined), {
-    message: 'needs either "ssh" or "local: true"',
-  })
-  .refine((spec) => spec['host-key'] === undefined || spec['known-hosts'] === undefined, {
-    message: 'has both "host-key" and "known-hosts": one is enough',
-  })
-  .refine((spec) => typeof spec.service === 'string' || Object.keys(spec.service).length === 1, {
-    message: 'needs exactly one service',
-    path: ['service'],
-  })
+  .refine(
+    (spec) => spec.agent !== undefined || given(spec.ssh, spec.local) === 1,
+    rule('needs either "ssh" or "local: true"'),
+  )
+  .refine(
+    (spec) => given(spec['host-key'], spec['known-hosts']) < 2,
+    rule('has both "host-key" and "known-hosts": one is enough'),
+  )
+  .refine(
+    (spec) => spec.local === undefined || spec.ssh !== undefined || given(spec['host-key'], spec['known-hosts']) === 0,
+    rule('has "host-key" or "known-hosts" beside "local: true"', 'this machine shows no host key: take them away'),
+  )
 
 const serverNames = z.array(z.string()).min(1)
 
@@ -205,30 +277,33 @@ const site = z
     dns: serverNames.optional().describe('the name resolves to these servers, in different places'),
     'load-balancer': z
       .strictObject({
-        address: z.union([z.ipv4(), z.ipv6()]),
-        port: z.int().min(1).max(65_535).default(443),
+        address,
+        port: port.default(443),
         servers: serverNames,
       })
       .optional()
       .describe('TLS passes through to these members'),
     'reverse-proxy': z
-      .strictObject({ servers: serverNames, upstreams: z.array(z.url()).default([]) })
+      .strictObject({
+        servers: serverNames,
+        upstreams: z.array(z.url('is no URL such as http://10.0.1.5:8080')).default([]),
+      })
       .optional()
       .describe('TLS ends at these proxies; upstreams hold no key'),
   })
   .refine(
-    (spec) =>
-      [spec.dns, spec['load-balancer'], spec['reverse-proxy']].filter((each) => each !== undefined).length === 1,
-    {
-      message: 'needs exactly one of "dns", "load-balancer" and "reverse-proxy"',
-    },
+    (spec) => given(spec.dns, spec['load-balancer'], spec['reverse-proxy']) === 1,
+    rule('needs exactly one of "dns", "load-balancer" and "reverse-proxy"'),
   )
 
 const wave = z
-  .union([
-    z.int().min(1),
-    z.string().regex(/^([1-9]|[1-9]\d|100)%$/, 'is neither a number of servers nor a share such as 25%'),
-  ])
+  .union(
+    [
+      z.int().min(1),
+      z.string().regex(/^([1-9]|[1-9]\d|100)%$/, 'is neither a number of servers nor a share such as 25%'),
+    ],
+    'is neither a number of servers nor a share such as 25%',
+  )
   .describe('servers at once after the canary: a number, or a share')
 
 export const fleetSchema = z.strictObject({
@@ -236,7 +311,7 @@ export const fleetSchema = z.strictObject({
   issuers: z.record(name, issuer),
   certificates: z.record(name, certificate),
   servers: z.record(name, server),
-  sites: z.record(z.string(), site),
+  sites: z.record(hostName, site),
   rollout: z
     .strictObject({
       canary: z.int().min(1).max(100).default(1),

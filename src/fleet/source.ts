@@ -1,144 +1,149 @@
 import {
-  isCollection,
+  type Alias,
+  Composer,
+  CST,
+  type Document,
+  isAlias,
   isMap,
-  isPair,
+  isNode,
   isScalar,
+  isSeq,
+  Lexer,
   LineCounter,
   type Node,
   type Pair,
-  parseAllDocuments,
+  Parser,
   visit,
+  type YAMLMap,
 } from 'yaml'
 import type { ErrorCode } from '../base/catalogue.ts'
 import { fail, OnecertError, quote } from '../base/errors.ts'
 import { inputBytesMax } from '../base/limits.ts'
+import { excerpt } from './excerpt.ts'
 
-type Path = readonly PropertyKey[]
+export type Path = readonly PropertyKey[]
 
-/** A YAML text whose every value can be pointed at. */
-export interface Source {
-  /** Plain values; mappings are null-prototype objects. */
-  readonly value: unknown
-  /** A problem at a value, or at its key. */
-  problem(
-    code: ErrorCode,
-    path: Path,
-    failure: { what: string; fact?: string; next?: string },
-    at?: 'key' | 'value',
-  ): OnecertError
+interface Told {
+  readonly what: string
+  readonly fact?: string
+  readonly next?: string
 }
 
+/** A YAML text whose every value can be pointed at, and the problems that were found in it so far. */
+export interface Source {
+  /** Plain values; mappings are null-prototype objects. Of a key that is there twice, the first. */
+  readonly value: unknown
+  /** A problem at a value, or at its key. */
+  problem(code: ErrorCode, path: Path, told: Told, at?: 'key' | 'value'): OnecertError
+  /** Notes a problem; `tell` is called only for those that are shown. */
+  report(code: ErrorCode, path: Path, tell: () => Told, at?: 'key' | 'value'): void
+  /** The number of the line of a key, from 1. */
+  lineOf(path: Path): number
+  /** Throws the first problem, in the order of their lines, with the others behind it; returns where there is none. */
+  refuse(): void
+}
+
+interface Problem {
+  readonly code: ErrorCode
+  readonly offset: number
+  readonly tell: () => Told
+}
+
+interface Wildcard {
+  readonly offset: number
+  readonly name: string
+}
+
+const problemsShownMax = 20
+/** A fleet file needs 8. The composer recurses: thousands would end its stack. */
+const depthMax = 64
 const aliasesMax = 100
-const excerptCharactersMax = 100
+const aliasedValuesMax = 10_000
+
+/** Of the core schema; whatever else a reader may make of a tag, a fleet file needs none. */
+const corePrefix = 'tag:yaml.org,2002:'
+const harmlessTags = ['str', 'int', 'float', 'bool', 'null', 'map', 'seq'].map((each) => `${corePrefix}${each}`)
+
+const state = 'nothing was done'
 
 /**
  * Reads the YAML of a fleet file.
- * @throws OnecertError CONFIG_EMPTY, CONFIG_BINARY, CONFIG_MULTI_DOC, CONFIG_SYNTAX, CONFIG_DUPLICATE_KEY,
- * CONFIG_QUOTE_WILDCARD, CONFIG_TAG_FORBIDDEN, INPUT_TOO_LARGE
+ * @throws OnecertError CONFIG_EMPTY, CONFIG_BINARY, CONFIG_MULTI_DOC, CONFIG_SYNTAX, CONFIG_QUOTE_WILDCARD, INPUT_TOO_LARGE,
+ * and what else was found until then. CONFIG_DUPLICATE_KEY, CONFIG_TAG_FORBIDDEN and CONFIG_UNKNOWN_KEY are only reported.
  */
 export function readSource(input: Uint8Array | string, file: string): Source {
   const text = decode(input, file)
   const lines = new LineCounter()
-  const documents = parseAllDocuments(text, { lineCounter: lines, uniqueKeys: false, version: '1.2', merge: false })
-  const state = 'nothing was done'
-  const build = (code: ErrorCode, offset: number, failure: { what: string; fact?: string; next?: string }) => {
+  lines.addNewLine(0)
+  for (const { index } of text.matchAll(/\n/g)) lines.addNewLine(index + 1)
+  const problems: Problem[] = []
+  const report = (code: ErrorCode, offset: number, tell: () => Told) => void problems.push({ code, offset, tell })
+  const lineOf = (offset: number) => lines.linePos(offset).line
+  const problem = (code: ErrorCode, offset: number, told: Told) => {
     const { line, col } = lines.linePos(offset)
-    return new OnecertError(code, {
-      ...failure,
-      state,
-      at: `${file}:${line}:${col}`,
-      excerpt: excerpt(text, line, col),
+    const [start, end] = [lines.lineStarts[line - 1], lines.lineStarts[line]]
+    const source = text.slice(start, end).replace(/\r?\n$/, '')
+    return new OnecertError(code, { ...told, state, at: `${file}:${line}:${col}`, excerpt: excerpt(source, col) })
+  }
+  const stop: Stop = (offset, told) => {
+    throw problem('CONFIG_SYNTAX', offset, told)
+  }
+  const refuse = () => {
+    const sorted = problems.toSorted((left, right) => left.offset - right.offset)
+    const shown = sorted.slice(0, problemsShownMax)
+    const [first, ...also] = shown.map(({ code, offset, tell }) => problem(code, offset, tell()))
+    const [next, ...others] = sorted.slice(problemsShownMax)
+    if (next) also.push(problem(next.code, next.offset, { what: `${1 + others.length} more problems begin here` }))
+    if (first) throw also.length === 0 ? first : new OnecertError(first.code, { ...first.failure, also })
+  }
+
+  const oldLineEnd = text.search(/\r(?!\n)/)
+  if (oldLineEnd >= 0) {
+    stop(oldLineEnd, {
+      what: 'a carriage return (CR) without a line feed (LF)',
+      fact: 'a line ends with LF, or with CR LF',
+      next: 'save the file with line ends of Unix',
     })
   }
-  if ('empty' in documents || documents.length === 0) empty(file)
-  const [document, second] = documents
-  if (!document) empty(file)
-  if (second)
-    throw build('CONFIG_MULTI_DOC', second.range[0], {
+  const { tokens, wildcards } = parse(text, stop)
+  const composer = new Composer({ uniqueKeys: false, version: '1.2', merge: false, logLevel: 'silent' })
+  const [document, second] = composer.compose(tokens)
+  if (!document || isEmpty(document)) empty(file)
+  if (second) {
+    throw problem('CONFIG_MULTI_DOC', second.range[0], {
       what: 'a second YAML document begins here; a fleet file has one',
     })
-
-  const problems: OnecertError[] = []
-  for (const error of document.errors) {
-    const [offset] = error.pos
-    problems.push(
-      wildcard(text, offset, build) ??
-        build('CONFIG_SYNTAX', offset, { what: error.message.split(/ at line \d+/)[0] ?? 'no YAML' }),
-    )
   }
-  visit(document, {
-    Alias(_, alias) {
-      const offset = alias.range?.[0] ?? 0
-      if (document.errors.length === 0 && alias.resolve(document) === undefined) {
-        problems.push(
-          wildcard(text, offset, build) ??
-            build('CONFIG_SYNTAX', offset, { what: `the alias *${quote(alias.source)} names no anchor` }),
-        )
-      }
-    },
-    Node(_, node) {
-      if (node.tag !== undefined && !node.tag.startsWith('tag:yaml.org,2002:')) tagForbidden(node)
-      else if (isScalar(node) && node.tag !== undefined && text[node.range?.[0] ?? 0] === '!') tagForbidden(node)
-    },
-    Map(_, map) {
-      const seen = new Map<string, number>()
-      for (const { key } of map.items) {
-        if (!isScalar(key)) continue
-        const offset = key.range?.[0] ?? 0
-        const before = seen.get(String(key.value))
-        if (before !== undefined) {
-          problems.push(
-            build('CONFIG_DUPLICATE_KEY', offset, {
-              what: `the key "${quote(String(key.value))}" is here a second time`,
-              fact: `the first is in line ${lines.linePos(before).line}`,
-              next: 'take one of them away',
-            }),
-          )
-        }
-        seen.set(String(key.value), offset)
-      }
-    },
-  })
-  function tagForbidden(node: Node): void {
-    problems.push(
-      build('CONFIG_TAG_FORBIDDEN', node.range?.[0] ?? 0, {
-        what: `the tag ${quote(String(node.tag))} is not allowed`,
-        next: 'write the plain value',
-      }),
-    )
-  }
-  throwAll(problems)
-  if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) empty(file)
+  reportSyntax(document, wildcards, report)
+  if (document.errors.length > 0) refuse()
 
+  const aliases = resolveAliases(document)
+  const reported = new Set(wildcards.map(({ offset }) => offset))
+  for (const [alias, target] of aliases) {
+    if (isNode(target) || reported.has(offsetIn(alias))) continue
+    const name = quote(alias.source)
+    const what =
+      target === 'nothing' ? `the alias *${name} names no anchor` : `the alias *${name} lies inside what it names`
+    report('CONFIG_SYNTAX', offsetIn(alias), () => ({ what }))
+  }
+  const unresolved = problems.length > 0
+  reportTags(document, report)
+  const values = readValues(aliases, { report, stop, lineOf })
+  const value = values.of(document.contents)
+  if (unresolved) refuse()
+
+  const offsetOf = (path: Path, at: 'key' | 'value') => values.offsetOf(document.contents, path, at)
   return {
-    value: plain(toValue(document, file)),
-    problem: (code, path, failure, at = 'value') => build(code, offsetOf(document.contents, path, at), failure),
+    value,
+    problem: (code, path, told, at = 'value') => problem(code, offsetOf(path, at), told),
+    report: (code, path, tell, at = 'value') => report(code, offsetOf(path, at), tell),
+    lineOf: (path) => lineOf(offsetOf(path, 'key')),
+    refuse,
   }
 }
 
-function toValue(document: { toJS(options: { maxAliasCount: number }): unknown }, file: string): unknown {
-  try {
-    return document.toJS({ maxAliasCount: aliasesMax })
-  } catch {
-    return fail('CONFIG_SYNTAX', {
-      what: `${file} uses aliases too often`,
-      fact: `at most ${aliasesMax} are resolved`,
-      state: 'nothing was done',
-    })
-  }
-}
-
-/** The first problem, with all others of the same file behind it, in the order of their lines. */
-export function throwAll(problems: readonly OnecertError[]): void {
-  const place = (error: OnecertError) => (error.failure.at ?? '').split(':').slice(-2).map(Number)
-  const sorted = [...problems].sort((left, right) => {
-    const [leftLine = 0, leftColumn = 0] = place(left)
-    const [rightLine = 0, rightColumn = 0] = place(right)
-    return leftLine - rightLine || leftColumn - rightColumn
-  })
-  const [first, ...also] = sorted
-  if (first) throw also.length === 0 ? first : new OnecertError(first.code, { ...first.failure, also })
-}
+type Stop = (offset: number, told: Told) => never
+type Report = (code: ErrorCode, offset: number, tell: () => Told) => void
 
 function decode(input: Uint8Array | string, file: string): string {
   const bytes = typeof input === 'string' ? Buffer.from(input) : input
@@ -146,7 +151,7 @@ function decode(input: Uint8Array | string, file: string): string {
     fail('INPUT_TOO_LARGE', {
       what: `${file} is too large`,
       fact: `${bytes.length} bytes, limit ${inputBytesMax}`,
-      state: 'nothing was done',
+      state,
     })
   }
   try {
@@ -158,7 +163,7 @@ function decode(input: Uint8Array | string, file: string): string {
   return fail('CONFIG_BINARY', {
     what: `${file} is no text`,
     fact: 'it holds bytes that UTF-8 text does not',
-    state: 'nothing was done',
+    state,
     next: 'name the fleet file: onecert --fleet FILE …',
   })
 }
@@ -166,67 +171,166 @@ function decode(input: Uint8Array | string, file: string): string {
 function empty(file: string): never {
   fail('CONFIG_EMPTY', {
     what: `${file} is empty`,
-    state: 'nothing was done',
+    state,
     next: 'onecert init writes a commented one where there is none',
   })
 }
 
-/** `name: *.example.com` without quotes is an alias to YAML: the most likely mistake in this file. */
-function wildcard(
-  text: string,
-  offset: number,
-  build: (code: ErrorCode, offset: number, failure: { what: string; next: string }) => OnecertError,
-): OnecertError | null {
-  const [name] = /^\*\.?[A-Za-z0-9.*_-]*/.exec(text.slice(offset)) ?? []
-  if (!name?.startsWith('*.') && name !== '*') return null
-  return build('CONFIG_QUOTE_WILDCARD', offset, {
-    what: 'a wildcard needs quotes: to YAML a * begins an alias',
-    next: `write "${quote(name)}"`,
+function isEmpty({ contents, errors }: Document.Parsed): boolean {
+  return errors.length === 0 && isScalar(contents) && contents.value === null
+}
+
+/**
+ * The tokens of a text, within limits. `*.example.com` without quotes is an alias to YAML: the most likely mistake in this
+ * file, and found here because as a key it makes no document.
+ */
+function parse(text: string, stop: Stop): { tokens: CST.Token[]; wildcards: Wildcard[] } {
+  const parser = new Parser()
+  const tokens: CST.Token[] = []
+  const wildcards: Wildcard[] = []
+  let aliases = 0
+  let before = ''
+  for (const lexeme of new Lexer().lex(text)) {
+    if (lexeme.startsWith('*') && before !== CST.SCALAR) {
+      const name = lexeme.replace(/:$/, '')
+      if (/^\*(\.|$)/.test(name)) wildcards.push({ offset: parser.offset, name })
+      else if (++aliases > aliasesMax) {
+        stop(parser.offset, { what: 'aliases are used too often', fact: `at most ${aliasesMax} are resolved` })
+      }
+    }
+    tokens.push(...parser.next(lexeme))
+    if (parser.stack.length > depthMax)
+      stop(parser.offset, { what: 'nested too deep', fact: `at most ${depthMax} levels are read` })
+    before = lexeme
+  }
+  tokens.push(...parser.end())
+  return { tokens, wildcards }
+}
+
+/** What YAML says behind a wildcard without quotes follows from it. */
+function reportSyntax(document: Document.Parsed, wildcards: readonly Wildcard[], report: Report): void {
+  const trusted = wildcards[0]?.offset ?? Number.POSITIVE_INFINITY
+  const ambiguous = document.warnings.filter(({ code }) => code === 'BAD_ALIAS' || code === 'BAD_DIRECTIVE')
+  for (const { message, pos } of [...document.errors, ...ambiguous]) {
+    // Some messages end with a piece of the file, which may be a secret.
+    const what = message.replace(/(characters|token|stream|document|header): .*/s, '$1')
+    if (pos[0] < trusted) report('CONFIG_SYNTAX', pos[0], () => ({ what: quote(what, 200) }))
+  }
+  for (const { offset, name } of wildcards) {
+    report('CONFIG_QUOTE_WILDCARD', offset, () => ({
+      what: 'a wildcard needs quotes: to YAML a * begins an alias',
+      next: `write "${quote(name)}"`,
+    }))
+  }
+}
+
+/** What each alias stands for: the last node before it that has the anchor. One that holds the alias itself has no value. */
+function resolveAliases(document: Document.Parsed): Map<Alias, Node | 'nothing' | 'itself'> {
+  const anchors = new Map<string, Node>()
+  const aliases = new Map<Alias, Node | 'nothing' | 'itself'>()
+  visit(document, {
+    Node(_, node, path) {
+      if (isAlias(node)) {
+        const target = anchors.get(node.source)
+        aliases.set(node, target && path.includes(target) ? 'itself' : (target ?? 'nothing'))
+      } else if (node.anchor !== undefined) anchors.set(node.anchor, node)
+    },
+  })
+  return aliases
+}
+
+function reportTags(document: Document.Parsed, report: Report): void {
+  visit(document, {
+    Node(_, node) {
+      const { tag } = node
+      if (tag === undefined || harmlessTags.includes(tag)) return
+      report('CONFIG_TAG_FORBIDDEN', offsetIn(node), () => ({
+        what: `the tag ${quote(tag.replace(corePrefix, '!!'))} is not allowed`,
+        next: 'write the plain value',
+      }))
+    },
   })
 }
 
-function excerpt(text: string, line: number, column: number): string {
-  const source = text.split(/\r\n|[\r\n]/)[line - 1] ?? ''
-  if (/pass(phrase|word)|secret|PRIVATE KEY/i.test(source.replace(/passphrase-file|key-file/g, '')))
-    return '(a line that may hold a secret is not shown)'
-  const shown = quote(source.replaceAll('\t', ' '), excerptCharactersMax)
-  return column <= excerptCharactersMax ? `${shown}\n${' '.repeat(column - 1)}^` : shown
+interface Values {
+  of(node: Node | null): unknown
+  /** The offset of a value (or its key) by its path; of the nearest thing around it where it is not there. */
+  offsetOf(root: Node | null, path: Path, at: 'key' | 'value'): number
 }
 
-/** The offset of a value (or its key) by its path; of the nearest thing around it where it is not there. */
-function offsetOf(root: Node | null, path: Path, at: 'key' | 'value'): number {
-  let node: Node | null = root
-  let pair: Pair | null = null
-  for (const step of path) {
+function readValues(
+  aliases: ReadonlyMap<Alias, Node | string>,
+  { report, stop, lineOf }: { report: Report; stop: Stop; lineOf: (offset: number) => number },
+): Values {
+  const resolved = (node: unknown) => (isAlias(node) ? aliases.get(node) : node)
+
+  /** The pairs of a mapping by their key; what is wrong with the keys is reported once. */
+  const pairs = new Map<YAMLMap, Map<string, Pair>>()
+  function pairsOf(map: YAMLMap): Map<string, Pair> {
+    const known = pairs.get(map)
+    if (known) return known
+    const found = new Map<string, Pair>()
+    pairs.set(map, found)
+    for (const pair of map.items) {
+      const key = resolved(pair.key)
+      const offset = offsetIn(pair.key)
+      if (!isScalar(key)) {
+        if (key !== 'nothing') report('CONFIG_SYNTAX', offset, () => ({ what: 'a mapping or list cannot be a key' }))
+        continue
+      }
+      const name = String(key.value ?? '')
+      const before = found.get(name)
+      if (name === '__proto__')
+        report('CONFIG_UNKNOWN_KEY', offset, () => ({ what: '"__proto__" cannot be a key or a name' }))
+      else if (before) {
+        report('CONFIG_DUPLICATE_KEY', offset, () => ({
+          what: `the key "${quote(name)}" is here a second time`,
+          fact: `the first is in line ${lineOf(offsetIn(before.key))}`,
+          next: 'take one of them away',
+        }))
+      } else found.set(name, pair)
+    }
+    return found
+  }
+
+  let aliased = 0
+  function of(node: unknown, depth: number, alias: Alias | null): unknown {
+    if (alias && (++aliased > aliasedValuesMax || depth > depthMax)) {
+      stop(offsetIn(alias), {
+        what: 'aliases are used too often',
+        fact: `together they stand for more than ${aliasedValuesMax} values, or ${depthMax} levels`,
+      })
+    }
+    if (isAlias(node)) {
+      const target = aliases.get(node)
+      return isNode(target) ? of(target, depth, alias ?? node) : null
+    }
     if (isMap(node)) {
-      const found = node.items.find(({ key }) => isScalar(key) && String(key.value) === String(step))
-      if (!found) break
-      pair = found as Pair
-      node = (found.value as Node | null) ?? null
-    } else if (isCollection(node)) {
-      const item = node.items[Number(step)]
-      if (item === undefined || isPair(item)) break
-      pair = null
-      node = item as Node
-    } else break
+      const bare: Record<string, unknown> = Object.create(null)
+      for (const [name, { value }] of pairsOf(node)) bare[name] = of(value, depth + 1, alias)
+      return bare
+    }
+    if (isSeq(node)) return node.items.map((item) => of(item, depth + 1, alias))
+    return isScalar(node) ? node.value : null
   }
-  const key = pair?.key as Node | undefined
-  const place = at === 'key' || !node ? (key ?? node) : isMap(node) && key ? key : node
-  return place?.range?.[0] ?? 0
+
+  return {
+    of: (node) => of(node, 0, null),
+    offsetOf(root, path, at) {
+      let node: unknown = root
+      let key: unknown
+      for (const step of path) {
+        const pair: Pair | undefined = isMap(node) ? pairsOf(node).get(String(step)) : undefined
+        const next: unknown = pair ? (pair.value ?? pair.key) : isSeq(node) ? node.items[Number(step)] : undefined
+        if (next === undefined) break
+        node = next
+        key = pair?.key
+      }
+      return offsetIn(isNode(key) && (at === 'key' || isMap(node)) ? key : node)
+    },
+  }
 }
 
-/** Values without prototypes: `__proto__` is a key like any other. */
-function plain(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(plain)
-  if (value === null || typeof value !== 'object') return value
-  const bare: Record<string, unknown> = Object.create(null)
-  for (const name of Object.keys(value)) {
-    Object.defineProperty(bare, name, {
-      value: plain((value as Record<string, unknown>)[name]),
-      enumerable: true,
-      configurable: true,
-      writable: true,
-    })
-  }
-  return bare
+function offsetIn(node: unknown): number {
+  return isNode(node) ? (node.range?.[0] ?? 0) : 0
 }

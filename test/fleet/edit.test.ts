@@ -96,11 +96,85 @@ test('two host keys, from a rotation, make way for the one', () => {
 })
 
 test('a server that is not there, or a file that is no YAML, is refused', async () => {
-  for (const text of [good, 'servers: none\n', 'version: 1\n', '']) {
+  for (const text of [good, 'servers: none\n', 'version: 1\n']) {
     const error = await refusalOf(() => setHostKey(text, 'nowhere', fingerprint))
     assert.deepEqual([error.code, error.exit], ['SERVER_UNKNOWN', 64])
     assert.match(error.message, /"nowhere"/)
   }
   const error = await refusalOf(() => setHostKey('servers: [', 'v', fingerprint))
   assert.equal(error.code, 'CONFIG_SYNTAX')
+})
+
+const edits: readonly (readonly [what: string, text: string, edited: string])[] = [
+  [
+    'a comment at the end of its line, and aligned comments elsewhere',
+    'servers:\n  v:\n    ssh: a        # one\n    host-key: "old"   # rotated\n    port: 1       # two\n',
+    'servers:\n  v:\n    ssh: a        # one\n    host-key: "KEY"   # rotated\n    port: 1       # two\n',
+  ],
+  ['a mapping without spaces', 'servers: {v: {ssh: a,port: 1}}\n', 'servers: {v: {ssh: a,host-key: "KEY", port: 1}}\n'],
+  ['JSON', '{"servers":{"v":{"ssh":"a"}}}', '{"servers":{"v":{"host-key": "KEY", "ssh":"a"}}}'],
+  [
+    'line ends of Windows',
+    'servers:\r\n  v:\r\n    ssh: a\r\n    port: 1\r\n',
+    'servers:\r\n  v:\r\n    ssh: a\r\n    host-key: "KEY"\r\n    port: 1\r\n',
+  ],
+  [
+    'a byte order mark',
+    '\ufeffservers:\n  v:\n    ssh: a\n    host-key: old\n',
+    '\ufeffservers:\n  v:\n    ssh: a\n    host-key: "KEY"\n',
+  ],
+  [
+    'a value that is not there yet',
+    'servers:\n  v:\n    host-key:\n    ssh: a\n',
+    'servers:\n  v:\n    host-key: "KEY"\n    ssh: a\n',
+  ],
+  [
+    'a list without brackets',
+    'servers:\n  v:\n    host-key:\n      - a\n      - b\n    ssh: a\n',
+    'servers:\n  v:\n    host-key: "KEY"\n    ssh: a\n',
+  ],
+  [
+    'ssh as a mapping of lines',
+    'servers:\n  v:\n    ssh:\n      destination: a\n    # note\n\n    port: 1 # x\n',
+    'servers:\n  v:\n    ssh:\n      destination: a\n    # note\n\n    host-key: "KEY"\n    port: 1 # x\n',
+  ],
+  [
+    'an alias in its place',
+    'k: &k old\nservers:\n  v: { host-key: *k, ssh: a }\n',
+    'k: &k old\nservers:\n  v: { host-key: "KEY", ssh: a }\n',
+  ],
+  ['an anchor that nothing uses', 'servers:\n  v: &v { ssh: a }\n', 'servers:\n  v: &v { host-key: "KEY", ssh: a }\n'],
+]
+
+for (const [what, text, edited] of edits) {
+  test(`only the host key changes: ${what}`, () => {
+    assert.equal(setHostKey(text, 'v', fingerprint), edited.replace('KEY', fingerprint))
+  })
+}
+
+const byHand: readonly (readonly [what: string, text: string])[] = [
+  ['given by an alias', 'servers:\n  w: &w { ssh: a }\n  v: *w\n'],
+  ['used by an alias', 'servers:\n  v: &v { ssh: a }\n  w: *v\n'],
+  ['with a host key that an alias uses', 'servers:\n  v: { host-key: &k old, ssh: a }\nx: *k\n'],
+  ['without a value', 'servers:\n  v:\n  w: {}\n'],
+  ['with comments between its host keys', 'servers:\n  v:\n    host-key:\n      - a # old\n      - b\n    ssh: a\n'],
+]
+
+for (const [what, text] of byHand) {
+  test(`a server ${what} is refused, with the line to write by hand`, async () => {
+    const { code, failure } = await refusalOf(() => setHostKey(text, 'v', fingerprint))
+    assert.equal(code, 'CONFIG_BAD_VALUE')
+    assert.equal(failure.state, 'nothing was changed')
+    assert.equal(failure.next, `write it by hand, at v:  host-key: "${fingerprint}"`)
+  })
+}
+
+test('a host key is not set beside another way to know the server', async () => {
+  for (const [server, key] of [
+    ['us-1', 'known-hosts'],
+    ['edge', 'local'],
+  ] as const) {
+    const { code, failure } = await refusalOf(() => setHostKey(good, server, fingerprint))
+    assert.deepEqual([code, failure.next], ['CONFIG_BAD_VALUE', `take "${key}" away first`])
+  }
 })

@@ -57,7 +57,7 @@ test('both directions agree, and no server is named twice, for any fleet', () =>
       const random = parse(
         'version: 1\nissuers: { lab: { local-ca: {} } }\n' +
           'certificates:\n  one: { names: ["*.x.example"], issuer: lab }\n  two: { names: ["*.x.example"], issuer: lab }\n' +
-          `servers:\n${names.map((each) => `  ${each}: { local: true, address: 192.0.2.1, service: nginx }\n`).join('')}` +
+          `servers:\n${names.map((each, at) => `  ${each}: { local: true, address: 192.0.2.${at + 1}, service: nginx }\n`).join('')}` +
           (written.length > 0 ? `sites:\n${written.join('')}` : 'sites: {}\n'),
       )
       for (const certificate of ['one', 'two']) {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { chosenServer } from '../../actions/choice.ts'
@@ -63,7 +64,8 @@ function scanCommand(parent: Command, shell: Shell): void {
       if (options.write && !known) {
         const path = resolve(settings.fleetFile)
         const text = Buffer.from(await readBounded(path, { bytesMax: inputBytesMax })).toString('utf8')
-        await writeDurably(path, Buffer.from(setHostKey(text, name, found.fingerprint)), { mode: 0o644 })
+        const { mode } = await stat(path)
+        await writeDurably(path, Buffer.from(setHostKey(text, name, found.fingerprint)), { mode: mode & 0o777 })
       }
       if (json)
         return printJson(shell.terminal, { server: name, ...found, known, written: Boolean(options.write && !known) })
