@@ -1,6 +1,7 @@
 import { Resolver } from 'node:dns/promises'
 import { request } from 'node:https'
-import { type Lab, labSites, type Place } from './lab.ts'
+import type { Lab } from './lab.ts'
+import { labSites, type Place } from './topology.ts'
 
 /** What a client saw: who answered, with a certificate that it trusts. */
 export interface Visit {

@@ -4,29 +4,50 @@ import { join } from 'node:path'
 import { parseArgs, styleText } from 'node:util'
 import { visitAll } from './client.ts'
 import { type Lab, startLab } from './lab.ts'
-import { count, type Product, productFor } from './product.ts'
+import { count, mended, type Product, productFor, summary } from './product.ts'
+import { startRealLab } from './real.ts'
+import { labSites, namedByDns, type Place } from './topology.ts'
 
-/** `npm run demo [-- --once] [--real]`: the main job, on this machine, with nothing but npm's packages. */
+/**
+ * `npm run demo [-- --once] [--real]`: the main job, on this machine, with nothing but npm's packages or, where it is
+ * asked for, with nginx, HAProxy and sshd.
+ */
+
+const interruptedStatus = 130
 
 const { values } = parseArgs({
   options: { once: { type: 'boolean', default: false }, real: { type: 'boolean', default: false } },
 })
 
 const interrupted = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort())
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupted.abort())
+// A reader that went away (| head) must not leave a lab behind.
+process.stdout.on('error', () => interrupted.abort())
 
 const say = (text = '') => process.stdout.write(`${text}\n`)
 const title = (text: string) => say(`\n${process.stdout.isTTY ? styleText('bold', text) : text}`)
 const command = (words: string) =>
   say(process.stdout.isTTY ? styleText('cyan', `$ onecert ${words}`) : `$ onecert ${words}`)
 
-// A link in the path of the directory would look like an attack to the receiver (macOS: /tmp).
-const directory = await mkdtemp(join(await realpath(tmpdir()), 'onecert-demo-'))
-const lab: Lab = values.real ? await (await import('./real.ts')).startRealLab(directory) : await startLab(directory)
-try {
-  process.exitCode = await show(lab, productFor(lab.fleetFile, lab.stateDirectory))
-} finally {
-  await lab.stop()
+process.exitCode = await main().catch((error: unknown) => {
+  process.stderr.write(`error: ${error instanceof Error ? error.message : error}\n`)
+  return 1
+})
+
+async function main(): Promise<number> {
+  // A link in the path of the directory would look like an attack to the receiver (macOS: /tmp).
+  const directory = await mkdtemp(join(await realpath(tmpdir()), 'onecert-demo-'))
+  const lab = await (values.real ? startRealLab : startLab)(directory)
+  let exit = interruptedStatus
+  try {
+    exit = await show(lab, productFor(lab, interrupted.signal))
+  } catch (error) {
+    if (!interrupted.signal.aborted) throw error
+  } finally {
+    await lab.stop()
+  }
+  if (exit === interruptedStatus) process.stderr.write('interrupted; the lab is gone\n')
+  return exit
 }
 
 async function show(running: Lab, product: Product): Promise<number> {
@@ -34,6 +55,7 @@ async function show(running: Lab, product: Product): Promise<number> {
     interrupted.signal.throwIfAborted()
     command(words)
     const { exit } = await product(words.split(' '), { show: true })
+    interrupted.signal.throwIfAborted()
     return exit
   }
 
@@ -61,7 +83,7 @@ async function show(running: Lab, product: Product): Promise<number> {
   title('4. A forgotten script puts another certificate on one server')
   const victim = running.servers.find(({ name }) => name === 'us-1') ?? running.servers[0]
   if (!victim) return 1
-  await running.breakServer(victim)
+  await victim.breakCertificate()
   await waitForDrift(product)
   say(`  ${victim.name} serves it now; nobody was told`)
   await run('status')
@@ -74,17 +96,10 @@ async function show(running: Lab, product: Product): Promise<number> {
   await run('ledger verify')
 
   if (!values.once) await stay(running)
-  const mended = broken.drifted.filter((server) => !repaired.drifted.includes(server)).length
-  const good =
-    repaired.proven === repaired.servers &&
-    first.proven === first.servers &&
-    mended === broken.drifted.length &&
-    mended > 0
-  say(
-    `demo: ${repaired.proven} of ${repaired.servers} servers proven, ${repaired.keyCopies} key copies, ` +
-      `${mended} drift found and repaired`,
-  )
-  return good ? 0 : 1
+  const repairs = mended(broken, repaired)
+  say(summary(repaired, repairs))
+  const proven = first.proven === first.servers && repaired.proven === repaired.servers
+  return proven && repairs > 0 && repairs === broken.drifted.length ? 0 : 1
 }
 
 /** A reload takes a moment, and a look that comes too early would still see the old certificate. */
@@ -95,15 +110,31 @@ async function waitForDrift(product: Product): Promise<void> {
 }
 
 async function stay(running: Lab): Promise<void> {
+  const { fleetFile, stateDirectory, servers, balancer, names } = running
+  const words = `--fleet ${fleetFile} --state ${stateDirectory}`
+  const ask = (site: string, { address, port }: Place) =>
+    `curl -sk --resolve ${site}:${port}:${address} https://${site}:${port}/`
+  const [first] = namedByDns(running)
+  const edge = servers.find(({ name }) => name === 'edge')
   title('The lab stays up. In another terminal:')
-  const words = `--fleet ${running.fleetFile} --state ${running.stateDirectory}`
   say(`  bin/onecert ${words} status`)
   say(`  bin/onecert ${words} renew www           # no private key travels`)
   say(`  bin/onecert ${words} renew www --rekey   # a new one travels to all`)
   say(`  bin/onecert ${words} ledger keys`)
+  if (first) say(`  ${ask(labSites.dns, first)}`)
+  say(`  ${ask(labSites.balanced, balancer)}   # another member each time`)
+  if (edge) say(`  ${ask(labSites.proxied, edge)}`)
+  say(
+    `  openssl s_client -connect ${balancer.address}:${balancer.port} -servername ${labSites.balanced} </dev/null | ` +
+      'openssl x509 -noout -subject -issuer -enddate -fingerprint -sha256',
+  )
+  say(`  dig +short @${names.address} -p ${names.port} ${labSites.dns}`)
   say('Ctrl-C ends it and takes everything away.')
   const alive = setInterval(() => {}, 60_000)
-  await new Promise<void>((resolve) => interrupted.signal.addEventListener('abort', () => resolve(), { once: true }))
+  await new Promise<void>((resolve) => {
+    if (interrupted.signal.aborted) resolve()
+    interrupted.signal.addEventListener('abort', () => resolve(), { once: true })
+  })
   clearInterval(alive)
   say()
 }

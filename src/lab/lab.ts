@@ -1,201 +1,152 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Secret } from '../base/secret.ts'
-import type { KeyKeeper } from '../issue/issuer.ts'
-import { localCa } from '../issue/local-ca.ts'
-import { fullchainPem } from '../pki/bundle.ts'
-import { privateKeyPem } from '../pki/key.ts'
 import { startNames } from './names.ts'
-import { freePort, manyLoopbacks } from './ports.ts'
+import { putStranger } from './stranger.ts'
+import { balanced, fleetText, type Ground, labSites, layOut, namedByDns, type Place, type Spot } from './topology.ts'
 
 /** One server of the lab that holds a copy. */
-export interface LabServer {
-  readonly name: string
-  readonly location: string
-  readonly address: string
-  readonly port: number
-  readonly directory: string
-  readonly pidFile: string
-}
-
-export interface Place {
-  readonly address: string
-  readonly port: number
+export interface LabServer extends Spot {
+  start(): Promise<void>
+  /** All that runs there ends, as when somebody turns the machine off. */
+  stop(): Promise<void>
+  /** Puts another certificate there and reloads the service, as a forgotten script might. */
+  breakCertificate(): Promise<void>
 }
 
 /** The three topologies, running. */
 export interface Lab {
+  readonly directory: string
   readonly fleetFile: string
   readonly stateDirectory: string
   readonly servers: readonly LabServer[]
   readonly balancer: Place
   readonly names: Place
-  /** Puts another certificate on a server, as a forgotten script might. */
-  breakServer(server: LabServer): Promise<void>
+  /** Ends everything and takes the directory away. */
   stop(): Promise<void>
 }
 
-const sites = { dns: 'www.lab.example', balanced: 'shop.lab.example', proxied: 'app.lab.example' } as const
-export const labSites = sites
-
-const plan = [
-  { name: 'eu-1', location: 'frankfurt' },
-  { name: 'us-1', location: 'ashburn' },
-  { name: 'ap-1', location: 'singapore' },
-  { name: 'web-1', location: 'cluster' },
-  { name: 'web-2', location: 'cluster' },
-  { name: 'web-3', location: 'cluster' },
-  { name: 'edge', location: 'proxy' },
-] as const
+/** What differs between the labs: what the processes are. */
+export interface Build {
+  /** The servers, not started yet. */
+  readonly servers: readonly LabServer[]
+  /** How a server is reached and what serves there, as lines of its mapping in the fleet file. */
+  entry(server: Spot): readonly string[]
+  /** Starts the balancer and the upstream; whatever has to be ended later is given to `stack`. */
+  startOthers(stack: AsyncDisposableStack): Promise<void>
+}
 
 const startTimeoutMs = 10_000
 
-/** Starts everything on loopback addresses, in a directory that `stop()` takes away. */
-export async function startLab(directory: string): Promise<Lab> {
-  const address = (at: number) => (manyLoopbacks ? `127.7.0.${at + 11}` : '127.0.0.1')
-  const offset = (at: number) => (manyLoopbacks ? 0 : at)
-  const places = Array.from({ length: plan.length + 3 }, (_, at) => ({ address: address(at), offset: offset(at) }))
-  const port = await freePort(places)
-  const place = (at: number): Place => ({ address: address(at), port: port + offset(at) })
-  const servers = plan.map((each, at): LabServer => {
-    const home = join(directory, 'servers', each.name)
-    return { ...each, ...place(at), directory: home, pidFile: join(home, 'pid') }
+/** Starts everything on loopback addresses as small processes of Node, in a directory that `stop()` takes away. */
+export function startLab(directory: string): Promise<Lab> {
+  return assemble(directory, async (ground) => {
+    const reload = join(directory, 'reload')
+    await writeFile(reload, 'kill -HUP "$(cat "$1")"\n')
+    return {
+      servers: ground.servers.map((spot) => embeddedServer(spot, ground)),
+      entry: (spot) => [
+        'local: true',
+        `service: { command: { reload: [/bin/sh, ${reload}, ${join(spot.directory, 'pid')}] } }`,
+      ],
+      async startOthers(stack) {
+        const { upstream, balancer } = ground
+        const pool = balanced(ground).map((member) => `${member.address}:${member.port}`)
+        const start = async (file: string, pidFile: string, words: readonly string[]) => {
+          const child = await startProcess(file, words, pidFile)
+          stack.defer(() => end(child))
+        }
+        const [upstreamPid, balancerPid] = [join(directory, 'upstream.pid'), join(directory, 'balancer.pid')]
+        await start('http-process.ts', upstreamPid, [
+          'upstream-1',
+          upstream.address,
+          String(upstream.port),
+          upstreamPid,
+        ])
+        await start('balancer-process.ts', balancerPid, [
+          balancer.address,
+          String(balancer.port),
+          balancerPid,
+          `${labSites.balanced}=${pool.join(',')}`,
+        ])
+      },
+    }
   })
-  const [balancer, upstream, names] = [place(plan.length), place(plan.length + 1), place(plan.length + 2)]
-  const children: ChildProcess[] = []
-  const start = async (file: string, words: readonly string[], pidFile: string) => {
-    const child = spawn(process.execPath, [new URL(file, import.meta.url).pathname, ...words], {
-      stdio: ['pipe', 'ignore', 'inherit'],
-    })
-    children.push(child)
-    await started(pidFile, child)
-  }
+}
 
-  for (const server of servers) await mkdir(server.directory, { recursive: true })
-  await writeFile(join(directory, 'reload'), 'kill -HUP "$(cat "$1")"\n')
-  const upstreamPid = join(directory, 'upstream.pid')
-  const balancerPid = join(directory, 'balancer.pid')
-  const pool = servers.slice(3, 6).map((member) => `${member.address}:${member.port}`)
-  await Promise.all([
-    ...servers.map((server) => {
-      const current = join(server.directory, 'www', 'current')
-      const proxied = server.name === 'edge' ? [`http://${upstream.address}:${upstream.port}`] : []
-      const words = [server.name, server.address, String(server.port), current, server.pidFile, ...proxied]
-      return start('tls-process.ts', words, server.pidFile)
-    }),
-    start('http-process.ts', ['upstream-1', upstream.address, String(upstream.port), upstreamPid], upstreamPid),
-    start(
-      'balancer-process.ts',
-      [balancer.address, String(balancer.port), balancerPid, `${sites.balanced}=${pool.join(',')}`],
-      balancerPid,
-    ),
-  ])
-  const nameServer = await startNames(
-    names.address,
-    names.port,
-    new Map([[sites.dns, servers.slice(0, 3).map((each) => each.address)]]),
-  )
-
+/** Starts what `build` describes on a ground of its own. What was started is ended again where something fails. */
+export async function assemble(directory: string, build: (ground: Ground) => Promise<Build>): Promise<Lab> {
+  await using stack = new AsyncDisposableStack()
+  stack.defer(() => rm(directory, { recursive: true, force: true }))
+  const ground = stack.use(await layOut(directory))
+  const { servers, entry, startOthers } = await build(ground)
+  stack.defer(async () => {
+    await Promise.all(servers.map((server) => server.stop()))
+  })
+  // All of them, also where one fails: what is still starting could not be ended.
+  const started = await Promise.allSettled([...servers.map((server) => server.start()), startOthers(stack)])
+  for (const each of started) if (each.status === 'rejected') throw each.reason
+  const addresses = namedByDns(ground).map(({ address }) => address)
+  const names = await startNames(ground.names.address, ground.names.port, new Map([[labSites.dns, addresses]]))
+  stack.defer(() => names.close())
   const fleetFile = join(directory, 'onecert.yaml')
-  await writeFile(fleetFile, fleetText(directory, servers, balancer, upstream))
+  await writeFile(fleetFile, fleetText(ground, entry))
+  const kept = stack.move()
   return {
+    directory,
     fleetFile,
     stateDirectory: join(directory, 'state'),
     servers,
-    balancer,
-    names,
-    breakServer,
+    balancer: ground.balancer,
+    names: ground.names,
+    stop: () => kept.disposeAsync(),
+  }
+}
+
+function embeddedServer(spot: Spot, { upstream }: Ground): LabServer {
+  const pidFile = join(spot.directory, 'pid')
+  let child: ChildProcess | null = null
+  return {
+    ...spot,
+    async start() {
+      const current = join(spot.directory, 'www', 'current')
+      const proxied = spot.name === 'edge' ? [`http://${upstream.address}:${upstream.port}`] : []
+      const words = [spot.name, spot.address, String(spot.port), current, pidFile, ...proxied]
+      child = await startProcess('tls-process.ts', words, pidFile)
+    },
     async stop() {
-      await nameServer.close()
-      await Promise.all(
-        children.map(async (child) => {
-          if (child.exitCode !== null || child.signalCode !== null) return
-          const gone = once(child, 'exit')
-          child.kill()
-          await gone
-        }),
-      )
-      await rm(directory, { recursive: true, force: true })
+      if (child) await end(child)
+    },
+    async breakCertificate() {
+      await putStranger(spot, 'rogue')
+      process.kill(Number(await readFile(pidFile, 'utf8')), 'SIGHUP')
     },
   }
 }
 
-async function started(pidFile: string, child: ChildProcess): Promise<void> {
+async function startProcess(file: string, words: readonly string[], pidFile: string): Promise<ChildProcess> {
+  // detached: a Ctrl-C in the terminal is for us, and we end them in order. Where we die, their stdin closes.
+  const child = spawn(process.execPath, [new URL(file, import.meta.url).pathname, ...words], {
+    stdio: ['pipe', 'ignore', 'inherit'],
+    detached: true,
+  })
   const until = Date.now() + startTimeoutMs
   while (!existsSync(pidFile)) {
-    if (child.exitCode !== null || Date.now() > until)
+    if (child.exitCode !== null || Date.now() > until) {
+      await end(child)
       throw new Error(`a process of the lab did not start: ${child.spawnargs.join(' ')}`)
+    }
     await sleep(20)
   }
+  return child
 }
 
-async function breakServer(server: LabServer): Promise<void> {
-  const base = join(server.directory, 'www')
-  const rogue = join(base, 'rogue')
-  const bundle = await localCa(
-    { kind: 'local-ca', name: 'rogue', commonName: 'Forgotten', lifetimeMs: 86_400_000 },
-    inMemory(),
-  ).issue({
-    lineage: 'rogue',
-    names: Object.values(sites),
-    keyType: 'ec-p256',
-    keepKey: null,
-    nowMs: Date.now(),
-    newest: null,
-  })
-  if (!bundle) throw new Error('the forgotten CA issued nothing')
-  await mkdir(rogue, { recursive: true })
-  await writeFile(join(rogue, 'fullchain.pem'), fullchainPem(bundle))
-  await writeFile(join(rogue, 'privkey.pem'), privateKeyPem(bundle.key).reveal(), { mode: 0o600 })
-  await symlink('rogue', join(base, 'current.new'))
-  await rename(join(base, 'current.new'), join(base, 'current'))
-  process.kill(Number(await readFile(server.pidFile, 'utf8')), 'SIGHUP')
-}
-
-function inMemory(): KeyKeeper {
-  const kept = new Map<string, Secret<string>>()
-  const place = (lineage: string, spki: string) => `${lineage} ${spki}`
-  return {
-    async put(lineage, key, spki) {
-      kept.set(place(lineage, spki), key)
-    },
-    async get(lineage, spki) {
-      const key = kept.get(place(lineage, spki))
-      if (!key) throw new Error('no such key')
-      return key
-    },
-    has: async (lineage, spki) => kept.has(place(lineage, spki)),
-    list: async () =>
-      [...kept.keys()].map((each) => ({ lineage: each.split(' ')[0] ?? '', spki: each.split(' ')[1] ?? '' })),
-  }
-}
-
-function fleetText(directory: string, servers: readonly LabServer[], balancer: Place, upstream: Place): string {
-  const lines = servers.map(
-    ({ name, location, address, port, directory: home, pidFile }) =>
-      `  ${name}:\n    { local: true, address: ${address}, port: ${port}, location: ${location}, directory: ${home},\n` +
-      `      service: { command: { reload: [/bin/sh, ${directory}/reload, ${pidFile}] } } }`,
-  )
-  return `# The fleet file of the demo: three topologies, one certificate.
-version: 1
-issuers:
-  lab: { local-ca: { common-name: Lab, lifetime: 30d } }
-certificates:
-  www:
-    names: [${Object.values(sites).join(', ')}]
-    issuer: lab
-    key: { type: ec-p256, keep-for: 180d }
-    licence: { servers: 10 }
-servers:
-${lines.join('\n')}
-sites:
-  ${sites.dns}:  { certificate: www, dns: [eu-1, us-1, ap-1] }
-  ${sites.balanced}: { certificate: www, load-balancer: { address: ${balancer.address}, port: ${balancer.port}, servers: [web-1, web-2, web-3] } }
-  ${sites.proxied}:  { certificate: www, reverse-proxy: { servers: [edge], upstreams: ["http://${upstream.address}:${upstream.port}"] } }
-rollout: { canary: 1, wave: 50%, confirm-within: 20s }
-`
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const gone = once(child, 'exit')
+  child.kill()
+  await gone
 }

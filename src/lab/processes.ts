@@ -26,11 +26,20 @@ export async function sameProcess({ pid, started }: Process): Promise<boolean> {
   return (await readProcess(pid))?.started === started
 }
 
-/** The processes that have the directory in their argv, as all do whose configuration lies there. */
-export async function processesNaming(directory: string): Promise<number[]> {
+/** The masters of a program whose configuration lies in the directory: both stand in their argv. */
+export async function processesRunning(program: string, directory: string): Promise<number[]> {
   const all = await allProcesses()
   const words = await Promise.all(all.map(({ pid }) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')))
-  return all.filter((_, index) => words[index]?.includes(`${directory}/`)).map(({ pid }) => pid)
+  return all
+    .filter((_, at) => words[at]?.includes(program) && words[at]?.includes(`${directory}/`))
+    .map(({ pid }) => pid)
+}
+
+/** The processes that were started with the directory as their HOME, as all are that come in by a lab's sshd. */
+export async function processesAtHome(directory: string): Promise<number[]> {
+  const all = await allProcesses()
+  const environments = await Promise.all(all.map(({ pid }) => readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')))
+  return all.filter((_, at) => environments[at]?.split('\0').includes(`HOME=${directory}`)).map(({ pid }) => pid)
 }
 
 async function allProcesses(): Promise<Process[]> {

@@ -630,6 +630,7 @@ fi
 # The end of the connection: an unconfirmed swap has nobody left to prove it, a staged key nobody left to seal it.
 leave() {
   [ -z "$armed" ] || fire "$armed"
+  [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null
   [ -n "$base" ] && fenced >/dev/null || return
   [ ! -e "$base/.stage" ] && [ ! -e "$base/.output" ] || rm -rf "$base/.stage" "$base/.output"
 }

@@ -4,8 +4,8 @@ import { copyFile, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { processesBelow, sameProcess } from '../../src/lab/processes.ts'
 import { type RealFleet, startFleet } from '../real/fleet.ts'
-import { processesBelow, sameProcess } from '../real/processes.ts'
 
 const run = promisify(execFile)
 

@@ -4,8 +4,8 @@ import { readdir, readFile, readlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { processesBelow } from '../../src/lab/processes.ts'
 import { type RealFleet, startFleet } from '../real/fleet.ts'
-import { processesBelow } from '../real/processes.ts'
 
 /** Puts a command in place that tells when it runs, and takes its time. */
 async function slowDown(fleet: RealFleet, name: string, command: 'test' | 'reload', seconds: number): Promise<string> {

@@ -1,5 +1,4 @@
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { writeNginx } from '../../src/lab/nginx.ts'
 import { chooseEndpoint, type Endpoint, makeDirectory, startProgram } from './running.ts'
 import { bodyOf, type RunningService, type TlsSite } from './service.ts'
 
@@ -14,40 +13,12 @@ export interface NginxOptions extends Endpoint {
 }
 
 export async function startNginx(options: NginxOptions): Promise<RunningService> {
+  const { sites, proxyProtocol, serverLines = [], mainLines = [] } = options
   const { address, port } = await chooseEndpoint(options)
   const directory = await makeDirectory('nginx')
-  const configuration = join(directory, 'nginx.conf')
-  const pidFile = join(directory, 'nginx.pid')
-  const logFile = join(directory, 'error.log')
-  await writeFile(configuration, text(options, { address, port, pidFile, logFile }))
-  // -e: else it opens /var/log/nginx/error.log before it has read where its log is.
-  const start = ['/usr/sbin/nginx', '-p', `${directory}/`, '-e', logFile, '-c', configuration] as const
-  const argv = [...start, '-g', 'daemon off;'] as const
-  const running = await startProgram({ argv, address, port, directory, pidFile, logFile })
-  return { ...running, configuration, start, test: [...start, '-t'], reload: [...start, '-s', 'reload'] }
-}
-
-interface Place {
-  readonly address: string
-  readonly port: number
-  readonly pidFile: string
-  readonly logFile: string
-}
-
-function text({ sites, proxyProtocol, serverLines = [], mainLines = [] }: NginxOptions, place: Place): string {
-  const listen = `${place.address}:${place.port} ssl${proxyProtocol ? ' proxy_protocol' : ''}`
-  return `worker_processes 1;
-pid ${place.pidFile};
-error_log ${place.logFile} notice;
-${mainLines.join('\n')}
-events { worker_connections 1024; }
-http {
-  access_log off;
-${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `  ${kind}_temp_path temp-${kind};`).join('\n')}
-${sites
-  .map(
+  const servers = sites.map(
     (site) => `  server {
-    listen ${listen};
+    listen ${address}:${port} ssl${proxyProtocol ? ' proxy_protocol' : ''};
     server_name ${site.names.join(' ')};
     ssl_certificate ${site.chain};
     ssl_certificate_key ${site.key};
@@ -55,7 +26,6 @@ ${sites
     location / { default_type text/plain; return 200 "${bodyOf(site)}"; }
   }`,
   )
-  .join('\n')}
-}
-`
+  const nginx = await writeNginx(directory, { servers, mainLines })
+  return { ...nginx, ...(await startProgram({ ...nginx, address, port, directory })) }
 }

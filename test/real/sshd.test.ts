@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { processesBelow } from './processes.ts'
-import { accepts } from './running.ts'
+import { processesBelow } from '../../src/lab/processes.ts'
+import { accepts } from '../../src/lab/program.ts'
 import { type RunningSshd, startSshd } from './sshd.ts'
 
 const run = promisify(execFile)
@@ -65,7 +65,7 @@ test('a host key signed by an authority is enough to be known', async () => {
 
 test('stop leaves no process, no open port and no file, even while somebody is logged in', async () => {
   const sshd = await startSshd({ lines: ['AllowTcpForwarding no'] })
-  const session = login(sshd, knownLine(sshd), 'echo $$; sleep 60')
+  const session = login(sshd, knownLine(sshd), 'sleep 60 & wait')
   const ended = assert.rejects(session)
   while ((await processesBelow([sshd.pid], sshd.pid)).length < 4)
     await new Promise((resolve) => setTimeout(resolve, 10))

@@ -1,13 +1,12 @@
 import { execFile } from 'node:child_process'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { type HostKey, type HostKeyType, makeHostKey, makeKey, writeSshd } from '../../src/lab/sshd.ts'
 import { chooseEndpoint, type Endpoint, makeDirectory, type Running, startProgram } from './running.ts'
 
 const run = promisify(execFile)
-
-export type HostKeyType = 'ed25519' | 'ecdsa' | 'rsa'
 
 export interface SshdOptions extends Endpoint {
   /** Default: ed25519. */
@@ -22,15 +21,6 @@ export interface SshdOptions extends Endpoint {
   readonly user?: string
   /** Lines of sshd_config. They come first, and sshd takes the first value it reads. */
   readonly lines?: readonly string[]
-}
-
-export interface HostKey {
-  readonly type: HostKeyType
-  /** `SHA256:…` */
-  readonly fingerprint: string
-  /** Type and base64, as in known_hosts. */
-  readonly publicKey: string
-  readonly file: string
 }
 
 export interface RunningSshd extends Running {
@@ -48,8 +38,6 @@ export interface RunningSshd extends Running {
 export async function startSshd(options: SshdOptions = {}): Promise<RunningSshd> {
   const { address, port } = await chooseEndpoint(options)
   const directory = await makeDirectory('sshd')
-  const configuration = join(directory, 'sshd_config')
-  const pidFile = join(directory, 'sshd.pid')
   const authorizedKeys = join(directory, 'authorized_keys')
   const clientKey = join(directory, 'client')
   const hostKeys = await Promise.all((options.hostKeyTypes ?? ['ed25519']).map((type) => makeHostKey(directory, type)))
@@ -59,16 +47,22 @@ export async function startSshd(options: SshdOptions = {}): Promise<RunningSshd>
     mode: 0o644,
   })
   const certificates = await signHostKeys(hostKeys, options.hostCertificates)
-  await writeFile(configuration, text(options, { address, port, pidFile, authorizedKeys, hostKeys, certificates }))
-  // The privilege-separated child has its root there; systemd makes it at the start of the service.
-  if (process.getuid?.() === 0) await mkdir('/run/sshd', { recursive: true, mode: 0o755 })
-  const sshd = ['/usr/sbin/sshd', '-D', '-e', '-f', configuration] as const
-  const argv =
-    options.mounts === undefined
-      ? sshd
-      : (['unshare', '--mount', 'sh', '-ec', `${options.mounts}\nexec "$@"`, 'sh', ...sshd] as const)
-  const running = await startProgram({ argv, address, port, directory, pidFile })
-  const reload = ['/bin/kill', '-HUP', String(running.pid)]
+  const { configuration, argv, pidFile } = await writeSshd(directory, {
+    address,
+    port,
+    hostKeys,
+    authorizedKeys,
+    home: options.mounts === undefined ? directory : null,
+    lines: [...(options.lines ?? []), ...certificates.map((file) => `HostCertificate ${file}`)],
+  })
+  const mounting = ['unshare', '--mount', 'sh', '-ec', `${options.mounts}\nexec "$@"`, 'sh', ...argv] as const
+  const running = await startProgram({
+    argv: options.mounts === undefined ? argv : mounting,
+    address,
+    port,
+    directory,
+    pidFile,
+  })
   return {
     ...running,
     user: options.user ?? userInfo().username,
@@ -76,55 +70,8 @@ export async function startSshd(options: SshdOptions = {}): Promise<RunningSshd>
     clientKey,
     authorizedKeys,
     configuration,
-    reload,
+    reload: ['/bin/kill', '-HUP', String(running.pid)],
   }
-}
-
-interface Place {
-  readonly address: string
-  readonly port: number
-  readonly pidFile: string
-  readonly authorizedKeys: string
-  readonly hostKeys: readonly HostKey[]
-  readonly certificates: readonly string[]
-}
-
-/**
- * StrictModes: the keys lie below /tmp, which everybody may write to. SetEnv: bash reads ~/.bashrc for a command that comes
- * by ssh, and what the account of a test has in it is none of the server's.
- */
-function text({ lines = [], mounts }: SshdOptions, place: Place): string {
-  return `${lines.join('\n')}
-${mounts === undefined ? `SetEnv HOME=${dirname(place.authorizedKeys)}` : ''}
-ListenAddress ${place.address}:${place.port}
-${place.hostKeys.map(({ file }) => `HostKey ${file}`).join('\n')}
-${place.certificates.map((file) => `HostCertificate ${file}`).join('\n')}
-PidFile ${place.pidFile}
-AuthorizedKeysFile ${place.authorizedKeys} .ssh/authorized_keys
-StrictModes no
-PermitRootLogin yes
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-UsePAM no
-UseDNS no
-PrintMotd no
-MaxStartups 1000
-MaxSessions 100
-LoginGraceTime 30
-LogLevel VERBOSE
-`
-}
-
-async function makeHostKey(directory: string, type: HostKeyType): Promise<HostKey> {
-  const file = join(directory, `host_${type}`)
-  await makeKey(file, type)
-  const [kind, base64] = (await readFile(`${file}.pub`, 'utf8')).split(' ')
-  const { stdout } = await run('ssh-keygen', ['-l', '-E', 'sha256', '-f', `${file}.pub`])
-  return { type, file, publicKey: `${kind} ${base64}`, fingerprint: stdout.split(' ')[1] ?? '' }
-}
-
-async function makeKey(file: string, type: HostKeyType): Promise<void> {
-  await run('ssh-keygen', ['-q', '-t', type, '-N', '', '-C', 'test', '-f', file])
 }
 
 async function signHostKeys(keys: readonly HostKey[], by: SshdOptions['hostCertificates']): Promise<string[]> {
