@@ -53,13 +53,27 @@ export function fail(code: ErrorCode, failure: Failure): never {
 /** Anything that was thrown, as an error of the catalogue. */
 export function asOnecertError(thrown: unknown): OnecertError {
   if (thrown instanceof OnecertError) return thrown
-  const message = thrown instanceof Error ? thrown.message : String(thrown)
   return new OnecertError('INTERNAL', {
     what: 'a defect in onecert',
-    fact: quote(message, 200),
+    fact: quote(withoutKeys(textOf(thrown)), 200),
     next: 'run the command again with --debug and report what it prints',
     cause: thrown,
   })
+}
+
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown instanceof Error ? thrown.message : thrown)
+  } catch {
+    return 'an object without a text was thrown'
+  }
+}
+
+/** Nobody knows where the text of a defect came from: PEM blocks, and runs that may be Base64, hex or an age identity, go. */
+function withoutKeys(text: string): string {
+  return text
+    .replace(/-----BEGIN [\s\S]*?(-----END [^-]*-----|$)/g, '[PEM]')
+    .replace(/[A-Za-z0-9+/_=-]{32,}/g, (run) => `[${run.length} characters]`)
 }
 
 const quotedBytesMax = 80

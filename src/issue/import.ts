@@ -64,16 +64,15 @@ async function readCertificates(file: string): Promise<X509[]> {
 }
 
 async function keyFile(spec: ImportPemIssuer): Promise<Secret<KeyObject> | null> {
-  if (spec.key === undefined) return null
-  const file = spec.key
-  try {
-    const password = await passphrase(spec.passphraseFile)
-    const bytes = await readBounded(file, { bytesMax: inputBytesMax })
-    return parsePrivateKey(bytes, { file, ...(password && { passphrase: password }) })
-  } catch (error) {
+  const { key: file, passphraseFile } = spec
+  if (file === undefined) return null
+  const bytes = await readBounded(file, { bytesMax: inputBytesMax }).catch((error: unknown) => {
     if (error instanceof OnecertError && error.code === 'INPUT_NOT_FOUND') return null
     throw error
-  }
+  })
+  if (bytes === null) return null
+  const password = await passphrase(passphraseFile)
+  return parsePrivateKey(bytes, { file, ...(password && { passphrase: password }) })
 }
 
 async function keptKey(order: Order, leaf: X509, keys: KeyKeeper, spec: ImportPemIssuer): Promise<Secret<KeyObject>> {

@@ -26,6 +26,7 @@ export interface Order {
 
 /** Private keys at rest; the vault is one. */
 export interface KeyKeeper {
+  /** Never replaces: of several that put under one name at once, the first stays. */
   put(lineage: string, key: Secret<string>, spki: string): Promise<void>
   /** @throws OnecertError VAULT_KEY_MISSING, VAULT_DAMAGED */
   get(lineage: string, spki: string): Promise<Secret<string>>

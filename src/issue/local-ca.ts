@@ -1,5 +1,5 @@
 import 'reflect-metadata'
-import { createPrivateKey, createPublicKey, type KeyObject, randomBytes, webcrypto } from 'node:crypto'
+import { createHash, createPrivateKey, createPublicKey, type KeyObject, randomBytes, webcrypto } from 'node:crypto'
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -13,10 +13,11 @@ import {
   SubjectKeyIdentifierExtension,
   X509CertificateGenerator,
 } from '@peculiar/x509'
+import { fail } from '../base/errors.ts'
 import { Secret } from '../base/secret.ts'
 import type { LocalCaIssuer } from '../fleet/fleet.ts'
 import { type Bundle, makeBundle } from '../pki/bundle.ts'
-import { parseCertificate, type X509 } from '../pki/certificate.ts'
+import { issued, parseCertificate, type X509 } from '../pki/certificate.ts'
 import { generatePrivateKey, parsePrivateKey, privateKeyPem, spkiOf } from '../pki/key.ts'
 import { parsePem } from '../pki/pem.ts'
 import type { Issuer, KeyKeeper, Order } from './issuer.ts'
@@ -28,8 +29,12 @@ const rootLifetimeMs = 3650 * dayMs
 const intermediateLifetimeMs = 1825 * dayMs
 /** Servers whose clock is a little behind accept the certificate at once. */
 const backdateMs = 3_600_000
+/** ub-common-name of RFC 5280, appendix A.1. */
+const commonNameCharactersMax = 64
 
 interface Authority {
+  /** What it is called on its shelf. */
+  readonly place: string
   readonly certificate: X509
   readonly key: Secret<KeyObject>
 }
@@ -38,7 +43,7 @@ interface Authority {
 export function localCa(spec: LocalCaIssuer, keys: KeyKeeper): Issuer {
   return {
     async issue(order: Order): Promise<Bundle> {
-      const root = await authority(spec, keys, 'root', order.nowMs, null)
+      const root = await authority(spec, keys, 'root', order.nowMs)
       const intermediate = await authority(spec, keys, 'intermediate', order.nowMs, root)
       const key = await leafKey(order, keys)
       const leaf = await signLeaf(spec, order, key, intermediate)
@@ -49,39 +54,69 @@ export function localCa(spec: LocalCaIssuer, keys: KeyKeeper): Issuer {
 
 /** The root that clients have to trust; null before the first certificate was issued. */
 export async function localCaRoot(issuer: string, keys: KeyKeeper): Promise<X509 | null> {
-  return (await load(issuer, keys, 'root'))?.certificate ?? null
+  return newest(await authorities(issuer, keys, 'root'))?.certificate ?? null
 }
 
 type Role = 'root' | 'intermediate'
 
 /** An issuer's own keys stand beside the lineages, under names that no certificate of the fleet file can have. */
-const shelf = (issuer: string, role: Role) => `ca..${issuer}..${role}`
+const shelfOf = (issuer: string, role: Role) => `ca..${issuer}..${role}`
 
-async function load(issuer: string, keys: KeyKeeper, role: Role): Promise<Authority | null> {
-  const name = shelf(issuer, role)
-  const entry = (await keys.list()).find(({ lineage }) => lineage === name)
-  if (!entry) return null
-  const record = await keys.get(name, entry.spki)
-  const block = parsePem(record.reveal(), { file: 'vault' }).find(({ label }) => label === 'CERTIFICATE')
-  if (!block) return null
-  const file = { file: `the ${role} of ${issuer}` }
-  const keyBlock = record.reveal().slice(0, record.reveal().indexOf('-----BEGIN CERTIFICATE-----'))
-  return { certificate: parseCertificate(block.der, file), key: parsePrivateKey(Buffer.from(keyBlock), file) }
+async function authorities(issuer: string, keys: KeyKeeper, role: Role): Promise<Authority[]> {
+  const shelf = shelfOf(issuer, role)
+  const places = (await keys.list()).filter(({ lineage }) => lineage === shelf).map(({ spki }) => spki)
+  return Promise.all(places.map((place) => read(issuer, keys, role, place)))
 }
 
+async function read(issuer: string, keys: KeyKeeper, role: Role, place: string): Promise<Authority> {
+  const file = { file: `the ${role} of ${issuer}` }
+  const record = await keys.get(shelfOf(issuer, role), place)
+  const block = parsePem(record.reveal(), file).find(({ label }) => label === 'CERTIFICATE')
+  if (!block) fail('INTERNAL', { what: `${file.file} is in the vault without its certificate` })
+  const keyBlock = record.reveal().slice(0, record.reveal().indexOf('-----BEGIN CERTIFICATE-----'))
+  return { place, certificate: parseCertificate(block.der, file), key: parsePrivateKey(Buffer.from(keyBlock), file) }
+}
+
+function newest(all: readonly Authority[]): Authority | undefined {
+  return all.toSorted((left, right) => right.certificate.notAfterMs - left.certificate.notAfterMs)[0]
+}
+
+/** The newest that will do, else a new one: one that would end before its leaves will not, nor one of another root. */
 async function authority(
   spec: LocalCaIssuer,
   keys: KeyKeeper,
   role: Role,
   nowMs: number,
-  root: Authority | null,
+  root?: Authority,
 ): Promise<Authority> {
-  const known = await load(spec.name, keys, role)
-  // One that would end before its leaves makes way for a new one.
+  const all = await authorities(spec.name, keys, role)
+  const known = newest(all.filter(({ certificate }) => !root || issued(root.certificate, certificate)))
   if (known && known.certificate.notAfterMs > nowMs + spec.lifetimeMs) return known
+  const place = nextPlace(all, root)
+  await keys.put(shelfOf(spec.name, role), await makeAuthority(spec, role, nowMs, root), place)
+  return read(spec.name, keys, role, place)
+}
+
+/**
+ * Named after what it succeeds, not after its key: two processes that make an authority at the same time want the same
+ * place, the keeper gives it to the first, and both use what is there.
+ */
+function nextPlace(all: readonly Authority[], root: Authority | undefined): string {
+  const before = all.map(({ place }) => place).toSorted()
+  return createHash('sha256')
+    .update([root?.certificate.fingerprint ?? 'root', ...before].join('\n'))
+    .digest('hex')
+}
+
+async function makeAuthority(
+  spec: LocalCaIssuer,
+  role: Role,
+  nowMs: number,
+  root: Authority | undefined,
+): Promise<Secret<string>> {
   const key = generatePrivateKey(role === 'root' ? 'ec-p384' : 'ec-p256')
   const certificate = await sign({
-    subject: `CN=${spec.commonName} ${role === 'root' ? 'Root' : 'Intermediate'}`,
+    subject: `CN=${authorityName(spec.commonName, role)}`,
     issuer: root?.certificate.subject ?? null,
     publicKey: createPublicKey(key.reveal()),
     signingKey: root?.key ?? key,
@@ -92,9 +127,13 @@ async function authority(
       new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
     ],
   })
-  const record = new Secret(privateKeyPem(key).reveal() + certificate.pem)
-  await keys.put(shelf(spec.name, role), record, spkiOf(key))
-  return { certificate, key }
+  return new Secret(privateKeyPem(key).reveal() + certificate.pem)
+}
+
+function authorityName(commonName: string, role: Role): string {
+  const suffix = role === 'root' ? ' Root' : ' Intermediate'
+  const room = commonNameCharactersMax - suffix.length
+  return `${[...commonName].slice(0, room).join('').trimEnd()}${suffix}`
 }
 
 async function leafKey(order: Order, keys: KeyKeeper): Promise<Secret<KeyObject>> {
@@ -113,9 +152,11 @@ async function signLeaf(
   key: Secret<KeyObject>,
   intermediate: Authority,
 ): Promise<X509> {
-  const [first = ''] = order.names
+  // Where no name fits, the subject is empty and subjectAltName, all that clients look at, is critical (RFC 5280 section
+  // 4.2.1.6).
+  const commonName = order.names.find((name) => name.length <= commonNameCharactersMax)
   return sign({
-    subject: `CN=${first}`,
+    subject: commonName === undefined ? '' : `CN=${commonName}`,
     issuer: intermediate.certificate.subject,
     publicKey: createPublicKey(key.reveal()),
     signingKey: intermediate.key,
@@ -125,7 +166,10 @@ async function signLeaf(
       new BasicConstraintsExtension(false, undefined, true),
       new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
       new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
-      new SubjectAlternativeNameExtension(order.names.map((value) => ({ type: 'dns', value }))),
+      new SubjectAlternativeNameExtension(
+        order.names.map((value) => ({ type: 'dns' as const, value })),
+        commonName === undefined,
+      ),
     ],
   })
 }

@@ -1,4 +1,6 @@
 import type { Certificate } from '../fleet/fleet.ts'
+import { parseCertificates } from '../pki/certificate.ts'
+import type { KeyType } from '../pki/key.ts'
 
 /** What is known of the newest generation of a lineage. */
 export interface Newest {
@@ -6,6 +8,8 @@ export interface Newest {
   readonly notBeforeMs: number
   readonly notAfterMs: number
   readonly keyMadeAtMs: number
+  /** Leaf first. */
+  readonly chainPem: string
 }
 
 export interface Need {
@@ -25,7 +29,7 @@ export function renewalNeed(
   { nowMs, force, rekey }: { readonly nowMs: number; readonly force: boolean; readonly rekey: boolean },
 ): Need {
   if (newest === null) return { reason: 'there is none yet', keepKey: false }
-  const keepKey = !rekey && nowMs < newest.keyMadeAtMs + policy.key.keepForMs
+  const keepKey = !rekey && nowMs < newest.keyMadeAtMs + policy.key.keepForMs && hasKeyType(newest, policy.key.type)
   const say = (reason: string | null): Need => ({ reason, keepKey })
   if (rekey) return say('a new key was asked for')
   if (force) return say('a renewal was asked for')
@@ -33,4 +37,9 @@ export function renewalNeed(
   if (missing.length > 0) return say(`it does not name ${missing.join(', ')}`)
   const dueMs = newest.notAfterMs - (newest.notAfterMs - newest.notBeforeMs) * remainingShare
   return say(nowMs >= dueMs ? 'it is in the last third of its lifetime' : null)
+}
+
+function hasKeyType({ chainPem }: Newest, type: KeyType): boolean {
+  const [leaf] = parseCertificates(Buffer.from(chainPem), { file: 'the newest generation' })
+  return leaf?.keyType === type
 }

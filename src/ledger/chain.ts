@@ -3,10 +3,10 @@ import type { RecordBody, RecordRow } from '../store/store.ts'
 
 const genesis = '0'.repeat(64)
 
-/** JSON with sorted keys and without undefined: the same facts are always the same bytes. */
+/** JSON with sorted keys: the same facts are always the same bytes. Undefined has no member, and is null in a list. */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
-  if (value === null || typeof value !== 'object') return JSON.stringify(value)
+  if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null'
   const members = Object.entries(value)
     .filter(([, member]) => member !== undefined)
     .sort(([left], [right]) => (left < right ? -1 : 1))

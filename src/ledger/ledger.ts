@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
-import { asOnecertError } from '../base/errors.ts'
+import { asOnecertError, OnecertError } from '../base/errors.ts'
 import type { RecordRow, Store } from '../store/store.ts'
 import { canonicalJson, link } from './chain.ts'
 import type { EffectFields, Entry } from './entry.ts'
@@ -10,7 +10,8 @@ export interface Ledger {
   /**
    * Records the intent, runs, records the outcome (I5). The intent is on disk before `run` begins, the outcome before the
    * next intent is: a flush of the disk costs more than many an effect.
-   * @throws what `run` throws, after its failure was recorded; STATE_* where an intent or an earlier outcome was not written
+   * @throws what `run` throws, after its failure was recorded, or with the reason why it was not; STATE_* where an intent or
+   * an earlier outcome was not written
    */
   effect<T>(fields: EffectFields, run: () => Promise<T>): Promise<T>
   /** All outcomes so far are on disk. */
@@ -25,11 +26,12 @@ type Written = Omit<Entry, 'seq' | 'atMs'>
 
 export function openLedger(store: Store, { clock, actor }: { readonly clock: Clock; readonly actor: string }): Ledger {
   const append = (entry: Written) => store.appendRecord([{ atMs: clock.nowMs(), body: canonicalJson(entry) }], link)
-  let outcomes: Promise<unknown> = Promise.resolve()
+  let outcomes: Promise<void> = Promise.resolve()
   /** The store writes in the order of the calls: an outcome is on disk before any later intent is. */
   const appendOutcome = (entry: Written) => {
     const written = append(entry)
-    outcomes = Promise.all([outcomes, written])
+    // Of what was written nothing is kept: a daemon does this for ever.
+    outcomes = Promise.all([outcomes, written]).then(() => {})
     outcomes.catch(() => {})
   }
   return {
@@ -41,7 +43,10 @@ export function openLedger(store: Store, { clock, actor }: { readonly clock: Clo
         appendOutcome({ ...fields, id, actor, phase: 'outcome', result: 'done' })
         return result
       } catch (thrown) {
-        await append({ ...fields, id, actor, phase: 'outcome', result: 'failed', code: asOnecertError(thrown).code })
+        const { code } = asOnecertError(thrown)
+        await append({ ...fields, id, actor, phase: 'outcome', result: 'failed', code }).catch((unrecorded) => {
+          throw alsoFailed(thrown, unrecorded)
+        })
         throw thrown
       }
     },
@@ -59,4 +64,14 @@ export function openLedger(store: Store, { clock, actor }: { readonly clock: Clo
     },
     rows: () => store.record(),
   }
+}
+
+/** The first failure, with the second beside it. */
+function alsoFailed(thrown: unknown, second: unknown): OnecertError {
+  const { code, failure } = asOnecertError(thrown)
+  return new OnecertError(code, {
+    ...failure,
+    also: [...(failure.also ?? []), asOnecertError(second)],
+    cause: thrown,
+  })
 }

@@ -4,7 +4,7 @@ import { readExtensions } from './extensions.ts'
 import { sniff } from './input.ts'
 import { keyTypeOf, spkiOf } from './key.ts'
 import { type InputName, writePem } from './pem.ts'
-import { withArticle } from './text.ts'
+import { importHints, withArticle } from './text.ts'
 
 /** One certificate, read once; everything that the other rooms ask about it. */
 export interface X509 {
@@ -156,7 +156,7 @@ function wrongKind(labels: readonly string[], { file }: InputName): never {
 
 function certificateHint(label: string, file: string): string {
   if (label === 'PKCS7') return `convert it: openssl pkcs7 -print_certs -in ${quote(file)} -out chain.pem`
-  if (label === 'PKCS12') return 'use the issuer kind import-pkcs12 for it'
+  if (label === 'PKCS12') return importHints.pkcs12
   if (label.includes('REQUEST')) return 'send this request to the CA, and give the certificate that the CA returns'
   return 'give the file that the CA returned'
 }

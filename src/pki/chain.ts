@@ -114,7 +114,7 @@ export function findDisorder(certificates: readonly X509[], leaf?: X509): Onecer
   const [first] = certificates
   const expected = leaf ?? (first?.isCa ? certificates.find(({ isCa }) => !isCa) : first)
   if (!first || !expected) return null
-  const next = 'put the leaf first, then each certificate before the one that signed it; we can reorder: --fix-order'
+  const next = 'put the leaf first, then each certificate before the one that signed it'
   const position = certificates.indexOf(expected) + 1
   if (position > 1) {
     return new OnecertError('CHAIN_ORDER', {

@@ -6,7 +6,7 @@ import { derLabel, sniff } from './input.ts'
 import { decryptLegacyPem, decryptPbe, newRoundBudget, PbeError, passwordBytes } from './pbe.ts'
 import type { InputName, PemBlock } from './pem.ts'
 import { rsaWeaknesses } from './rsa.ts'
-import { withArticle } from './text.ts'
+import { importHints, withArticle } from './text.ts'
 
 /** The keys that we make; every public CA takes them. */
 export type KeyType = 'ec-p256' | 'ec-p384' | 'rsa-2048' | 'rsa-3072' | 'rsa-4096'
@@ -34,7 +34,7 @@ export function parsePrivateKey(
     fail('KEY_ENCRYPTED', {
       what: `the private key in ${name} is encrypted`,
       fact: 'it needs a passphrase, and none was given',
-      next: 'give the file that holds it with --passphrase-file, or passphrase-file in the fleet file',
+      next: importHints.passphrase,
     })
   }
   return decryptKey(block, dekInfo, options.passphrase, name)
@@ -58,10 +58,7 @@ function keyBlock(bytes: Uint8Array, name: InputName): KeyBlock {
   fail('PEM_WRONG_KIND', {
     what: `${quote(name.file)} is not a private key`,
     fact: `it is ${withArticle(label)}, expected PRIVATE KEY`,
-    next:
-      label === 'PKCS12'
-        ? 'use the issuer kind import-pkcs12 for it'
-        : 'give the private key that the certificate request was made with',
+    next: label === 'PKCS12' ? importHints.pkcs12 : 'give the private key that the certificate request was made with',
   })
 }
 

@@ -127,7 +127,7 @@ function refuseMixedScript(text: string, name: string): void {
     fail('NAME_MIXED_SCRIPT', {
       what: `"${quote(text)}" mixes writing systems, as names made to deceive do`,
       fact: `label "${quote(label)}" mixes ${mixed.join(', ')}; its A-label form is ${quote(name)}`,
-      next: 'type the name again by hand; if it is right, add --confirm-idn',
+      next: 'type the name again by hand, in one writing system; a name that mixes them cannot be used',
     })
   }
 }

@@ -31,7 +31,7 @@ import {
 } from './pbe.ts'
 import type { InputName } from './pem.ts'
 import { authenticatedSafe, dataInfo, openSafe, type SafeContents, safeContent } from './safe.ts'
-import { withArticle } from './text.ts'
+import { importHints, withArticle } from './text.ts'
 
 const digests: Record<string, string> = {
   '1.3.14.3.2.26': 'sha1',
@@ -74,7 +74,7 @@ function checkForm(bytes: Uint8Array, file: string): void {
     fail('P12_IS_PEM', {
       what: `${name} is no PKCS#12 container`,
       fact: 'it holds PEM text, whatever its name says',
-      next: 'use the issuer kind import-pem for it',
+      next: importHints.pem,
     })
   }
   const label = derLabel(bytes)
@@ -83,7 +83,7 @@ function checkForm(bytes: Uint8Array, file: string): void {
   fail('PEM_WRONG_KIND', {
     what: `${name} is no PKCS#12 container`,
     fact: `it is ${withArticle(label)}, expected PKCS12`,
-    next: 'use the issuer kind import-pem for it',
+    next: importHints.pem,
   })
 }
 
@@ -162,7 +162,7 @@ function refusePassword(file: string, password: Secret<string> | undefined): nev
   fail('P12_PASSWORD_NEEDED', {
     what: `${quote(file)} is protected with a password`,
     fact: 'none was given, and the empty one does not open it',
-    next: 'give the file that holds it with --passphrase-file, or passphrase-file in the fleet file',
+    next: importHints.passphrase,
   })
 }
 
@@ -171,7 +171,7 @@ function refuseAlgorithm(file: string, fact: string): never {
   fail('P12_LEGACY', {
     what: `${name} is protected in a way that cannot be read`,
     fact,
-    next: `convert it: openssl pkcs12 -legacy -in ${name} -out all.pem, then use the issuer kind import-pem`,
+    next: `convert it: openssl pkcs12 -legacy -in ${name} -out all.pem, then give that: import: { certificate: all.pem, key: all.pem }`,
   })
 }
 

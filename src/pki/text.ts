@@ -32,3 +32,10 @@ export function listed(items: readonly string[], itemsMax = 10): string {
 export function withArticle(label: string): string {
   return `${/^(E|RSA|X509)/.test(label) ? 'an' : 'a'} ${label}`
 }
+
+/** What a user writes at an issuer of the fleet file. */
+export const importHints = {
+  pkcs12: 'give it as a container: import: { pkcs12: FILE }',
+  pem: 'give it as it is: import: { certificate: FILE, key: FILE }',
+  passphrase: 'name the file that holds it as passphrase-file at the issuer in the fleet file',
+} as const

@@ -1,52 +1,53 @@
 import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
-import { explainWrite } from '../base/durable.ts'
-import { fail, OnecertError } from '../base/errors.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fail } from '../base/errors.ts'
 import { batched } from './batch.ts'
+import { explainSqlite, isBusy } from './failure.ts'
 import { holderAlive, holderText } from './holder.ts'
 import { migrate } from './schema.ts'
 import type { GenerationRow, ObservationRow, RecordRow, Store } from './store.ts'
+import { checkSuccession } from './succession.ts'
 
 const busyTimeoutMs = 10_000
+const retryAfterMs = 20
 
 /**
  * The store in one SQLite file of the state directory (made with mode 0700). Every change is flushed before its promise
  * resolves (WAL, synchronous=FULL); several processes may have it open.
- * @throws OnecertError STATE_NOT_WRITABLE, STATE_DISK_FULL, STATE_DAMAGED, STATE_TOO_NEW
+ * @throws OnecertError STATE_NOT_WRITABLE, STATE_DISK_FULL, STATE_BUSY, STATE_DAMAGED, STATE_TOO_NEW; all but the last
+ * also come from any operation
  */
 export async function openStore(directory: string): Promise<Store> {
   const path = join(directory, 'state.db')
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 })
-    const database = new DatabaseSync(path, { timeout: busyTimeoutMs })
-    chmodSync(path, 0o600)
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON')
-    migrate(database, path)
-    return sqliteStore(database)
+    return sqliteStore(await openDatabase(path), path)
   } catch (error) {
-    throw await explainOpen(error, path)
+    throw await explainSqlite(error, path)
   }
 }
 
-const sqliteCannotOpen = 14
-const sqliteReadOnly = 8
-
-async function explainOpen(error: unknown, path: string): Promise<unknown> {
-  if (error instanceof OnecertError) return error
-  const { errcode, errstr = '' } = error as { errcode?: number; errstr?: string }
-  if (errcode === undefined) return explainWrite(error, path)
-  if (errcode === sqliteCannotOpen || errcode === sqliteReadOnly) return explainWrite({ code: 'EACCES' }, path)
-  return new OnecertError('STATE_DAMAGED', {
-    what: `the state in ${path} cannot be opened`,
-    fact: `SQLite says: ${errstr}`,
-    state: 'nothing was changed; the servers go on serving what they have',
-    next: `put a backup of ${path} back, or move it away: observation and the fleet file bring back what matters`,
-    cause: error,
-  })
+/** The change to WAL needs the file alone, and where several open a new one SQLite refuses it without waiting. */
+async function openDatabase(path: string): Promise<DatabaseSync> {
+  const endMs = performance.now() + busyTimeoutMs
+  for (;;) {
+    const database = new DatabaseSync(path, { timeout: busyTimeoutMs })
+    try {
+      chmodSync(path, 0o600)
+      database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON')
+      migrate(database, path)
+      return database
+    } catch (error) {
+      database.close()
+      if (!isBusy(error) || performance.now() > endMs) throw error
+    }
+    await sleep(retryAfterMs * Math.random())
+  }
 }
 
-function sqliteStore(database: DatabaseSync): Store {
+function sqliteStore(database: DatabaseSync, path: string): Store {
   const statements = new Map<string, StatementSync>()
   const prepare = (sql: string): StatementSync => {
     const statement = statements.get(sql) ?? database.prepare(sql)
@@ -57,6 +58,14 @@ function sqliteStore(database: DatabaseSync): Store {
   const all = <Row>(sql: string, ...values: SQLInputValue[]) => prepare(sql).all(...values) as Row[]
   const run = (sql: string, ...values: SQLInputValue[]) => prepare(sql).run(...values)
 
+  async function attempt<T>(work: () => T): Promise<T> {
+    try {
+      return work()
+    } catch (error) {
+      throw await explainSqlite(error, path)
+    }
+  }
+
   function transaction<T>(work: () => T): T {
     database.exec('BEGIN IMMEDIATE')
     try {
@@ -64,8 +73,23 @@ function sqliteStore(database: DatabaseSync): Store {
       database.exec('COMMIT')
       return result
     } catch (error) {
-      database.exec('ROLLBACK')
+      // SQLite itself undoes a transaction that a full or broken disk has ended.
+      if (database.isTransaction) database.exec('ROLLBACK')
       throw error
+    }
+  }
+
+  /** One of several writes of a transaction: where it fails, it alone is undone. */
+  function apart(write: () => unknown): PromiseSettledResult<unknown> {
+    database.exec('SAVEPOINT apart')
+    try {
+      const value = write()
+      database.exec('RELEASE apart')
+      return { status: 'fulfilled', value }
+    } catch (reason) {
+      if (!database.isTransaction) throw reason
+      database.exec('ROLLBACK TO apart; RELEASE apart')
+      return { status: 'rejected', reason }
     }
   }
 
@@ -90,7 +114,9 @@ function sqliteStore(database: DatabaseSync): Store {
 
   function writeObservation(row: ObservationRow): void {
     run(
-      'INSERT OR REPLACE INTO observation VALUES (?, ?, ?, ?, ?, ?, ?)',
+      `INSERT INTO observation VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (server, name)
+       DO UPDATE SET at_ms = excluded.at_ms, vantage = excluded.vantage, fingerprint = excluded.fingerprint,
+       not_after_ms = excluded.not_after_ms, reason = excluded.reason WHERE excluded.at_ms >= at_ms`,
       row.server,
       row.name,
       row.atMs,
@@ -102,113 +128,127 @@ function sqliteStore(database: DatabaseSync): Store {
   }
 
   /** One queue for all that is written while servers are at work: its order is that of the calls, also after a crash. */
-  const inOrder = batched<() => unknown, unknown>((writes) => transaction(() => writes.map((write) => write())))
-  const queued = <T>(write: () => T) => inOrder(write) as Promise<T>
+  const inOrder = batched<() => unknown, PromiseSettledResult<unknown>>((writes) =>
+    attempt(() => transaction(() => writes.map(apart))),
+  )
+  async function queued<T>(write: () => T): Promise<T> {
+    const outcome = await inOrder(write)
+    if (outcome.status === 'rejected') throw await explainSqlite(outcome.reason, path)
+    return outcome.value as T
+  }
+
+  function newest(lineage: string): GenerationRow | null {
+    const row = get<GenerationSql>('SELECT * FROM generation WHERE lineage = ? ORDER BY number DESC LIMIT 1', lineage)
+    return row ? generationRow(row) : null
+  }
+
+  function addGeneration(wanted: Omit<GenerationRow, 'number'>): GenerationRow {
+    const same = get<GenerationSql>(
+      'SELECT * FROM generation WHERE lineage = ? AND fingerprint = ?',
+      wanted.lineage,
+      wanted.fingerprint,
+    )
+    const known = same ? generationRow(same) : null
+    const last = newest(wanted.lineage)
+    checkSuccession(wanted, known, last)
+    if (known) return known
+    const row = { ...wanted, number: (last?.number ?? 0) + 1 }
+    run(
+      'INSERT INTO generation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      row.lineage,
+      row.number,
+      row.spki,
+      row.fingerprint,
+      row.notBeforeMs,
+      row.notAfterMs,
+      row.chainPem,
+      JSON.stringify(row.names),
+      row.issuer,
+      row.keyMadeAtMs,
+      row.createdAtMs,
+    )
+    return row
+  }
+
+  function acquireLease(
+    lineage: string,
+    { holder, nowMs, lifetimeMs }: { holder: string; nowMs: number; lifetimeMs: number },
+  ): { token: number } {
+    const held = get<LeaseSql>('SELECT * FROM lease WHERE lineage = ?', lineage)
+    if (held?.holder && held.expires_at_ms > nowMs && holderAlive(held.holder)) leaseHeld(lineage, held, nowMs)
+    // Seconds of time as a floor: a controller that lost its state is not older than what servers remember of it.
+    const token = Math.max((held?.token ?? 0) + 1, Math.floor(nowMs / 1000))
+    run('INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?, ?)', lineage, token, holder, nowMs, nowMs + lifetimeMs)
+    return { token }
+  }
+
+  function renewLease(
+    lineage: string,
+    token: number,
+    { nowMs, lifetimeMs }: { nowMs: number; lifetimeMs: number },
+  ): void {
+    const { changes } = run(
+      'UPDATE lease SET expires_at_ms = ? WHERE lineage = ? AND token = ? AND holder IS NOT NULL',
+      nowMs + lifetimeMs,
+      lineage,
+      token,
+    )
+    if (changes === 1) return
+    const held = get<LeaseSql>('SELECT * FROM lease WHERE lineage = ?', lineage)
+    fail('LEASE_LOST', {
+      what: held?.token === token ? `the lease on ${lineage} was given back` : `another onecert took over ${lineage}`,
+      state: 'servers refuse what comes from here now; what was swapped and not confirmed undoes itself',
+      next: 'onecert status',
+    })
+  }
+
+  /** The same rollout again goes on, under the lease of who goes on with it (I7). */
+  function startRollout({ id, lineage, generation, token, startedAtMs }: StartedRollout): void {
+    const { changes } = run(
+      `INSERT INTO rollout (id, lineage, generation, token, started_at_ms) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id)
+       DO UPDATE SET token = excluded.token, finished_at_ms = NULL, outcome = NULL
+       WHERE lineage = excluded.lineage AND generation = excluded.generation`,
+      id,
+      lineage,
+      generation,
+      token,
+      startedAtMs,
+    )
+    if (changes === 0) fail('INTERNAL', { what: `rollout ${id} is known, and of another generation` })
+  }
 
   return {
-    async addGeneration(wanted) {
-      return transaction(() => {
-        const known = get<GenerationSql>(
-          'SELECT * FROM generation WHERE lineage = ? AND fingerprint = ?',
-          wanted.lineage,
-          wanted.fingerprint,
-        )
-        if (known) return generationRow(known)
-        const last = get<{ number: number | null }>(
-          'SELECT max(number) AS number FROM generation WHERE lineage = ?',
-          wanted.lineage,
-        )
-        const row = { ...wanted, number: (last?.number ?? 0) + 1 }
-        run(
-          'INSERT INTO generation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
-          row.lineage,
-          row.number,
-          row.spki,
-          row.fingerprint,
-          row.notBeforeMs,
-          row.notAfterMs,
-          row.chainPem,
-          JSON.stringify(row.names),
-          row.issuer,
-          row.keyMadeAtMs,
-          row.createdAtMs,
-        )
-        return row
-      })
-    },
-    async generations(lineage) {
-      return all<GenerationSql>('SELECT * FROM generation WHERE lineage = ? ORDER BY number', lineage).map(
-        generationRow,
-      )
-    },
-    async newestGeneration(lineage) {
-      const row = get<GenerationSql>('SELECT * FROM generation WHERE lineage = ? ORDER BY number DESC LIMIT 1', lineage)
-      return row ? generationRow(row) : null
-    },
+    addGeneration: (wanted) => attempt(() => transaction(() => addGeneration(wanted))),
+    generations: (lineage) =>
+      attempt(() =>
+        all<GenerationSql>('SELECT * FROM generation WHERE lineage = ? ORDER BY number', lineage).map(generationRow),
+      ),
+    newestGeneration: (lineage) => attempt(() => newest(lineage)),
 
-    async acquireLease(lineage, { holder, nowMs, lifetimeMs }) {
-      return transaction(() => {
-        const held = get<LeaseSql>('SELECT * FROM lease WHERE lineage = ?', lineage)
-        if (held?.holder && held.expires_at_ms > nowMs && holderAlive(held.holder)) leaseHeld(lineage, held, nowMs)
-        // Seconds of time as a floor: a controller that lost its state is not older than what servers remember of it.
-        const token = Math.max((held?.token ?? 0) + 1, Math.floor(nowMs / 1000))
-        run('INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?, ?)', lineage, token, holder, nowMs, nowMs + lifetimeMs)
-        return { token }
-      })
-    },
-    async renewLease(lineage, token, { nowMs, lifetimeMs }) {
-      const { changes } = run(
-        'UPDATE lease SET expires_at_ms = ? WHERE lineage = ? AND token = ?',
-        nowMs + lifetimeMs,
-        lineage,
-        token,
-      )
-      if (changes === 1) return
-      fail('LEASE_LOST', {
-        what: `another onecert took over ${lineage}`,
-        state: 'servers refuse what comes from here now; what was swapped and not confirmed undoes itself',
-        next: 'onecert status',
-      })
-    },
-    async releaseLease(lineage, token) {
-      run('UPDATE lease SET holder = NULL WHERE lineage = ? AND token = ?', lineage, token)
-    },
+    acquireLease: (lineage, wanted) => attempt(() => transaction(() => acquireLease(lineage, wanted))),
+    renewLease: (lineage, token, until) => attempt(() => renewLease(lineage, token, until)),
+    releaseLease: (lineage, token) =>
+      attempt(() => void run('UPDATE lease SET holder = NULL WHERE lineage = ? AND token = ?', lineage, token)),
 
-    async startRollout(row) {
-      run(
-        'INSERT INTO rollout (id, lineage, generation, token, started_at_ms) VALUES (?, ?, ?, ?, ?)',
-        row.id,
-        row.lineage,
-        row.generation,
-        row.token,
-        row.startedAtMs,
-      )
-    },
+    startRollout: (row) => attempt(() => startRollout(row)),
     setServerState: (rollout, server, state, detail, nowMs) =>
       queued(() => writeServerState({ rollout, server, state, detail: JSON.stringify(detail), nowMs })),
-    async finishRollout(rollout, { finishedAtMs, outcome }) {
-      run('UPDATE rollout SET finished_at_ms = ?, outcome = ? WHERE id = ?', finishedAtMs, outcome, rollout)
-    },
-    async committedGenerations(lineage) {
-      const rows = all<{ server: string; generation: number }>(
-        'SELECT server, generation FROM committed WHERE lineage = ?',
-        lineage,
-      )
-      return new Map(rows.map(({ server, generation }) => [server, generation]))
-    },
+    finishRollout: (rollout, { finishedAtMs, outcome }) =>
+      attempt(
+        () =>
+          void run('UPDATE rollout SET finished_at_ms = ?, outcome = ? WHERE id = ?', finishedAtMs, outcome, rollout),
+      ),
+    committedGenerations: (lineage) =>
+      attempt(() => {
+        const rows = all<{ server: string; generation: number }>(
+          'SELECT server, generation FROM committed WHERE lineage = ?',
+          lineage,
+        )
+        return new Map(rows.map(({ server, generation }) => [server, generation]))
+      }),
 
     recordObservation: (row) => queued(() => writeObservation(row)),
-    async observations() {
-      return all<ObservationSql>('SELECT * FROM observation').map((row) => ({
-        server: row.server,
-        name: row.name,
-        atMs: row.at_ms,
-        vantage: row.vantage,
-        fingerprint: row.fingerprint,
-        notAfterMs: row.not_after_ms,
-        reason: row.reason,
-      }))
-    },
+    observations: () => attempt(() => all<ObservationSql>('SELECT * FROM observation').map(observationRow)),
 
     appendRecord: (bodies, link) =>
       queued(() => {
@@ -221,15 +261,13 @@ function sqliteStore(database: DatabaseSync): Store {
           return row
         })
       }),
-    async record() {
-      return all<RecordSql>('SELECT * FROM record ORDER BY seq').map(recordRow)
-    },
+    record: () => attempt(() => all<RecordSql>('SELECT * FROM record ORDER BY seq').map(recordRow)),
 
-    async close() {
-      database.close()
-    },
+    close: () => attempt(() => database.close()),
   }
 }
+
+type StartedRollout = Parameters<Store['startRollout']>[0]
 
 interface ServerStateRow {
   readonly rollout: string
@@ -291,6 +329,18 @@ function generationRow(row: GenerationSql): GenerationRow {
     issuer: row.issuer,
     keyMadeAtMs: row.key_made_at_ms,
     createdAtMs: row.created_at_ms,
+  }
+}
+
+function observationRow(row: ObservationSql): ObservationRow {
+  return {
+    server: row.server,
+    name: row.name,
+    atMs: row.at_ms,
+    vantage: row.vantage,
+    fingerprint: row.fingerprint,
+    notAfterMs: row.not_after_ms,
+    reason: row.reason,
   }
 }
 

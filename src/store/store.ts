@@ -1,6 +1,9 @@
 /** State of the controller: one interface, a suite in test/contract that every implementation passes. */
 export interface Store {
-  /** Appends a generation: its number is one more than the lineage's last. The same leaf again gives the one that is there. */
+  /**
+   * Appends a generation: its number is one more than the lineage's last. The newest's leaf again gives the one that is there.
+   * @throws OnecertError CERT_OLDER for what would go back
+   */
   addGeneration(generation: Omit<GenerationRow, 'number'>): Promise<GenerationRow>
   generations(lineage: string): Promise<GenerationRow[]>
   newestGeneration(lineage: string): Promise<GenerationRow | null>
@@ -13,10 +16,11 @@ export interface Store {
     lineage: string,
     wanted: { holder: string; nowMs: number; lifetimeMs: number },
   ): Promise<{ token: number }>
-  /** @throws OnecertError LEASE_LOST */
+  /** @throws OnecertError LEASE_LOST, also for a lease that was given back */
   renewLease(lineage: string, token: number, until: { nowMs: number; lifetimeMs: number }): Promise<void>
   releaseLease(lineage: string, token: number): Promise<void>
 
+  /** The same id again goes on with that rollout, under the token of now. */
   startRollout(rollout: Omit<RolloutRow, 'finishedAtMs' | 'outcome'>): Promise<void>
   /** Durable before it resolves. */
   setServerState(
@@ -30,6 +34,7 @@ export interface Store {
   /** The generation that was last committed on each server. */
   committedGenerations(lineage: string): Promise<Map<string, number>>
 
+  /** What was seen before the one that is kept changes nothing. */
   recordObservation(observation: ObservationRow): Promise<void>
   /** The newest of each server and name. */
   observations(): Promise<ObservationRow[]>

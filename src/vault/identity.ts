@@ -1,7 +1,8 @@
-import { lstat, mkdir } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { armor, Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption'
-import { explainWrite, readBounded, writeDurably } from '../base/durable.ts'
+import { createDurably, explainWrite, readBounded } from '../base/durable.ts'
 import { fail, OnecertError } from '../base/errors.ts'
 import { Secret } from '../base/secret.ts'
 
@@ -23,21 +24,20 @@ export async function createIdentity(
   path: string,
   { passphrase, now = new Date() }: { readonly passphrase?: Secret<string>; readonly now?: Date } = {},
 ): Promise<VaultIdentity> {
-  const there = await lstat(path).catch(() => null)
-  if (there) {
-    fail('CONFIG_EXISTS', {
-      what: `${path} is there already`,
-      state: 'it was left as it is: a vault that it opens would be lost without it',
-      next: 'move it away if you are sure, or name another with --identity',
-    })
-  }
   const identity = await generateX25519Identity()
   const recipient = await identityToRecipient(identity)
   const text = `# created: ${now.toISOString()}\n# public key: ${recipient}\n${identity}\n`
   await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch(async (error) => {
     throw await explainWrite(error, path)
   })
-  await writeDurably(path, Buffer.from(passphrase ? await lock(text, passphrase) : text), { mode: 0o600 })
+  const bytes = Buffer.from(passphrase ? await lock(text, passphrase) : text)
+  if (!(await createDurably(path, bytes, { mode: 0o600 }))) {
+    fail('CONFIG_EXISTS', {
+      what: `${path} is there already`,
+      state: 'it was left as it is: a vault that it opens would be lost without it',
+      next: 'move it away if you are sure, or name another with --identity',
+    })
+  }
   return { identity: new Secret(identity), recipient }
 }
 
@@ -56,24 +56,7 @@ export async function openIdentity(
   path: string,
   { passphrase }: { readonly passphrase: () => Promise<Secret<string>> },
 ): Promise<VaultIdentity> {
-  const facts = await lstat(path).catch(() => null)
-  if (!facts) {
-    fail('VAULT_MISSING', {
-      what: `there is no vault identity at ${path}`,
-      state: 'no key can be read or stored',
-      next: 'onecert init, or name it with --identity',
-    })
-  }
-  const mode = (facts.mode & 0o777).toString(8).padStart(4, '0')
-  if (facts.isFile() && (facts.mode & 0o077) !== 0) {
-    fail('VAULT_IDENTITY_OPEN', {
-      what: `the vault identity ${path} can be read by others`,
-      fact: `its mode is ${mode}, 0600 is wanted`,
-      state: 'the vault was not opened',
-      next: `chmod 0600 ${path}`,
-    })
-  }
-  const text = Buffer.from(await readBounded(path, { bytesMax: identityBytesMax })).toString('utf8')
+  const text = await readIdentity(path)
   const clear = text.startsWith('-----BEGIN AGE ENCRYPTED FILE-----')
     ? await unlock(path, text, await passphrase())
     : text
@@ -87,6 +70,28 @@ export async function openIdentity(
       fact: 'a line that begins with AGE-SECRET-KEY-1 is wanted',
       state: 'the vault was not opened',
       next: 'put the backup of this file back, or name another with --identity',
+    })
+  }
+}
+
+async function readIdentity(path: string): Promise<string> {
+  const admit = ({ mode }: Stats) => {
+    if ((mode & 0o077) === 0) return
+    fail('VAULT_IDENTITY_OPEN', {
+      what: `the vault identity ${path} can be read by others`,
+      fact: `its mode is ${(mode & 0o777).toString(8).padStart(4, '0')}, 0600 is wanted`,
+      state: 'the vault was not opened',
+      next: `chmod 0600 ${path}`,
+    })
+  }
+  try {
+    return Buffer.from(await readBounded(path, { bytesMax: identityBytesMax, admit })).toString('utf8')
+  } catch (error) {
+    if (!(error instanceof OnecertError && error.code === 'INPUT_NOT_FOUND')) throw error
+    return fail('VAULT_MISSING', {
+      what: `there is no vault identity at ${path}`,
+      state: 'no key can be read or stored',
+      next: 'onecert init, or name it with --identity',
     })
   }
 }

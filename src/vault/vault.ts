@@ -1,14 +1,15 @@
+import type { Dirent } from 'node:fs'
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Decrypter, Encrypter } from 'age-encryption'
-import { explainWrite, flushDirectory, readBounded, writeDurably } from '../base/durable.ts'
+import { createDurably, explainRead, explainWrite, flushDirectory, readBounded } from '../base/durable.ts'
 import { fail, OnecertError } from '../base/errors.ts'
 import { Secret } from '../base/secret.ts'
 import type { VaultIdentity } from './identity.ts'
 
 /** Private keys at rest: one file a key, in age format, encrypted to the vault's identity. */
 export interface Vault {
-  /** Durable, and read back, before it resolves. The same key again changes nothing. */
+  /** Durable, and read back, before it resolves. Nothing replaces what is there: the same key again changes nothing. */
   put(lineage: string, key: Secret<string>, spki: string): Promise<void>
   /** @throws OnecertError VAULT_KEY_MISSING, VAULT_DAMAGED, VAULT_IDENTITY_WRONG */
   get(lineage: string, spki: string): Promise<Secret<string>>
@@ -85,19 +86,32 @@ export function openVault(directory: string, { identity, recipient }: VaultIdent
       await mkdir(join(directory, lineage), { recursive: true, mode: 0o700 }).catch(async (error) => {
         throw await explainWrite(error, path)
       })
-      await writeDurably(path, bytes, { mode: 0o600 })
+      const created = await createDurably(path, bytes, { mode: 0o600 })
       await flushDirectory(directory)
-      if ((await read(lineage, spki)).reveal() !== key.reveal())
+      if (created && (await read(lineage, spki)).reveal() !== key.reveal())
         damaged(path, 'what was read back is not what was written')
     },
     async list() {
-      const names = await readdir(directory, { recursive: true }).catch(() => [])
-      return names.flatMap((name) => {
-        const [lineage, file, ...rest] = name.split('/')
-        const spki = file?.endsWith('.age') ? file.slice(0, -'.age'.length) : ''
-        return lineage && rest.length === 0 && spkiGrammar.test(spki) ? [{ lineage, spki }] : []
-      })
+      const lineages = (await entriesOf(directory)).filter((entry) => entry.isDirectory())
+      const found = await Promise.all(
+        lineages.map(async ({ name: lineage }) =>
+          (await entriesOf(join(directory, lineage)))
+            .map(({ name }) => ({ lineage, spki: name.endsWith('.age') ? name.slice(0, -'.age'.length) : '' }))
+            .filter(({ spki }) => spkiGrammar.test(spki)),
+        ),
+      )
+      return found.flat()
     },
+  }
+}
+
+/** Only a directory that is not there has no keys: what cannot be read must not pass for empty. */
+async function entriesOf(directory: string): Promise<Dirent[]> {
+  try {
+    return await readdir(directory, { withFileTypes: true })
+  } catch (error) {
+    if ((error as { code?: string }).code === 'ENOENT') return []
+    throw await explainRead(error, directory)
   }
 }
 

@@ -5,8 +5,9 @@ import { chmod, mkdir, open, readdir, readFile, readlink, stat, symlink, truncat
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { explainWrite, readBounded, writeDurably } from '../../src/base/durable.ts'
+import { createDurably, explainWrite, readBounded, writeDurably } from '../../src/base/durable.ts'
 import { OnecertError } from '../../src/base/errors.ts'
+import { thisProcess } from '../../src/base/process.ts'
 import { asNobody, underUmask } from './account.ts'
 import { isWhole, payload, writerFiles } from './endless-writer.ts'
 import { printed, refusalOf } from './refusals.ts'
@@ -103,6 +104,46 @@ test('kill -9 in the middle of writing never leaves a torn file, nor one that wa
       assert.equal((await stat(directory.file(name))).mode & 0o077, 0, `${name} can be read by others`)
     }
   }
+  await Promise.all(writerFiles.map((name) => writeDurably(directory.file(name), after, { mode: 0o600 })))
+  assert.deepEqual((await readdir(directory.path)).toSorted(), writerFiles)
+})
+
+test('what killed writers left in a directory goes with the next write there; what others write stays', async () => {
+  await using directory = await scratch()
+  const { pid, started } = thisProcess()
+  const { pid: ended } = spawnSync('true')
+  const killed = [`.other.${ended}-${started}-0123456789ab`, `.file.${pid}-${Number(started) - 1}-0123456789ab`]
+  const others = [`.file.${pid}-${started}-0123456789ab`, `.file.${ended}-0123456789ab`, '.file.swp']
+  for (const put of [writeDurably, createDurably]) {
+    for (const name of [...killed, ...others]) await writeFile(directory.file(name), 'canary')
+    await put(directory.file('file'), after, { mode: 0o600 })
+    assert.deepEqual((await readdir(directory.path)).toSorted(), [...others, 'file'].toSorted())
+  }
+})
+
+test('of several that make a file at once one does, and the others are told so', async () => {
+  await using directory = await scratch()
+  const path = directory.file('file')
+  const made = await Promise.all(
+    Array.from({ length: 8 }, (_, number) => createDurably(path, payload(number), { mode: 0o640 })),
+  )
+  assert.equal(made.filter((each) => each).length, 1)
+  assert.ok(payload(made.indexOf(true)).equals(await readFile(path)))
+  assert.equal((await stat(path)).mode & 0o7777, 0o640)
+  assert.deepEqual(await readdir(directory.path), ['file'])
+})
+
+test('making a file leaves alone whatever has its name', async () => {
+  await using directory = await scratch()
+  await writeFile(directory.file('file'), before)
+  await mkdir(directory.file('directory'))
+  await symlink('nowhere', directory.file('link'))
+  for (const name of ['file', 'directory', 'link']) {
+    assert.equal(await createDurably(directory.file(name), after, { mode: 0o600 }), false, name)
+  }
+  assert.ok(before.equals(await readFile(directory.file('file'))))
+  assert.equal(await readlink(directory.file('link')), 'nowhere')
+  assert.deepEqual((await readdir(directory.path)).toSorted(), ['directory', 'file', 'link'])
 })
 
 test('a full disk is told as such; the old file stays and nothing is left beside it', async () => {
@@ -156,9 +197,33 @@ test('a write that fails at its last step leaves no file behind', async () => {
   await using directory = await scratch()
   await mkdir(directory.file('taken'))
   await writeFile(directory.file('taken/inside'), before)
-  await assert.rejects(writeDurably(directory.file('taken'), after, { mode: 0o600 }))
+  const error = await refusalOf(() => writeDurably(directory.file('taken'), after, { mode: 0o600 }))
+  assert.equal(error.code, 'STATE_NOT_WRITABLE')
+  assert.match(error.failure.fact ?? '', /^EISDIR: a directory has its name; /)
   assert.deepEqual(await readdir(directory.path), ['taken'])
   assert.ok(before.equals(await readFile(directory.file('taken/inside'))))
+})
+
+test('a path that leads through a file, or is too long, is told as what it is', async () => {
+  await using directory = await scratch()
+  await writeFile(directory.file('file'), before)
+  for (const [name, fact] of [
+    ['file/below', /^ENOTDIR: a part of its path is no directory; /],
+    ['x'.repeat(300), /^ENAMETOOLONG: its name is too long; /],
+  ] as const) {
+    for (const put of [writeDurably, createDurably]) {
+      const error = await refusalOf(() => put(directory.file(name), after, { mode: 0o600 }))
+      assert.equal(error.code, 'STATE_NOT_WRITABLE')
+      assert.match(error.failure.fact ?? '', fact)
+    }
+  }
+})
+
+test('a disk that fails is told as damage, and nothing is said to be as it was', async () => {
+  const error = await explainWrite(Object.assign(new Error('EIO'), { code: 'EIO' }), '/var/lib/onecert/x')
+  assert.ok(error instanceof OnecertError)
+  assert.deepEqual([error.code, error.exit], ['STATE_DAMAGED', 74])
+  assert.doesNotMatch(printed(error), /as it was/)
 })
 
 const causes: readonly (readonly [string, string, number])[] = [
@@ -199,6 +264,27 @@ test('a file is read up to its limit, and refused one byte beyond, with both num
   assert.equal(error.failure.fact, '101 bytes, limit 100')
 })
 
+test('the limit holds for what is read, whatever size the file says it has', async () => {
+  assert.equal((await stat('/proc/self/status')).size, 0)
+  const error = await refusalOf(() => readBounded('/proc/self/status', { bytesMax: 10 }))
+  assert.equal(error.code, 'INPUT_TOO_LARGE')
+  assert.equal(error.failure.fact, 'more than 10 bytes, the limit')
+  assert.match(Buffer.from(await readBounded('/proc/self/status', { bytesMax: 65_536 })).toString(), /\nPid:/)
+})
+
+test('who reads may look at the file that was opened, and refuse it', async () => {
+  await using directory = await scratch()
+  await writeFile(directory.file('file'), before, { mode: 0o640 })
+  await symlink('file', directory.file('link'))
+  const refusal = new Error('refused')
+  const admit = ({ mode }: { mode: number }) => {
+    if ((mode & 0o777) === 0o640) throw refusal
+  }
+  await assert.rejects(readBounded(directory.file('link'), { bytesMax: 100, admit }), refusal)
+  await chmod(directory.file('file'), 0o600)
+  assert.equal((await readBounded(directory.file('link'), { bytesMax: 100, admit })).length, before.length)
+})
+
 test('a file of 40 GiB is refused without being read', async () => {
   await using directory = await scratch()
   const path = directory.file('sparse')
@@ -236,7 +322,7 @@ test('what is no file is refused, and never waited for', { timeout: 10_000 }, as
 test('a file that is not there, or that we may not read, is told with what was found', async () => {
   await using directory = await scratch()
   await writeFile(directory.file('file'), before)
-  for (const name of ['missing', 'missing/file', 'file/below']) {
+  for (const name of ['missing', 'missing/file', 'file/below', 'x'.repeat(300)]) {
     const error = await refusalOf(() => readBounded(directory.file(name), { bytesMax: 100 }))
     assert.deepEqual([error.code, error.exit], ['INPUT_NOT_FOUND', 65])
     assert.ok(error.message.startsWith(directory.file(name)))

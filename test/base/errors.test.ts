@@ -58,6 +58,8 @@ const thrown: readonly (readonly [string, unknown, RegExp])[] = [
   ['null', null, /null/],
   ['a symbol', Symbol('odd'), /odd/],
   ['an object', { code: 'USAGE', failure: {} }, /object/],
+  ['an object without a text', Object.create(null), /without a text/],
+  ['an Error whose message is none', Object.assign(new Error(), { message: { toString: null } }), /without a text/],
 ]
 
 for (const [what, value, fact] of thrown) {
@@ -71,10 +73,26 @@ for (const [what, value, fact] of thrown) {
 }
 
 test('the text of a defect cannot forge lines or drive a terminal, and is cut', () => {
-  const error = asOnecertError(new Error(`\u001b[2J\nerror USAGE: forged\r${'x'.repeat(5_000)}`))
-  assert.match(error.failure.fact ?? '', /^\\x1b\[2J\\x0aerror USAGE: forged\\x0dx+…$/)
+  const error = asOnecertError(new Error(`\u001b[2J\nerror USAGE: forged\r${'x '.repeat(5_000)}`))
+  assert.match(error.failure.fact ?? '', /^\\x1b\[2J\\x0aerror USAGE: forged\\x0d(x )+x?…$/)
   assert.equal([...(error.failure.fact ?? '')].length, 201)
 })
+
+const keyTexts: readonly (readonly [string, string])[] = [
+  ['a PEM block', `-----BEGIN PRIVATE KEY-----\n${canary}\ncanary==\n-----END PRIVATE KEY-----`],
+  ['a PEM block that was cut', '-----BEGIN EC PRIVATE KEY-----\ncanary'],
+  ['Base64 without its PEM lines', canary],
+  ['hex', Buffer.from(canary).toString('hex')],
+  ['an age identity', `AGE-SECRET-KEY-1${'CANARY7Q'.repeat(8)}`],
+]
+
+for (const [what, text] of keyTexts) {
+  test(`the text of a defect is shown without ${what}`, () => {
+    const error = asOnecertError(new Error(`cannot read ${text}`))
+    assert.match(error.failure.fact ?? '', /^cannot read \[(PEM|\d+ characters)\]$/)
+    assert.doesNotMatch(printed(error), /canary|63616e617279/i)
+  })
+}
 
 const harmless: readonly (readonly [string, string, string])[] = [
   ['an escape sequence', '\u001b[31mred', '\\x1b[31mred'],

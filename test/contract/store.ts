@@ -60,6 +60,41 @@ export function storeContract(kind: string, makePlace: () => Promise<StorePlace>
     assert.equal((await store.generations('www')).length, 2)
   })
 
+  promise(
+    'the leaf of an older generation is refused, with both numbers and dates, and uses up no number',
+    async (_, store) => {
+      for (const seed of ['a', 'b', 'c']) await store.addGeneration(generationOf('www', seed))
+      for (const seed of ['a', 'b']) {
+        const error = await refusalOf(() => store.addGeneration(generationOf('www', seed)))
+        assert.deepEqual([error.code, error.exit], ['CERT_OLDER', 65])
+        const fact = `generation ${seed === 'a' ? 1 : 2} is valid 2027-01-01 to 2027-04-01; generation 3, the newest, 2027-01-01 to 2027-04-01`
+        assert.equal(error.failure.fact, fact)
+        assert.match(
+          `${error.failure.state}, ${error.failure.next}`,
+          /generation 3 stays; .*issuer lab.*onecert apply$/,
+        )
+      }
+      assert.equal((await store.addGeneration(generationOf('www', 'c'))).number, 3)
+      assert.deepEqual(
+        (await store.generations('www')).map(({ number }) => number),
+        [1, 2, 3],
+      )
+    },
+  )
+
+  promise('an older certificate of the same key is refused, one of another key is not', async (_, store) => {
+    const { spki } = await store.addGeneration(generationOf('www', 'a'))
+    const { notBeforeMs, notAfterMs } = generationOf('www', 'a')
+    const older = { notBeforeMs: notBeforeMs - 1_000, notAfterMs: notAfterMs - 1_000 }
+    const same = { ...generationOf('www', 'b'), ...older, spki }
+    assert.equal((await refusalOf(() => store.addGeneration(same))).code, 'CERT_OLDER')
+    // Of a shorter lifetime; or the newest has the dates of a clock that was ahead.
+    assert.equal((await store.addGeneration({ ...same, notBeforeMs: notBeforeMs + 1_000 })).number, 2)
+    const early = { ...generationOf('www', 'c'), ...older, spki, createdAtMs: notBeforeMs - 1 }
+    assert.equal((await store.addGeneration(early)).number, 3)
+    assert.equal((await store.addGeneration({ ...generationOf('www', 'd'), ...older })).number, 4)
+  })
+
   promise('all that was written is there for another connection and after closing', async (place, store) => {
     await store.addGeneration(generationOf('www', 'a'))
     await store.startRollout({ id: 'r', lineage: 'www', generation: 1, token: 7, startedAtMs: 1 })
@@ -157,6 +192,14 @@ export function storeContract(kind: string, makePlace: () => Promise<StorePlace>
     assert.ok(second.token > first.token)
   })
 
+  promise('a lease that was given back cannot be renewed', async (_, store) => {
+    const { token } = await store.acquireLease('www', { holder, nowMs: 0, lifetimeMs: minuteMs })
+    await store.releaseLease('www', token)
+    const error = await refusalOf(() => store.renewLease('www', token, { nowMs: 1, lifetimeMs: minuteMs }))
+    assert.equal(error.code, 'LEASE_LOST')
+    assert.match(error.message, /www was given back/)
+  })
+
   promise('nobody renews a lease that nobody has', async (_, store) => {
     const error = await refusalOf(() => store.renewLease('www', 1, { nowMs: 0, lifetimeMs: 1 }))
     assert.equal(error.code, 'LEASE_LOST')
@@ -233,6 +276,53 @@ export function storeContract(kind: string, makePlace: () => Promise<StorePlace>
     },
   )
 
+  promise(
+    'a rollout that is started again goes on, and one of another generation never takes its name',
+    async (_, store) => {
+      const rollout = { id: 'r', lineage: 'www', generation: 1, token: 7, startedAtMs: 1 }
+      await store.startRollout(rollout)
+      await store.setServerState('r', 'web-1', 'committed', {}, 2)
+      await store.startRollout({ ...rollout, token: 8, startedAtMs: 3 })
+      await store.setServerState('r', 'web-2', 'committed', {}, 4)
+      assert.deepEqual(
+        await store.committedGenerations('www'),
+        new Map([
+          ['web-1', 1],
+          ['web-2', 1],
+        ]),
+      )
+      for (const other of [{ generation: 2 }, { lineage: 'api' }]) {
+        assert.equal((await refusalOf(() => store.startRollout({ ...rollout, ...other }))).code, 'INTERNAL')
+      }
+    },
+  )
+
+  promise('of writes that are asked for at once only the bad one fails', async (_, store) => {
+    await store.startRollout({ id: 'r', lineage: 'www', generation: 1, token: 1, startedAtMs: 0 })
+    const bodies = ['"good"', '"bad"'].map((body) => ({ atMs: 1, body }))
+    const failing: typeof link = (previous, body) => {
+      if (body.body === '"bad"') throw new Error('no link')
+      return link(previous, body)
+    }
+    const outcomes = await Promise.allSettled([
+      store.appendRecord([{ atMs: 1, body: '"first"' }], link),
+      store.setServerState('unknown', 'web-1', 'committed', {}, 1),
+      store.setServerState('r', 'web-1', 'committed', {}, 1),
+      store.appendRecord(bodies, failing),
+      store.appendRecord([{ atMs: 1, body: '"second"' }], link),
+    ])
+    assert.deepEqual(
+      outcomes.map(({ status }) => status),
+      ['fulfilled', 'rejected', 'fulfilled', 'rejected', 'fulfilled'],
+    )
+    assert.deepEqual(await store.committedGenerations('www'), new Map([['web-1', 1]]))
+    assert.deepEqual(
+      (await store.record()).map(({ body }) => body),
+      ['"first"', '"second"'],
+    )
+    assert.deepEqual(verifyChain(await store.record()), { ok: true })
+  })
+
   promise('states that are written at once are all written, in their order', async (_, store) => {
     for (const [generation, id] of ['a', 'b'].entries()) {
       await store.startRollout({ id, lineage: 'www', generation: generation + 1, token: 1, startedAtMs: 0 })
@@ -266,6 +356,17 @@ export function storeContract(kind: string, makePlace: () => Promise<StorePlace>
       observationOf('web-1', 'www.domain.example', 3),
       unreachable,
     ])
+  })
+
+  promise('what was seen earlier does not replace what was seen later, whenever it is told', async (_, store) => {
+    const [earlier, later] = [1, 2].map((atMs) => observationOf('web-1', 'www.domain.example', atMs))
+    assert.ok(earlier && later)
+    await store.recordObservation(later)
+    await store.recordObservation(earlier)
+    assert.deepEqual(await store.observations(), [later])
+    const again = { ...later, reason: 'VERIFY_OLD_CERTIFICATE' }
+    await store.recordObservation(again)
+    assert.deepEqual(await store.observations(), [again])
   })
 
   promise('rows of the record are linked to the last one, also within one call', async (_, store) => {

@@ -129,6 +129,8 @@ test('a key file that is gone is not missed: the keeper has the key', async () =
   await rm(keeper.directory.file('good.key'))
   const later = await issued(keeper, spec)
   assert.equal(privateKeyPem(later.key).reveal(), privateKeyPem(first.key).reveal())
+  const gone = { key: keeper.directory.file('good.key'), passphraseFile: keeper.directory.file('no-pass') }
+  assert.ok(await issued(keeper, pem(keeper.directory.file('good.pem'), gone)))
   const nameless = await issued(keeper, pem(keeper.directory.file('good.pem')))
   assert.equal(nameless.spki, first.spki)
 })
@@ -225,7 +227,7 @@ const refused: readonly Refused[] = [
     what: 'an encrypted key without a passphrase file',
     spec: async (keeper) => pem(await put(keeper, 'good.pem'), { key: await put(keeper, '17-pkcs8-aes.key') }),
     code: 'KEY_ENCRYPTED',
-    told: /passphrase-file/,
+    told: / passphrase-file at the issuer in the fleet file/,
   },
   {
     what: 'an encrypted key with the wrong passphrase',
@@ -238,6 +240,16 @@ const refused: readonly Refused[] = [
     told: /does not open/,
   },
   {
+    what: 'an encrypted key whose passphrase file is not there',
+    spec: async (keeper) =>
+      pem(await put(keeper, 'good.pem'), {
+        key: await put(keeper, '17-pkcs8-aes.key'),
+        passphraseFile: keeper.directory.file('no-pass'),
+      }),
+    code: 'INPUT_NOT_FOUND',
+    told: /no-pass is not there/,
+  },
+  {
     what: 'a container with the wrong password',
     spec: async (keeper) => pkcs12(await put(keeper, '28-modern.p12'), await putText(keeper, 'pass', 'wrong canary')),
     code: 'P12_PASSWORD_WRONG',
@@ -247,7 +259,7 @@ const refused: readonly Refused[] = [
     what: 'a container without the password',
     spec: async (keeper) => pkcs12(await put(keeper, '28-modern.p12')),
     code: 'P12_PASSWORD_NEEDED',
-    told: /passphrase-file/,
+    told: / passphrase-file at the issuer in the fleet file/,
   },
   {
     what: 'a container whose password file is not there',
@@ -271,7 +283,7 @@ const refused: readonly Refused[] = [
     what: 'PEM in place of a container',
     spec: async (keeper) => pkcs12(await put(keeper, '32-pem.p12')),
     code: 'P12_IS_PEM',
-    told: /import-pem/,
+    told: /import: \{ certificate: FILE, key: FILE \}/,
   },
 ]
 

@@ -9,7 +9,7 @@ import type { LocalCaIssuer } from '../../src/fleet/fleet.ts'
 import type { Order } from '../../src/issue/issuer.ts'
 import { localCa, localCaRoot } from '../../src/issue/local-ca.ts'
 import { type Bundle, fullchainPem } from '../../src/pki/bundle.ts'
-import type { X509 } from '../../src/pki/certificate.ts'
+import { issued, type X509 } from '../../src/pki/certificate.ts'
 import { type KeyType, privateKeyPem, spkiOf } from '../../src/pki/key.ts'
 import { refusalOf } from '../base/refusals.ts'
 import { type Keeper, openKeeper, orderOf } from './keeper.ts'
@@ -224,6 +224,85 @@ test('an intermediate that would end before the leaf is not used', async () => {
   for (const { leaf, chain } of [first, late]) {
     for (const each of chain) assert.ok(each.notAfterMs >= leaf.notAfterMs)
   }
+})
+
+test('of all roots and intermediates that there were, the newest are used and shown, and none is made without need', async () => {
+  await using keeper = await openKeeper()
+  const shelf = async (role: string) =>
+    (await keeper.keys.list()).filter(({ lineage }) => lineage === `ca..lab..${role}`).length
+  let nowMs = Date.now()
+  for (let count = 1; count <= 6; count++) {
+    const { chain } = await issue(keeper, { nowMs })
+    const [root, intermediate] = [await rootOf(keeper), chain[1]]
+    assert.ok(intermediate)
+    assert.equal(root.notBeforeMs, intermediate.notBeforeMs)
+    assert.ok(issued(root, intermediate), 'an intermediate goes with its root')
+    for (const days of [1, 2, 3]) {
+      const again = await issue(keeper, { nowMs: nowMs + days * dayMs })
+      assert.equal(again.chain[1]?.fingerprint, intermediate.fingerprint)
+    }
+    assert.deepEqual([await shelf('root'), await shelf('intermediate')], [count, count])
+    nowMs = Math.floor(root.notAfterMs / 1000) * 1000
+  }
+})
+
+test('a root that is replaced before its intermediate takes the intermediate with it', async () => {
+  await using keeper = await openKeeper()
+  const nowMs = Date.now()
+  await issue(keeper, { nowMs })
+  const [old, oldRoot] = [(await issue(keeper, { nowMs: nowMs + 2_000 * dayMs })).chain[1], await rootOf(keeper)]
+  const last = await issue(keeper, { nowMs: nowMs + 3_600 * dayMs })
+  const [root, intermediate] = [await rootOf(keeper), last.chain[1]]
+  assert.ok(old && intermediate)
+  assert.ok(old.notAfterMs > last.leaf.notAfterMs && oldRoot.notAfterMs < last.leaf.notAfterMs)
+  assert.notEqual(root.fingerprint, oldRoot.fingerprint)
+  assert.ok(issued(root, intermediate) && !issued(oldRoot, intermediate))
+})
+
+test('of several first issues at once one makes the CA, and all use it', async () => {
+  await using keeper = await openKeeper()
+  const lineages = Array.from({ length: 5 }, (_, number) => `l${number}`)
+  const bundles = await Promise.all(lineages.map((lineage) => issue(keeper, { lineage })))
+  assert.equal(new Set(bundles.map(({ chain }) => chain[1]?.fingerprint)).size, 1)
+  const made = (await keeper.keys.list()).map(({ lineage }) => lineage).filter((lineage) => lineage.startsWith('ca..'))
+  assert.deepEqual(made.toSorted(), ['ca..lab..intermediate', 'ca..lab..root'])
+  const [root, intermediate] = [await rootOf(keeper), bundles[0]?.chain[1]]
+  assert.ok(intermediate && issued(root, intermediate))
+})
+
+test('no common name is longer than 64 characters', async () => {
+  await using keeper = await openKeeper()
+  const long = [`${'a'.repeat(60)}.lab.example`, `${'b'.repeat(60)}.lab.example`]
+  const by = { ...spec, commonName: `${'Büro '.repeat(11)}Köln` }
+  const short = await issue(keeper, { names: [...long, 'www.lab.example'] }, by)
+  assert.equal(short.leaf.subject, 'CN=www.lab.example')
+  const bundle = await issue(keeper, { names: long }, by)
+  const root = await rootOf(keeper)
+  const common = [root, bundle.chain[1]].map((each) => each?.subjectCommonName ?? '')
+  assert.ok(common.every((each) => each.startsWith('Büro Büro') && each.length <= 64))
+  assert.deepEqual(
+    common.map((each) => each.split(' ').at(-1)),
+    ['Root', 'Intermediate'],
+  )
+  assert.deepEqual([bundle.leaf.subject, bundle.leaf.names], ['', long])
+  const [rootFile, chain, leaf] = ['root.pem', 'chain.pem', 'leaf.pem'].map(keeper.directory.file)
+  assert.ok(rootFile && chain && leaf)
+  await writeFile(rootFile, root.pem)
+  await writeFile(chain, fullchainPem(bundle))
+  await writeFile(leaf, bundle.leaf.pem)
+  const verdict = openssl(
+    'verify',
+    '-x509_strict',
+    '-purpose',
+    'sslserver',
+    '-CAfile',
+    rootFile,
+    '-untrusted',
+    chain,
+    leaf,
+  )
+  assert.equal(verdict.status, 0, verdict.text)
+  assert.match(await shakeHands(bundle, root, long[1] ?? '', 'TLSv1.3'), /^true /)
 })
 
 test('a kept key stays the same key in a new certificate; else there is a new one', async () => {

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Certificate } from '../../src/fleet/fleet.ts'
 import { type Newest, renewalNeed } from '../../src/issue/renewal.ts'
+import { vector } from '../pki/vectors.ts'
 
 const dayMs = 86_400_000
 const start = Date.UTC(2027, 0, 1)
@@ -21,6 +22,7 @@ const newest: Newest = {
   notBeforeMs: day(0),
   notAfterMs: day(90),
   keyMadeAtMs: day(-100),
+  chainPem: Buffer.from(vector('good.pem')).toString(),
 }
 
 interface Case {
@@ -102,6 +104,12 @@ for (const { what, newest: known = {}, nowMs = day(1), force = false, rekey = fa
     else assert.equal(need.reason, null)
   })
 }
+
+test('a key of another type than the policy now says is not kept', () => {
+  const other = { ...policy, key: { ...policy.key, type: 'rsa-2048' as const } }
+  const kept = (of: Certificate) => renewalNeed(of, newest, { nowMs: day(70), force: false, rekey: false }).keepKey
+  assert.deepEqual([kept(policy), kept(other)], [true, false])
+})
 
 test('a key that may be kept for no time is never kept', () => {
   const strict = { ...policy, key: { ...policy.key, keepForMs: 0 } }

@@ -202,6 +202,7 @@ const written: readonly (readonly [unknown, string])[] = [
   [[], '[]'],
   [{}, '{}'],
   [null, 'null'],
+  [[undefined, 1, [() => 1]], '[null,1,[null]]'],
 ]
 
 for (const [value, text] of written) {

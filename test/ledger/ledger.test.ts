@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { Clock } from '../../src/base/clock.ts'
 import { OnecertError } from '../../src/base/errors.ts'
 import { Secret } from '../../src/base/secret.ts'
@@ -9,6 +11,7 @@ import type { EffectFields } from '../../src/ledger/entry.ts'
 import { type Ledger, openLedger } from '../../src/ledger/ledger.ts'
 import { openStore } from '../../src/store/sqlite.ts'
 import type { Store } from '../../src/store/store.ts'
+import { refusalOf } from '../base/refusals.ts'
 import { scratch } from '../base/scratch.ts'
 
 interface Place extends AsyncDisposable {
@@ -132,6 +135,48 @@ for (const [what, thrown, code] of failures) {
     assert.equal(outcome?.path, fields.path)
   })
 }
+
+test('what an effect ends with is thrown also where it cannot be recorded, with the reason beside it', async () => {
+  await using place = await openPlace()
+  const full = new OnecertError('STATE_DISK_FULL', { what: 'no room' })
+  const store: Store = {
+    ...place.store,
+    appendRecord: (bodies, link) =>
+      bodies.some(({ body }) => body.includes('"failed"'))
+        ? Promise.reject(full)
+        : place.store.appendRecord(bodies, link),
+  }
+  const ledger = openLedger(store, { clock: place.clock, actor: 'a' })
+  const other = new OnecertError('SSH_LOST', { what: 'the connection broke' })
+  const reload = new OnecertError('RELOAD_FAILED', { what: 'nginx does not reload', fact: 'exit 1', also: [other] })
+  const error = await refusalOf(() => ledger.effect(fields, () => Promise.reject(reload)))
+  assert.deepEqual([error.code, error.message, error.failure.fact], ['RELOAD_FAILED', reload.message, 'exit 1'])
+  assert.deepEqual(error.failure.also, [other, full])
+  assert.equal(error.cause, reload)
+  const defect = await refusalOf(() => ledger.effect(fields, () => Promise.reject(new TypeError('x is undefined'))))
+  assert.deepEqual([defect.code, defect.failure.also], ['INTERNAL', [full]])
+})
+
+test('of what was recorded nothing is kept in memory', async () => {
+  await using place = await openPlace()
+  const kept: WeakRef<object>[] = []
+  const store: Store = {
+    ...place.store,
+    appendRecord: async (bodies) => {
+      const rows = bodies.map((body) => ({ ...body, seq: 1, prev: '', hash: '' }))
+      kept.push(new WeakRef(rows))
+      return rows
+    },
+  }
+  const ledger = openLedger(store, { clock: place.clock, actor: 'a' })
+  for (let count = 0; count < 100; count++) await ledger.effect(fields, async () => {})
+  await ledger.settled()
+  // A WeakRef holds what it names until the turn ends in which it was made.
+  await new Promise(setImmediate)
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+  assert.ok(kept.filter((each) => each.deref() !== undefined).length < 5)
+})
 
 test('an effect that throws before its first wait is recorded as failed too', async () => {
   await using place = await openPlace()

@@ -112,7 +112,8 @@ test('an intermediate before the leaf is named, and the number of the leaf', () 
   const { code, text } = refusal(() => checkChainOrder(read('02-intermediate-first.pem')))
   assert.equal(code, 'CHAIN_ORDER')
   assert.match(text, /first certificate is the intermediate "Vectors R11"; leaf is number 2/)
-  assert.match(text, /--fix-order/)
+  assert.match(text, /put the leaf first/)
+  assert.doesNotMatch(text, /--/)
 })
 
 test('intermediates in the wrong order are named', () => {

@@ -34,7 +34,7 @@ for (const name of [
     assert.equal(spkiOf(parsePrivateKey(vector(name), { file, passphrase })), pin)
     const needed = refusal(() => parsePrivateKey(vector(name), { file }))
     assert.equal(needed.code, 'KEY_ENCRYPTED')
-    assert.match(needed.text, /needs a passphrase.*--passphrase-file/s)
+    assert.match(needed.text, /needs a passphrase.* passphrase-file at the issuer/s)
     for (let attempt = 0; attempt < 40; attempt++) {
       const wrong = refusal(() => parsePrivateKey(vector(name), { file, passphrase: new Secret(`hunter${attempt}`) }))
       assert.equal(wrong.code, 'KEY_PASSPHRASE_WRONG')
@@ -48,6 +48,7 @@ for (const [name, fact] of [
   ['08-request.pem', 'it is a CERTIFICATE REQUEST, expected PRIVATE KEY'],
   ['good.pem', 'it is a CERTIFICATE, expected PRIVATE KEY'],
   ['28-modern.p12', 'it is a PKCS12, expected PRIVATE KEY'],
+  ['28-modern.p12', 'import: { pkcs12: FILE }'],
 ] as const) {
   test(`${name} given as key is refused: ${fact}`, () => {
     const { code, text } = refusal(() => parsePrivateKey(vector(name), { file }))

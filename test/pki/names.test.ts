@@ -60,6 +60,11 @@ for (const [given, code, fact] of [
   ['w*.example.com', 'NAME_BAD_WILDCARD', 'whole first label'],
   ['exаmple.com', 'NAME_MIXED_SCRIPT', 'Latin, Cyrillic; its A-label form is xn--exmple-4nf.com'],
   ['xn--exmple-4nf.com', 'NAME_MIXED_SCRIPT', 'Latin, Cyrillic'],
+  [
+    'exаmple.com',
+    'NAME_MIXED_SCRIPT',
+    'type the name again by hand, in one writing system; a name that mixes them cannot be used',
+  ],
 ] as const) {
   test(`${JSON.stringify(given)} is refused: ${code}, ${fact}`, () => {
     const { code: actual, text } = refusal(() => parseHostName(given))

@@ -32,7 +32,7 @@ for (const name of ['28-modern.p12', '31-legacy-rc2.p12', '31-legacy-3des.p12', 
     assert.ok(!wrong.text.includes('hunter2'))
     const needed = refusal(() => readPkcs12(vector(name), { file }))
     assert.equal(needed.code, 'P12_PASSWORD_NEEDED')
-    assert.match(needed.text, /--passphrase-file/)
+    assert.match(needed.text, / passphrase-file at the issuer in the fleet file/)
   })
 }
 
@@ -42,11 +42,16 @@ test('a container with an empty password opens without one', () => {
 
 for (const [name, code, fact] of [
   ['30-no-key.p12', 'P12_NO_KEY', 'it contains 2 certificates, no key'],
-  ['31-rc4.p12', 'P12_LEGACY', 'openssl pkcs12 -legacy -in site.p12'],
+  [
+    '31-rc4.p12',
+    'P12_LEGACY',
+    'openssl pkcs12 -legacy -in site.p12 -out all.pem, then give that: import: { certificate: all.pem,',
+  ],
   ['32-truncated.p12', 'P12_DAMAGED', 'cut short'],
-  ['32-pem.p12', 'P12_IS_PEM', 'it holds PEM text'],
+  ['32-pem.p12', 'P12_IS_PEM', 'import: { certificate: FILE, key: FILE }'],
   ['07-empty.pem', 'PEM_EMPTY', 'has 0 bytes'],
   ['11-certificate.der', 'PEM_WRONG_KIND', 'it is a CERTIFICATE, expected PKCS12'],
+  ['11-certificate.der', 'PEM_WRONG_KIND', 'import: { certificate: FILE, key: FILE }'],
 ] as const) {
   test(`${name} is refused with ${code}: ${fact}`, () => {
     const { code: actual, text } = refusal(() => readPkcs12(vector(name), { file, password: passphrase }))

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { thisHolder } from '../../src/store/holder.ts'
 import { openStore } from '../../src/store/sqlite.ts'
@@ -101,11 +103,95 @@ test('a place where no state can be is told with its owner and its mode', async 
   await chmod(directory.file('closed'), 0o555)
   await writeFile(directory.file('file'), '')
   await mkdir(directory.file('taken/state.db'), { recursive: true })
-  for (const place of ['closed', 'closed/deeper', 'file/below', 'taken']) {
+  for (const [place, cause] of [
+    ['closed', 'EACCES'],
+    ['closed/deeper', 'EACCES'],
+    ['file', 'EEXIST: something else has its name'],
+    ['file/below', 'ENOTDIR: a part of its path is no directory'],
+    ['taken', 'EISDIR: a directory has its name'],
+  ] as const) {
     const error = await asNobody(() => refusalOf(() => openStore(directory.file(place))))
     assert.deepEqual([error.code, error.exit], ['STATE_NOT_WRITABLE', 73], place)
+    assert.ok(error.failure.fact?.startsWith(`${cause}; `), `${place}: ${error.failure.fact}`)
     assert.match(error.failure.fact ?? '', /; we are uid \d+$/)
   }
+})
+
+test('processes that open a new state at the same moment all get it', async () => {
+  await using directory = await scratch()
+  const rounds = 15
+  const program = `
+    const { openStore } = await import(process.argv[1])
+    for (let round = 0; round < ${rounds}; round++) {
+      const moment = Number(process.argv[3]) + round * 100
+      while (Date.now() < moment);
+      await (await openStore(process.argv[2] + '/' + round)).close()
+    }`
+  const module = new URL('../../src/store/sqlite.ts', import.meta.url).href
+  const words = ['--input-type=module', '--eval', program, module, directory.path, String(Date.now() + 1_500)]
+  const told = await Promise.all(
+    Array.from({ length: 4 }, async () => {
+      const child = spawn(process.execPath, words, { stdio: ['ignore', 'inherit', 'pipe'] })
+      return { stderr: await text(child.stderr), exit: child.exitCode ?? (await once(child, 'exit'))[0] }
+    }),
+  )
+  for (const { exit, stderr } of told) assert.equal(exit, 0, stderr)
+})
+
+test('a lock that another process keeps is told as such, and is no damage', async () => {
+  await using directory = await scratch()
+  const store = await openStore(directory.path)
+  const other = new DatabaseSync(directory.file('state.db'))
+  other.exec('BEGIN IMMEDIATE')
+  const error = await refusalOf(() => store.addGeneration(generationOf('www', 'a')))
+  assert.deepEqual([error.code, error.exit, error.retryable], ['STATE_BUSY', 75, true])
+  assert.match(printed(error), /state\.db[\s\S]*database is locked[\s\S]*nothing was changed/)
+  assert.doesNotMatch(printed(error), /backup of/)
+  other.exec('ROLLBACK')
+  other.close()
+  assert.equal((await store.addGeneration(generationOf('www', 'a'))).number, 1)
+  await store.close()
+})
+
+test('a full disk is told by every write, nothing is half there, and with room again the store goes on', async () => {
+  await using directory = await scratch()
+  const program = `
+    const fs = await import('node:fs')
+    const { openStore } = await import(process.argv[1])
+    const state = process.argv[2]
+    const store = await openStore(state)
+    fs.writeFileSync(state + '/filler', Buffer.alloc(1_000_000))
+    const link = (previous, { atMs, body }) => ({ seq: (previous?.seq ?? 0) + 1, atMs, body, prev: '', hash: '' })
+    let error
+    let written = 0
+    for (; !error && written < 5_000; written++) {
+      error = await store.appendRecord([{ atMs: 1, body: 'x'.repeat(5_000) }], link).then(() => undefined, (thrown) => thrown)
+    }
+    const lease = await store.acquireLease('www', { holder: 'x'.repeat(50_000), nowMs: 1, lifetimeMs: 1 }).catch((thrown) => thrown)
+    fs.rmSync(state + '/filler')
+    const [row] = await store.appendRecord([{ atMs: 1, body: 'after' }], link)
+    console.log(JSON.stringify({ error, lease, written, seq: row.seq }))`
+  const module = new URL('../../src/store/sqlite.ts', import.meta.url).href
+  const inside = 'mount -t tmpfs -o size=2m tmpfs "$1" && exec "$2" --input-type=module --eval "$3" "$4" "$1"'
+  const asRoot = process.getuid?.() === 0 ? [] : ['--map-root-user']
+  const words = ['--mount', 'sh', '-c', inside, 'sh', directory.path, process.execPath, program, module]
+  const { stdout, stderr } = spawnSync('unshare', [...asRoot, ...words], { encoding: 'utf8' })
+  assert.notEqual(stdout, '', stderr)
+  const { error, lease, written, seq } = JSON.parse(stdout)
+  assert.deepEqual([error.code, lease.code], ['STATE_DISK_FULL', 'STATE_DISK_FULL'])
+  assert.match(error.what, /state\.db cannot be written: the disk is full$/)
+  assert.equal(seq, written)
+})
+
+test('a state that is damaged while it is open is told by whatever reads it', async () => {
+  await using directory = await scratch()
+  const store = await openStore(directory.path)
+  const other = new DatabaseSync(directory.file('state.db'))
+  other.exec('DROP TABLE observation')
+  other.close()
+  const error = await refusalOf(() => store.observations())
+  assert.deepEqual([error.code, error.exit], ['STATE_DAMAGED', 74])
+  await store.close()
 })
 
 test('a state that may only be read is told so', async () => {

@@ -63,6 +63,29 @@ test('two identities are never the same', async () => {
   assert.equal(new Set(made.map(({ identity }) => identity.reveal())).size, 5)
 })
 
+test('of several that make the same identity at once one does, and it is the one in the file', async () => {
+  await using directory = await scratch()
+  const path = directory.file('identity')
+  const outcomes = await Promise.all(
+    Array.from({ length: 5 }, () => createIdentity(path).catch((error: { code?: string }) => error.code)),
+  )
+  const made = outcomes.filter((each) => typeof each === 'object')
+  assert.deepEqual(
+    outcomes.filter((each) => typeof each !== 'object'),
+    Array(4).fill('CONFIG_EXISTS'),
+  )
+  assert.equal((await openIdentity(path, unasked)).recipient, made[0]?.recipient)
+  assert.deepEqual(await readdir(directory.path), ['identity'])
+})
+
+test('what a killed process left of an identity is gone once somebody makes it again', async () => {
+  await using directory = await scratch()
+  const left = `.identity.${spawnSync('true').pid}-1-0123456789ab`
+  await writeFile(directory.file(left), 'AGE-SECRET-KEY-1CANARY', { mode: 0o600 })
+  await createIdentity(directory.file('identity'))
+  assert.deepEqual(await readdir(directory.path), ['identity'])
+})
+
 const inTheWay: readonly (readonly [string, (path: string) => Promise<unknown>])[] = [
   ['an identity', (path) => createIdentity(path)],
   ['an empty file', (path) => writeFile(path, '')],
@@ -142,6 +165,17 @@ for (const mode of [0o640, 0o604, 0o620, 0o610, 0o601, 0o644, 0o666, 0o777]) {
     assert.ok(await openIdentity(path, unasked))
   })
 }
+
+test('it is the file behind a link whose mode counts', async () => {
+  await using directory = await scratch()
+  const [path, link] = [directory.file('identity'), directory.file('link')]
+  const { recipient } = await createIdentity(path)
+  await symlink('identity', link)
+  assert.equal((await openIdentity(link, unasked)).recipient, recipient)
+  await chmod(path, 0o644)
+  const error = await refusalOf(() => openIdentity(link, unasked))
+  assert.equal(error.code, 'VAULT_IDENTITY_OPEN')
+})
 
 const noIdentity: readonly (readonly [string, string])[] = [
   ['nothing', ''],

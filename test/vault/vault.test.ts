@@ -113,6 +113,35 @@ test('keys are listed by lineage and SPKI, and nothing else in the directory is'
   )
 })
 
+test('a vault that may not be read is not an empty one', async () => {
+  await using place = await openPlace()
+  const { key, spki } = madeUpKey()
+  await place.vault.put('www', key, spki)
+  await chmod(place.directory.path, 0o755)
+  for (const [closed, open] of [
+    ['vault', 'vault/www'],
+    ['vault/www', 'vault'],
+  ] as const) {
+    await chmod(place.directory.file(open), 0o755)
+    await chmod(place.directory.file(closed), 0o700)
+    const error = await asNobody(() => refusalOf(() => place.vault.list()))
+    assert.deepEqual([error.code, error.exit], ['INPUT_UNREADABLE', 77])
+    assert.ok(error.message.startsWith(place.directory.file(closed)))
+    assert.match(error.failure.fact ?? '', /mode 0700; we are uid \d+$/)
+  }
+})
+
+test('of two that put different keys under one name at once, one stays, and is never replaced', async () => {
+  await using place = await openPlace()
+  const spki = 'd'.repeat(64)
+  await Promise.all(['first', 'second'].map((text) => place.vault.put('www', new Secret(text), spki)))
+  const kept = (await place.vault.get('www', spki)).reveal()
+  const bytes = await readFile(place.file('www', spki))
+  await place.vault.put('www', new Secret('third'), spki)
+  assert.ok(bytes.equals(await readFile(place.file('www', spki))))
+  assert.match(kept, /^(first|second)$/)
+})
+
 test('a key that is not there is told with its name, its path and the way to a new one', async () => {
   await using place = await openPlace()
   const { key, spki } = madeUpKey()
