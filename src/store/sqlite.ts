@@ -1,4 +1,5 @@
 import { chmodSync, mkdirSync } from 'node:fs'
+import { type FileHandle, open as openFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,7 +16,10 @@ const retryAfterMs = 20
 
 /**
  * The store in one SQLite file of the state directory (made with mode 0700). Every change is flushed before its promise
- * resolves (WAL, synchronous=FULL); several processes may have it open.
+ * resolves; several processes may have it open.
+ *
+ * SQLite would flush its log at each commit while everything else waits (synchronous=FULL). Here it only keeps the order
+ * that a recovery needs (NORMAL), and the log is flushed by ourselves, beside the work that goes on.
  * @throws OnecertError STATE_NOT_WRITABLE, STATE_DISK_FULL, STATE_BUSY, STATE_DAMAGED, STATE_TOO_NEW; all but the last
  * also come from any operation
  */
@@ -23,7 +27,8 @@ export async function openStore(directory: string): Promise<Store> {
   const path = join(directory, 'state.db')
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 })
-    return sqliteStore(await openDatabase(path), path)
+    const database = await openDatabase(path)
+    return sqliteStore(database, path, await openFile(`${path}-wal`, 'r+'))
   } catch (error) {
     throw await explainSqlite(error, path)
   }
@@ -36,7 +41,7 @@ async function openDatabase(path: string): Promise<DatabaseSync> {
     const database = new DatabaseSync(path, { timeout: busyTimeoutMs })
     try {
       chmodSync(path, 0o600)
-      database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON')
+      database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON')
       migrate(database, path)
       return database
     } catch (error) {
@@ -47,7 +52,8 @@ async function openDatabase(path: string): Promise<DatabaseSync> {
   }
 }
 
-function sqliteStore(database: DatabaseSync, path: string): Store {
+/** @param log SQLite's write-ahead log, the same file as long as the database is open */
+function sqliteStore(database: DatabaseSync, path: string, log: FileHandle): Store {
   const statements = new Map<string, StatementSync>()
   const prepare = (sql: string): StatementSync => {
     const statement = statements.get(sql) ?? database.prepare(sql)
@@ -64,6 +70,15 @@ function sqliteStore(database: DatabaseSync, path: string): Store {
     } catch (error) {
       throw await explainSqlite(error, path)
     }
+  }
+
+  /** What was written is on the disk when it resolves. */
+  async function durably<T>(work: () => T): Promise<T> {
+    const result = await attempt(work)
+    await log.datasync().catch(async (error: unknown) => {
+      throw await explainSqlite(error, path)
+    })
+    return result
   }
 
   function transaction<T>(work: () => T): T {
@@ -129,7 +144,7 @@ function sqliteStore(database: DatabaseSync, path: string): Store {
 
   /** One queue for all that is written while servers are at work: its order is that of the calls, also after a crash. */
   const inOrder = batched<() => unknown, PromiseSettledResult<unknown>>((writes) =>
-    attempt(() => transaction(() => writes.map(apart))),
+    durably(() => transaction(() => writes.map(apart))),
   )
   async function queued<T>(write: () => T): Promise<T> {
     const outcome = await inOrder(write)
@@ -218,23 +233,23 @@ function sqliteStore(database: DatabaseSync, path: string): Store {
   }
 
   return {
-    addGeneration: (wanted) => attempt(() => transaction(() => addGeneration(wanted))),
+    addGeneration: (wanted) => durably(() => transaction(() => addGeneration(wanted))),
     generations: (lineage) =>
       attempt(() =>
         all<GenerationSql>('SELECT * FROM generation WHERE lineage = ? ORDER BY number', lineage).map(generationRow),
       ),
     newestGeneration: (lineage) => attempt(() => newest(lineage)),
 
-    acquireLease: (lineage, wanted) => attempt(() => transaction(() => acquireLease(lineage, wanted))),
-    renewLease: (lineage, token, until) => attempt(() => renewLease(lineage, token, until)),
+    acquireLease: (lineage, wanted) => durably(() => transaction(() => acquireLease(lineage, wanted))),
+    renewLease: (lineage, token, until) => durably(() => renewLease(lineage, token, until)),
     releaseLease: (lineage, token) =>
-      attempt(() => void run('UPDATE lease SET holder = NULL WHERE lineage = ? AND token = ?', lineage, token)),
+      durably(() => void run('UPDATE lease SET holder = NULL WHERE lineage = ? AND token = ?', lineage, token)),
 
-    startRollout: (row) => attempt(() => startRollout(row)),
+    startRollout: (row) => durably(() => startRollout(row)),
     setServerState: (rollout, server, state, detail, nowMs) =>
       queued(() => writeServerState({ rollout, server, state, detail: JSON.stringify(detail), nowMs })),
     finishRollout: (rollout, { finishedAtMs, outcome }) =>
-      attempt(
+      durably(
         () =>
           void run('UPDATE rollout SET finished_at_ms = ?, outcome = ? WHERE id = ?', finishedAtMs, outcome, rollout),
       ),
@@ -263,7 +278,10 @@ function sqliteStore(database: DatabaseSync, path: string): Store {
       }),
     record: () => attempt(() => all<RecordSql>('SELECT * FROM record ORDER BY seq').map(recordRow)),
 
-    close: () => attempt(() => database.close()),
+    async close() {
+      await attempt(() => database.close())
+      await log.close()
+    },
   }
 }
 
