@@ -84,7 +84,8 @@ async function prepare(task: ServerRollout, session: Session): Promise<Prepared>
   const { planned, ledger } = task
   const { server } = planned.placement
   task.onStep('connect')
-  let connection = await connect(task, session, planned.action === 'key')
+  let fitForKey = planned.action === 'key'
+  let connection = await connect(task, session, fitForKey)
   let found = await begin(task, connection)
   for (let round = 0; round < roundsMax; round++) {
     task.signal.throwIfAborted()
@@ -104,14 +105,14 @@ async function prepare(task: ServerRollout, session: Session): Promise<Prepared>
       await ledger.effect({ ...effectOf(task), effect: 'rollback' }, () => undo(task, connection))
     } else if (decision.kind === 'adopt') {
       task.onStep('adopt')
-      const name = generationName(0, found.have)
-      await adopt(task, connection, name)
+      await adopt(task, connection, generationName(0, found.have))
     } else {
-      if (decision.reuse === null && planned.action !== 'key' && connection.way !== 'local' && round === 0) {
+      if (decision.reuse === null && !fitForKey && connection.way !== 'local') {
         // The record said that the key is there, and it is not: it travels now, under a key exchange fit for it.
         session.bytesSent += connection.sent.bytes
         await connection.close()
-        connection = await connect(task, session, true)
+        fitForKey = true
+        connection = await connect(task, session, fitForKey)
         await begin(task, connection)
       }
       task.onStep('stage')

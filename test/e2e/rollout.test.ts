@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { lstat, readdir, readFile, readlink, writeFile } from 'node:fs/promises'
+import { lstat, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { type RealFleet, type RealServer, siteName, startFleet } from '../real/fleet.ts'
+import { startSshd } from '../real/sshd.ts'
 
 interface AppliedJson {
   readonly certificates: readonly {
@@ -110,7 +111,6 @@ test('one server down: the others are done, the exit status says partial, the ne
   assert.equal(await down.served(), down.original)
   assert.equal((await fleet.run('status')).exit, 1)
 
-  const { startSshd } = await import('../real/sshd.ts')
   await using again = await startSshd({ address: down.service.address, port })
   await fleet.configure((document) => {
     document.servers['us-1'].ssh.identity = again.clientKey
@@ -321,11 +321,33 @@ test('a server that has this very certificate already is adopted with its key: n
   await writeFile(server.paths[0] ?? '', chain)
   await writeFile(server.paths[1] ?? '', sold.keyPem)
   await promisify(execFile)(server.service.reload[0] ?? '', server.service.reload.slice(1))
-  const { servers } = { servers: await appliedServers(fleet) }
+  const servers = await appliedServers(fleet)
   assert.equal(servers['eu-1']?.state, 'committed')
   assert.equal(servers['eu-1']?.keySent, false)
   const { keyCopies } = await fleet.run.json<{ keyCopies: KeyCopyJson[] }>('ledger', 'keys')
   assert.equal(keyCopies.length, 1)
   assert.match(keyCopies[0]?.path ?? '', /gen-0000\/privkey\.pem$/)
   assert.deepEqual(await appliedServers(fleet), {}, 'the record knows that it is there')
+})
+
+test('a key that has to travel after all does so under a post-quantum key exchange, also behind an adoption', async () => {
+  await using fleet = await startFleet({ 'eu-1': 'nginx' })
+  const server = fleet.server('eu-1')
+  const first = await fleet.buy()
+  assert.equal((await fleet.run('apply')).exit, 0)
+  // The record says that the key is there. Then somebody puts an old backup over it.
+  const stranger = await fleet.authority.sell({ names: [siteName] })
+  for (const path of server.paths) await rm(path)
+  await writeFile(server.paths[0] ?? '', stranger.leafPem)
+  await writeFile(server.paths[1] ?? '', stranger.keyPem)
+  await rm(server.base, { recursive: true })
+
+  const renewed = await fleet.buy({ keys: first.keys })
+  assert.match((await fleet.run('plan')).stdout, /the key is there already/)
+  const servers = await appliedServers(fleet)
+  assert.equal(servers['eu-1']?.keySent, true)
+  assert.equal(await server.served(), renewed.fingerprint)
+  const { keyCopies } = await fleet.run.json<{ keyCopies: KeyCopyJson[] }>('ledger', 'keys')
+  const copy = keyCopies.find(({ path }) => path.includes('gen-0002'))
+  assert.match(copy?.way ?? '', /^ssh (mlkem768|sntrup761)x25519-sha/)
 })
