@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, connect, createServer, type Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { startFleet } from '../real/fleet.ts'
@@ -88,9 +90,6 @@ test('a host key that nobody confirmed is refused, and scan shows it without log
 })
 
 test('a known_hosts file, also with a certificate authority for host keys, is trusted instead of a pin', async () => {
-  const { mkdtemp, rm, writeFile } = await import('node:fs/promises')
-  const { tmpdir } = await import('node:os')
-  const { join } = await import('node:path')
   const directory = await mkdtemp(join(tmpdir(), 'onecert-hosts-'))
   const authority = join(directory, 'ca')
   await promisify(execFile)('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', authority])
