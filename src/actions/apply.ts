@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import type { Certificate } from '../fleet/fleet.ts'
+import { openAhead } from '../rollout/ahead.ts'
 import { fileHashes, type Generation } from '../rollout/generation.ts'
 import type { Plan, PlannedServer } from '../rollout/plan.ts'
 import type { ServerOutcome } from '../rollout/progress.ts'
 import { receiverFor } from '../rollout/receiver.ts'
 import { type RolloutResult, rolloutWaves } from '../rollout/rollout.ts'
 import { rolloutServer } from '../rollout/server.ts'
+import { openOptions, type ServerRollout } from '../rollout/task.ts'
 import { serviceOf } from '../services/drivers.ts'
 import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
@@ -68,12 +70,16 @@ async function applyOne(
     startedAtMs: context.clock.nowMs(),
   })
   const hashes = fileHashes(generation)
-  const one = (planned: PlannedServer) => rolloutOne(context, { rollout, token, generation, hashes, planned, options })
+  const reach = openAhead(context.reachOf)
+  const task = (planned: PlannedServer, onServed = () => {}) =>
+    taskOf(context, { rollout, token, generation, hashes, reach, planned, onServed }, options)
+  const one = (planned: PlannedServer, onServed: () => void) => rolloutOne(context, task(planned, onServed))
   const result = await rolloutWaves(plan, one, {
     parallel: options.parallel,
     signal: context.signal,
     report: context.report,
-  })
+    soon: (planned) => reach.prepare(planned.placement.server, openOptions(task(planned), planned.action === 'key')),
+  }).finally(() => reach.close())
   await context.store.finishRollout(rollout, {
     finishedAtMs: context.clock.nowMs(),
     outcome:
@@ -82,32 +88,28 @@ async function applyOne(
   return { certificate, generation, issued, plan, result }
 }
 
-interface One {
-  readonly rollout: string
-  readonly token: number
-  readonly generation: Generation
-  readonly hashes: ReturnType<typeof fileHashes>
-  readonly planned: PlannedServer
-  readonly options: ApplyOptions
-}
+type Given = Pick<ServerRollout, 'rollout' | 'token' | 'generation' | 'hashes' | 'reach' | 'planned' | 'onServed'>
 
-async function rolloutOne(context: Context, one: One): Promise<ServerOutcome> {
+function taskOf(context: Context, given: Given, { connectTimeoutMs }: ApplyOptions): ServerRollout {
   const { fleet, store, ledger, clock, report, signal } = context
-  const { server, names } = one.planned.placement
-  const lineage = one.generation.lineage
-  const outcome = await rolloutServer({
-    ...one,
+  const { server } = given.planned.placement
+  return {
+    ...given,
     service: serviceOf(server.service),
     receiver: receiverFor(fleet, server),
-    reach: context.reachOf(server),
     ledger,
     clock,
     signal,
     confirmWithinMs: fleet.rollout.confirmWithinMs,
-    connectTimeoutMs: one.options.connectTimeoutMs,
-    setState: (state, detail) => store.setServerState(one.rollout, server.name, state, detail, clock.nowMs()),
-    onStep: (step) => report({ kind: 'step', lineage, server: server.name, step }),
-  })
+    connectTimeoutMs,
+    setState: (state, detail) => store.setServerState(given.rollout, server.name, state, detail, clock.nowMs()),
+    onStep: (step) => report({ kind: 'step', lineage: given.generation.lineage, server: server.name, step }),
+  }
+}
+
+async function rolloutOne({ store, clock }: Context, task: ServerRollout): Promise<ServerOutcome> {
+  const { server, names } = task.planned.placement
+  const outcome = await rolloutServer(task)
   if (outcome.vantage) {
     for (const name of names) {
       await store.recordObservation({
@@ -115,8 +117,8 @@ async function rolloutOne(context: Context, one: One): Promise<ServerOutcome> {
         name,
         atMs: clock.nowMs(),
         vantage: outcome.vantage,
-        fingerprint: one.generation.fingerprint,
-        notAfterMs: one.generation.notAfterMs,
+        fingerprint: task.generation.fingerprint,
+        notAfterMs: task.generation.notAfterMs,
         reason: null,
       })
     }

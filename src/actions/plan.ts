@@ -30,8 +30,12 @@ export async function planCertificate(
   const lineage = certificate.name
   const all = placements(fleet, lineage)
   const copies = keyCopies(await ledger.entries({ lineage }))
-  const looked = await lookAtAll(all, signal)
   const committed = await store.committedGenerations(lineage)
+  // Where there is something to do in any case, what is served now decides nothing.
+  const looked = await lookAtAll(
+    all.filter(({ server }) => committed.get(server.name) === generation.number),
+    signal,
+  )
   const known = new Map<string, Known>(
     all.map(({ server }) => [
       server.name,

@@ -35,11 +35,22 @@ export interface Connection {
   readonly way: string
   /** Sends one verb and waits for its answer; one at a time. Words are [A-Za-z0-9._:/=+@,-]+. */
   request(verb: string, words: readonly string[], options?: RequestOptions): Promise<Answer>
+  /**
+   * Several verbs in one round trip: one that fails is the last that is done. Each is on its way before the answer of the
+   * one before it is here.
+   * @returns the answers up to the first refusal, and it
+   */
+  requests(verbs: readonly Verb[]): Promise<Answer[]>
   /** Bytes written to the receiver so far, and how many of them were private keys. */
   readonly sent: { readonly bytes: number; readonly secretBytes: number }
   /** A TCP stream to `address:port` as seen from the server; null where the connection cannot forward. */
   forward(address: string, port: number): Promise<Duplex | null>
   close(): Promise<void>
+}
+
+export interface Verb extends RequestOptions {
+  readonly verb: string
+  readonly words?: readonly string[]
 }
 
 export interface RequestOptions {

@@ -4,7 +4,7 @@ import type { ErrorCode } from '../base/catalogue.ts'
 import { catalogue } from '../base/catalogue.ts'
 import { fail, type OnecertError, quote } from '../base/errors.ts'
 import { Secret } from '../base/secret.ts'
-import type { Answer, Connection, RequestOptions } from './connection.ts'
+import type { Answer, Connection, RequestOptions, Verb } from './connection.ts'
 
 /** A process whose stdin and stdout are the receiver's, on this machine or behind ssh. */
 export interface ReceiverProcess {
@@ -24,7 +24,7 @@ const outputLinesMax = 2_000
 const lineCharactersMax = 4_096
 const wordGrammar = /^[A-Za-z0-9._:/=+@,-]+$/
 
-type Speaking = Pick<Connection, 'request' | 'sent' | 'close'>
+type Speaking = Pick<Connection, 'request' | 'requests' | 'sent' | 'close'>
 
 /**
  * Waits for the receiver's greeting and speaks its protocol (receiver.sh): one verb, one answer.
@@ -91,27 +91,25 @@ export async function speak(process: ReceiverProcess): Promise<Speaking> {
     })
   }
 
-  /** One write, however much it is: each wakes ssh, sshd and the receiver. */
-  function write(line: string, payload: RequestOptions['payload']): void {
-    const secret = payload instanceof Secret
-    const text = secret ? payload.reveal() : (payload ?? '')
-    const ended = text === '' || text.endsWith('\n') ? text : `${text}\n`
-    const whole = payload === undefined ? `${line}\n` : `${line}\n${ended}.\n`
-    sent.bytes += Buffer.byteLength(whole)
-    if (secret) sent.secretBytes += Buffer.byteLength(ended)
-    process.stdin.write(whole)
-  }
-
-  async function request(verb: string, words: readonly string[], options: RequestOptions = {}): Promise<Answer> {
+  function line({ verb, words = [], payload }: Verb, linked: boolean): string {
     for (const word of words) {
       if (!wordGrammar.test(word)) {
         fail('INTERNAL', { what: `a word that the receiver cannot take in "${verb}"`, fact: quote(word) })
       }
     }
-    write([verb, ...words].join(' '), options.payload)
+    const head = `${[...(linked ? ['+'] : []), verb, ...words].join(' ')}\n`
+    if (payload === undefined) return head
+    const secret = payload instanceof Secret
+    const text = secret ? payload.reveal() : payload
+    const ended = text === '' || text.endsWith('\n') ? text : `${text}\n`
+    if (secret) sent.secretBytes += Buffer.byteLength(ended)
+    return `${head}${ended}.\n`
+  }
+
+  async function answer(timeoutMs = requestTimeoutMs): Promise<Answer> {
     const output: string[] = []
     for (;;) {
-      const line = (await nextLine(options.timeoutMs ?? requestTimeoutMs)) ?? (await lost())
+      const line = (await nextLine(timeoutMs)) ?? (await lost())
       if (line.startsWith(': ')) output.push(line.slice(2))
       else if (line === 'ok' || line.startsWith('ok ')) return { ok: true, facts: facts(line), output }
       else if (line.startsWith('fail ')) return { ok: false, code: code(line), facts: facts(line), output }
@@ -119,9 +117,26 @@ export async function speak(process: ReceiverProcess): Promise<Speaking> {
     }
   }
 
+  async function requests(verbs: readonly Verb[]): Promise<Answer[]> {
+    // One write, however much it is: each wakes ssh, sshd and the receiver.
+    const whole = verbs.map((verb, at) => line(verb, at > 0)).join('')
+    sent.bytes += Buffer.byteLength(whole)
+    process.stdin.write(whole)
+    const answers: Answer[] = []
+    for (const { timeoutMs } of verbs) answers.push(await answer(timeoutMs))
+    const refused = answers.findIndex(({ ok }) => !ok)
+    return refused === -1 ? answers : answers.slice(0, refused + 1)
+  }
+
+  async function request(verb: string, words: readonly string[], options: RequestOptions = {}): Promise<Answer> {
+    const [only] = await requests([{ verb, words, ...options }])
+    return only as Answer
+  }
+
   return {
     sent,
     request,
+    requests,
     async close() {
       process.stdin.end()
       await process.end()

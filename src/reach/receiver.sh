@@ -1,6 +1,7 @@
 # The onecert receiver, protocol 1: puts generations of one key and chain on this server, and undoes what is not confirmed.
 # POSIX sh with coreutils (dash, bash, busybox ash); openssl only for facts. Verbs come on stdin, answers go to stdout:
 #   VERB WORD…            then, for some verbs, payload lines up to a line "."
+#   + VERB WORD…          the same, left out where the verb before it failed: so several can be sent at once
 #   : LINE                output of the service's own commands
 #   ok KEY=VALUE…         or   fail CODE KEY=VALUE…
 # It runs no command that came over the connection: the commands stand in the settings above, which are part of this text.
@@ -52,7 +53,7 @@ receive() {
 
 discard() { receive >/dev/null; }
 
-# Before what it announces is done, the journal is flushed: by itself, or with other files.
+# What it announces may not be served before the journal is flushed: by itself, or with other files.
 record() { printf '%s %s %s\n' "$rollout" "$token" "$*" >>"$base/journal"; }
 
 fenced() {
@@ -60,7 +61,8 @@ fenced() {
   { read -r highest <"$base/fence"; } 2>/dev/null && [ "$highest" = "$token" ] || refuse SERVER_FENCED fence="$highest" token="$token"
 }
 
-current() { readlink "$base/current" 2>/dev/null || printf -- -; }
+# Run in a subshell always: as it starts no program, it costs a fraction of readlink.
+current() { { cd -P "$base/current" && printf %s "${PWD##*/}"; } 2>/dev/null || printf -- -; }
 
 # gen-0008 and gen-0008.2 (a second copy, where the first was damaged) are generation 8.
 number() {
@@ -236,9 +238,10 @@ fire() { # owner
   rm -f "$base/fired.$1"
 }
 
+# All that the swap stands on is flushed with it, the generation too.
 arm() { # previous next seconds
   printf '%s %s\n' "$1" "$2" >"$base/watchdog.$owner" &&
-    flush "$base/journal" "$base/fence" "$base/watchdog.$owner" "$base" || return 1
+    flush "$base/journal" "$base/fence" "$base/watchdog.$owner" "$base/$2"/* "$base/$2" "$base" || return 1
   armed=$owner
   [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null
   sleeper=
@@ -448,16 +451,13 @@ told_received() {
 # reuse GENERATION: the key that this server holds already.
 verb_reuse() {
   fenced || return
-  if [ "$layout" = combined ]; then
-    print_key "$base/$1/combined.pem" >"$base/.stage/privkey.pem"
-  else
-    # A copy: two generations that share one file would share its damage.
-    cat "$base/$1/privkey.pem" >"$base/.stage/privkey.pem"
-  fi 2>/dev/null || { refuse STAGE_DAMAGED why=reuse; return; }
+  # A copy: two generations that share one file would share its damage.
+  print_key "$base/$1/$key_file" 2>/dev/null >"$base/.stage/privkey.pem" || { refuse STAGE_DAMAGED why=reuse; return; }
   ok
 }
 
-# seal NAME CHAIN-HASH KEY-HASH SPKI: checks every byte, then the generation appears under its name, whole and flushed.
+# seal NAME CHAIN-HASH KEY-HASH SPKI: checks every byte, then the generation appears under its name, whole. It is flushed
+# with the swap: until then nothing points to it, and one that a crash damaged is told by its hashes.
 verb_seal() {
   fenced || return
   stage=$base/.stage
@@ -474,9 +474,7 @@ verb_seal() {
   # As they were made they have owner and modes already, where nothing else is asked for.
   [ "$key_owner$key_mode" = 0600 ] || finish_files "$stage" 2>"$base/.output" ||
     { told "$(tail -n 1 "$base/.output")"; reject SERVER_NOT_WRITABLE; return; }
-  # The rename is flushed with the swap: until then nothing points to it.
-  flush "$base/journal" "$base/fence" "$stage"/* "$stage" && mv -T "$stage" "$base/$1" 2>/dev/null ||
-    { reject STAGE_DAMAGED why=rename; return; }
+  mv -T "$stage" "$base/$1" 2>/dev/null || { reject STAGE_DAMAGED why=rename; return; }
   ok path="$base/$1/$key_file"
 }
 
@@ -538,7 +536,7 @@ verb_commit() {
   [ "$(current)" = "$1" ] || { refuse WATCHDOG_FIRED current="$(current)"; return; }
   disarm done || { refuse WATCHDOG_FIRED current="$(current)"; return; }
   record "commit $1"
-  flush "$base/journal"
+  flush "$base/journal" "$base"
   kept=0 old= keep=$2 committed=$1
   list_generations
   set -- "$base/done.$owner" "$base/.receiver" "$base/.output"
@@ -637,18 +635,29 @@ leave() {
 trap leave EXIT
 trap 'exit 0' HUP INT TERM PIPE
 
+# A verb behind one that failed: its payload is read all the same.
+leave_out() { # verb
+  case $1 in stage | key | authorize) discard ;; esac
+  refuse RECEIVER_PROTOCOL why=left-out
+}
+
+failed=
 printf 'onecert-receiver 1 %s\n' "$receiver_id"
 while IFS= read -r request; do
   # Words are what the grammar allows; anything else is not from us.
   case $request in '' | *[!A-Za-z0-9._:/=+@,\ -]*) refuse RECEIVER_PROTOCOL why=grammar; continue ;; esac
   set -- $request
-  verb=$1
-  shift
+  if [ "$1" = + ]; then
+    shift
+    [ -z "$failed" ] || { leave_out "$1"; continue; }
+  fi
+  failed= verb=${1-}
+  [ $# = 0 ] || shift
   case $verb in
     begin | adopt | release | stage | key | reuse | seal | test | swap | reload | start | commit | rollback | probe | install | authorize)
-      "verb_$verb" "$@" ;;
+      "verb_$verb" "$@" || failed=1 ;;
     bye) ok; exit 0 ;;
-    *) refuse RECEIVER_PROTOCOL why=verb ;;
+    *) refuse RECEIVER_PROTOCOL why=verb || failed=1 ;;
   esac
 done
 exit 0

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import type { Server } from '../fleet/fleet.ts'
 import { childEnvironment } from './environment.ts'
-import { keyExchanges, type SshSettings, sshOf } from './ssh.ts'
+import { type SshSettings, sshAlgorithms, sshOf } from './ssh.ts'
 import { sshArguments } from './ssh-arguments.ts'
 import { explainSshFailure, presentedHostKey } from './ssh-failure.ts'
 
@@ -26,7 +26,7 @@ export async function scanHostKey(
   const startedMs = performance.now()
   const argv = sshArguments(reach, {
     carriesKey: false,
-    keyExchanges: await keyExchanges(),
+    algorithms: await sshAlgorithms(),
     connectTimeoutMs: timeoutMs,
     withoutAlgorithms: [],
     ...(configFile && { configFile }),

@@ -4,8 +4,7 @@ import { bootstrap, installedReceiver } from './receiver.ts'
 export interface SshOptions {
   /** The private key may travel: exchanges that a recording cannot be opened with later come first. */
   readonly carriesKey: boolean
-  /** What `ssh -Q kex` lists. */
-  readonly keyExchanges: readonly string[]
+  readonly algorithms: SshAlgorithms
   readonly connectTimeoutMs: number
   /** Host key algorithms that were tried and whose key was not the pinned one. */
   readonly withoutAlgorithms: readonly string[]
@@ -13,6 +12,14 @@ export interface SshOptions {
   readonly configFile?: string
   /** `-L` words: a socket here for a port as seen from there. */
   readonly forwards: readonly string[]
+}
+
+/** What the installed ssh knows. */
+export interface SshAlgorithms {
+  /** `ssh -Q kex`. */
+  readonly keyExchanges: readonly string[]
+  /** `ssh -Q HostKeyAlgorithms`; empty where it is too old for that question. */
+  readonly hostKeys: readonly string[]
 }
 
 const postQuantum = ['mlkem768x25519-sha256', 'sntrup761x25519-sha512', 'sntrup761x25519-sha512@openssh.com']
@@ -23,7 +30,9 @@ const cheap = ['curve25519-sha256', 'curve25519-sha256@libssh.org']
  * trust stands here, where ssh_config cannot weaken it: the first value that ssh reads is the one that counts.
  */
 export function sshArguments(reach: SshReach, options: SshOptions): string[] {
-  const wanted = (options.carriesKey ? postQuantum : cheap).filter((each) => options.keyExchanges.includes(each))
+  const wanted = (options.carriesKey ? postQuantum : cheap).filter((each) =>
+    options.algorithms.keyExchanges.includes(each),
+  )
   const settings = [
     'BatchMode=yes',
     'StrictHostKeyChecking=yes',
@@ -45,7 +54,7 @@ export function sshArguments(reach: SshReach, options: SshOptions): string[] {
     'ServerAliveCountMax=3',
     'TCPKeepAlive=yes',
     ...(wanted.length > 0 ? [`KexAlgorithms=^${wanted.join(',')}`] : []),
-    ...trust(reach, options.withoutAlgorithms),
+    ...trust(reach, options),
     ...(options.forwards.length > 0
       ? ['ExitOnForwardFailure=no', 'StreamLocalBindUnlink=yes']
       : ['ClearAllForwardings=yes']),
@@ -64,15 +73,28 @@ export function sshArguments(reach: SshReach, options: SshOptions): string[] {
   ]
 }
 
-function trust(reach: SshReach, withoutAlgorithms: readonly string[]): string[] {
+function trust(reach: SshReach, options: SshOptions): string[] {
   if (reach.knownHosts !== undefined) return [`UserKnownHostsFile=${reach.knownHosts}`, 'GlobalKnownHostsFile=none']
   return [
     'UserKnownHostsFile=none',
     'GlobalKnownHostsFile=none',
-    // A pin names one key, so a host certificate is taken as the plain key in it.
-    `HostKeyAlgorithms=-${['*-cert-v01@openssh.com', ...withoutAlgorithms].join(',')}`,
+    `HostKeyAlgorithms=${hostKeyAlgorithms(options)}`,
     `KnownHostsCommand=${pinCommand(reach.hostKeys)}`,
   ]
+}
+
+/** By SHA-1, or broken. */
+const weakHostKeys = ['ssh-rsa', 'ssh-dss']
+
+/**
+ * A pin names one key, so a host certificate is taken as the plain key in it. Named one by one, ssh does not ask the
+ * command which of them it knows: one program less for each connection.
+ */
+function hostKeyAlgorithms({ algorithms, withoutAlgorithms }: SshOptions): string {
+  const left = algorithms.hostKeys.filter(
+    (each) => !/-cert-v\d+@|^webauthn-/.test(each) && ![...weakHostKeys, ...withoutAlgorithms].includes(each),
+  )
+  return left.length > 0 ? left.join(',') : `-${['*-cert-v01@openssh.com', ...withoutAlgorithms].join(',')}`
 }
 
 const fingerprintGrammar = /^SHA256:[A-Za-z0-9+/]{43}$/

@@ -10,7 +10,7 @@ import type { Server, SshReach } from '../fleet/fleet.ts'
 import type { Connection, OpenOptions, Reach } from './connection.ts'
 import { childEnvironment } from './environment.ts'
 import { speak } from './protocol.ts'
-import { remoteCommand, sshArguments } from './ssh-arguments.ts'
+import { remoteCommand, type SshAlgorithms, sshArguments } from './ssh-arguments.ts'
 import { explainSshFailure, hostKeyRefused, presentedHostKey } from './ssh-failure.ts'
 
 export interface SshSettings {
@@ -77,7 +77,7 @@ async function openOnce(
   const startedMs = performance.now()
   const argv = sshArguments(reach, {
     carriesKey: options.carriesKey,
-    keyExchanges: await keyExchanges(),
+    algorithms: await sshAlgorithms(),
     connectTimeoutMs: options.timeoutMs,
     withoutAlgorithms: settings.withoutAlgorithms,
     ...(settings.configFile && { configFile: settings.configFile }),
@@ -164,17 +164,26 @@ function openSocket(path: string): Promise<Duplex | null> {
   })
 }
 
-let known: Promise<readonly string[]> | undefined
+let known: Promise<SshAlgorithms> | undefined
 
-/** The key exchanges of the installed ssh, asked once. */
-export function keyExchanges(): Promise<readonly string[]> {
-  known ??= promisify(execFile)('ssh', ['-Q', 'kex'], { timeout: 10_000 }).then(
-    ({ stdout }) => stdout.split('\n').filter(Boolean),
-    (error: Error) => {
-      throw missing(error)
-    },
-  )
+/** What the installed ssh knows, asked once. */
+export function sshAlgorithms(): Promise<SshAlgorithms> {
+  known ??= askAlgorithms()
   return known
+}
+
+async function askAlgorithms(): Promise<SshAlgorithms> {
+  const ask = async (question: string) => {
+    const { stdout } = await promisify(execFile)('ssh', ['-Q', question], { timeout: 10_000 })
+    return stdout.split('\n').filter(Boolean)
+  }
+  const [keyExchanges, hostKeys] = await Promise.all([
+    ask('kex').catch((error: Error) => {
+      throw missing(error)
+    }),
+    ask('HostKeyAlgorithms').catch(() => []),
+  ])
+  return { keyExchanges, hostKeys }
 }
 
 function missing(cause: Error): OnecertError {

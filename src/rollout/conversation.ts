@@ -1,8 +1,8 @@
-import { fail, quote } from '../base/errors.ts'
+import { fail, OnecertError, quote } from '../base/errors.ts'
 import type { Answer, Connection } from '../reach/connection.ts'
 import type { Service } from '../services/service.ts'
 import type { Found } from './decide.ts'
-import { type Generation, generationName } from './generation.ts'
+import { generationName } from './generation.ts'
 import { effectOf, type ServerRollout, type Session } from './task.ts'
 
 const generationsKept = 1
@@ -78,13 +78,6 @@ function keyFile({ layout }: Service): string {
   return layout === 'combined' ? 'combined.pem' : 'privkey.pem'
 }
 
-export async function swap(task: ServerRollout, connection: Connection, name: string): Promise<void> {
-  const { server } = task.planned.placement
-  const confirmSeconds = String(Math.ceil(task.confirmWithinMs / 1000))
-  const answer = await connection.request('swap', [name, confirmSeconds])
-  expectOk(answer, `swapping on ${server.name}`, nothingSwapped(server.name))
-}
-
 export async function stage(
   task: ServerRollout,
   session: Session,
@@ -96,15 +89,7 @@ export async function stage(
   const { server } = task.planned.placement
   const name = generationName(generation.number, found.have)
   const fields = { ...effectOf(task), generation: generation.number }
-  const done = async (verb: string, words: readonly string[], payload?: Generation['keyPem'] | string) =>
-    expectOk(
-      await connection.request(verb, words, payload === undefined ? {} : { payload }),
-      `staging on ${server.name}`,
-      nothingSwapped(server.name),
-    )
-  const seal = () => done('seal', [name, hashes.chain, hashes.key, generation.spki])
   await ledger.effect({ ...fields, effect: 'stage', fingerprint: generation.fingerprint }, async () => {
-    await done('stage', [], generation.chainPem)
     const copy = {
       ...fields,
       effect: 'key-copy',
@@ -113,37 +98,52 @@ export async function stage(
       way: reuse === null ? connection.way : `on ${server.name}`,
     } as const
     await ledger.effect(copy, async () => {
-      if (reuse === null) {
-        session.keySent = true
-        await done('key', [], generation.keyPem)
-      } else await done('reuse', [reuse])
-      await seal()
+      session.keySent = reuse === null
+      const answers = await connection.requests([
+        { verb: 'stage', payload: generation.chainPem },
+        reuse === null ? { verb: 'key', payload: generation.keyPem } : { verb: 'reuse', words: [reuse] },
+        { verb: 'seal', words: [name, hashes.chain, hashes.key, generation.spki] },
+      ])
+      for (const answer of answers) expectOk(answer, `staging on ${server.name}`, nothingSwapped(server.name))
     })
   })
   return name
 }
 
-/** TST-2: with a configuration that is broken already, a reload would activate somebody else's edit. */
-export async function testAsItIs(task: ServerRollout, connection: Connection): Promise<void> {
+/**
+ * Swaps, and lets the service test its configuration with the new files.
+ * @returns why it does not take them; null where it does
+ */
+export async function swap(task: ServerRollout, connection: Connection, name: string): Promise<OnecertError | null> {
   const { server } = task.planned.placement
-  const answer = await connection.request('test', [])
-  if (answer.ok) return
-  fail(answer.code === 'SERVICE_TEST_FAILED' ? 'SERVICE_ALREADY_BROKEN' : (answer.code ?? 'SERVICE_ALREADY_BROKEN'), {
-    what: `the configuration of ${task.service.kind} on ${server.name} fails its own test, before any change of ours`,
-    fact: outputText(answer),
-    state: nothingSwapped(server.name),
-    next: `mend it on ${server.name} (${task.service.test.join(' ')}), then: onecert apply`,
+  const confirmSeconds = String(Math.ceil(task.confirmWithinMs / 1000))
+  const [swapped, tested] = await connection.requests([
+    { verb: 'swap', words: [name, confirmSeconds] },
+    { verb: 'test' },
+  ])
+  expectOk(swapped as Answer, `swapping on ${server.name}`, nothingSwapped(server.name))
+  if (!tested || tested.ok) return null
+  return new OnecertError(tested.code ?? 'SERVICE_TEST_FAILED', {
+    what: `the service on ${server.name} refuses the new files in its own test`,
+    fact: outputText(tested),
+    state: `${server.name} was brought back to what it had; it was not reloaded`,
+    next: 'onecert apply',
   })
 }
 
-export async function testNew(connection: Connection, server: string): Promise<void> {
+/**
+ * The service's test of what was there before, after the new files had failed it.
+ * @throws OnecertError SERVICE_ALREADY_BROKEN: a reload would have activated somebody else's edit (TST-2)
+ */
+export async function testAsItWas(task: ServerRollout, connection: Connection): Promise<void> {
+  const { server } = task.planned.placement
   const answer = await connection.request('test', [])
-  if (answer.ok) return
-  fail(answer.code ?? 'SERVICE_TEST_FAILED', {
-    what: `the service on ${server} refuses the new files in its own test`,
+  if (answer.code !== 'SERVICE_TEST_FAILED') return
+  fail('SERVICE_ALREADY_BROKEN', {
+    what: `the configuration of ${task.service.kind} on ${server.name} fails its own test, also with the files that it had`,
     fact: outputText(answer),
-    state: `${server} was brought back to what it had; it was not reloaded`,
-    next: 'onecert apply',
+    state: nothingSwapped(server.name),
+    next: `mend it on ${server.name} (${task.service.test.join(' ')}), then: onecert apply`,
   })
 }
 

@@ -5,8 +5,8 @@ import type { Vantage } from '../observe/served.ts'
 export type ServerState =
   | 'pending'
   | 'staged'
-  | 'tested'
   | 'swapped'
+  | 'tested'
   | 'reloaded'
   | 'verified'
   | 'committed'
@@ -14,7 +14,7 @@ export type ServerState =
   | 'quarantined'
   | 'unreachable'
 
-export type Step = 'connect' | 'adopt' | 'stage' | 'test' | 'swap' | 'reload' | 'verify' | 'commit' | 'rollback'
+export type Step = 'connect' | 'adopt' | 'stage' | 'swap' | 'reload' | 'verify' | 'commit' | 'rollback'
 
 /** How it ended at one server. */
 export interface ServerOutcome {

@@ -1,4 +1,3 @@
-import type { ErrorCode } from '../base/catalogue.ts'
 import { asOnecertError, OnecertError } from '../base/errors.ts'
 import type { Connection } from '../reach/connection.ts'
 import { expectOk } from './conversation.ts'
@@ -6,11 +5,10 @@ import { endpointsOf, type Look } from './prober.ts'
 import { effectOf, type ServerRollout, type Session } from './task.ts'
 import { verify, verifyLimits } from './verify.ts'
 
-/** Nothing was reloaded: the running service still has the old files, and a reload could only do harm. */
-const notReloaded: readonly ErrorCode[] = ['SERVICE_TEST_FAILED', 'CONFIG_TEST_TIMEOUT']
-
 /** What was served before the swap. */
 interface Before {
+  /** Not so: the running service has the old files still, and a reload could only do harm. */
+  readonly reloaded: boolean
   /** The leaf of each name that was seen. */
   readonly before: ReadonlyMap<string, string>
   /** An earlier session saw it, and we did not: at least something must be served again. */
@@ -26,16 +24,16 @@ export async function rollBack(
   session: Session,
   connection: Connection,
   look: Look,
-  { before, mustServe }: Before,
+  { reloaded, before, mustServe }: Before,
   cause: OnecertError,
 ): Promise<void> {
   const { server } = task.planned.placement
   try {
     await task.ledger.effect({ ...effectOf(task), effect: 'rollback', reason: cause.code }, async () => {
       expectOk(await connection.request('rollback', []), `rolling back ${server.name}`, '')
-      if (!notReloaded.includes(cause.code)) {
-        const reloaded = await connection.request('reload', [])
-        if (reloaded.facts.get('status') !== '0' && before.size > 0) await connection.request('start', [])
+      if (reloaded) {
+        const again = await connection.request('reload', [])
+        if (again.facts.get('status') !== '0' && before.size > 0) await connection.request('start', [])
       }
       for (const endpoint of endpointsOf(task.planned.placement)) {
         const old = before.get(endpoint.name)

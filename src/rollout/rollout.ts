@@ -13,11 +13,19 @@ export interface RolloutResult {
 /**
  * Wave after wave, at most `parallel` servers at once. A canary is one that answered: as long as all servers of the
  * first wave were unreachable, the next wave is taken one server at a time.
+ *
+ * When all servers of a wave have shown the new certificate once, `soon` names those whose turn comes next, as many as
+ * leave no more than `parallel` at work.
  */
 export async function rolloutWaves(
   plan: Plan,
-  one: (planned: PlannedServer) => Promise<ServerOutcome>,
-  options: { readonly parallel: number; readonly signal: AbortSignal; readonly report: Report },
+  one: (planned: PlannedServer, onServed: () => void) => Promise<ServerOutcome>,
+  options: {
+    readonly parallel: number
+    readonly signal: AbortSignal
+    readonly report: Report
+    readonly soon: (planned: PlannedServer) => void
+  },
 ): Promise<RolloutResult> {
   const lineage = plan.certificate.name
   const outcomes: ServerOutcome[] = []
@@ -33,8 +41,8 @@ export async function rolloutWaves(
       canary: reached <= plan.policy.canary,
     })
   }
-  const run = async (planned: PlannedServer) => {
-    const outcome = await one(planned)
+  const run = async (planned: PlannedServer, onServed: () => void) => {
+    const outcome = await one(planned, onServed)
     outcomes.push(outcome)
     options.report({ kind: 'ended', lineage, outcome })
   }
@@ -43,19 +51,25 @@ export async function rolloutWaves(
     if (reason()) break
     const names = wave.map(({ placement }) => placement.server.name)
     options.report({ kind: 'wave', lineage, wave: at + 1, of: plan.waves.length, servers: names })
+    const next = plan.waves[at + 1]?.slice(0, Math.max(0, options.parallel - wave.length)) ?? []
+    let unserved = wave.length
+    const onServed = () => {
+      unserved -= 1
+      if (unserved === 0) for (const planned of next) options.soon(planned)
+    }
     const waiting = [...wave]
     while (waiting.length > 0 && reason() === null) {
       const proven = outcomes.some(({ state }) => state === 'committed')
       const lanes = proven || at === 0 ? Math.min(options.parallel, waiting.length) : 1
       if (lanes === 1 && !proven) {
         const [planned] = waiting.splice(0, 1)
-        if (planned) await run(planned)
+        if (planned) await run(planned, onServed)
         continue
       }
       await Promise.all(
         Array.from({ length: lanes }, async () => {
           for (let planned = waiting.shift(); planned && reason() === null; planned = waiting.shift())
-            await run(planned)
+            await run(planned, onServed)
         }),
       )
     }

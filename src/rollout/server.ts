@@ -1,13 +1,13 @@
 import { asOnecertError, fail, OnecertError } from '../base/errors.ts'
 import type { Vantage } from '../observe/served.ts'
 import type { Connection } from '../reach/connection.ts'
-import { adopt, begin, commit, reload, stage, swap, testAsItIs, testNew, undo } from './conversation.ts'
+import { adopt, begin, commit, reload, stage, swap, testAsItWas, undo } from './conversation.ts'
 import { decide } from './decide.ts'
 import { generationName } from './generation.ts'
 import { endpointsOf, type Look, lookDirectly, lookThrough } from './prober.ts'
 import type { ServerOutcome, ServerState } from './progress.ts'
 import { connectionLost, rollBack, undoesItself } from './rollback.ts'
-import { effectOf, type ServerRollout, type Session } from './task.ts'
+import { effectOf, openOptions, type ServerRollout, type Session } from './task.ts'
 import { verify, verifyLimits } from './verify.ts'
 
 const roundsMax = 5
@@ -63,7 +63,8 @@ async function walk(task: ServerRollout, session: Session): Promise<Vantage> {
     await enter(task, session, 'committed', { generation: prepared.name, vantage: already })
     return already
   }
-  const before = prepared.resumed ? new Map<string, string>() : await test(task, session, prepared, look)
+  const before = prepared.resumed ? new Map<string, string>() : await servedBefore(task, look)
+  task.signal.throwIfAborted()
   return activate(task, session, prepared, look, before)
 }
 
@@ -135,23 +136,13 @@ async function servedAlready(task: ServerRollout, look: Look): Promise<Vantage |
 }
 
 /** @returns the leaf that each name serves before the swap; absent where it serves none */
-async function test(
-  task: ServerRollout,
-  session: Session,
-  { connection, isFirst }: Prepared,
-  look: Look,
-): Promise<Map<string, string>> {
-  task.onStep('test')
-  // A configuration that names files which are not there yet cannot pass.
-  if (!isFirst) await testAsItIs(task, connection)
+async function servedBefore(task: ServerRollout, look: Look): Promise<Map<string, string>> {
   const before = new Map<string, string>()
   for (const endpoint of endpointsOf(task.planned.placement)) {
     const seen = await look(endpoint, verifyLimits.handshakeTimeoutMs).catch(() => null)
     const leaf = seen?.served.chain[0]
     if (leaf) before.set(endpoint.name, leaf)
   }
-  await enter(task, session, 'tested')
-  task.signal.throwIfAborted()
   return before
 }
 
@@ -170,24 +161,36 @@ async function activate(
   task.onStep('swap')
   session.changed = true
   await enter(task, session, 'swapped', { generation: name })
+  let refused: OnecertError | null
   try {
-    await ledger.effect({ ...swapped, effect: 'swap' }, () => swap(task, connection, name))
+    refused = await ledger.effect({ ...swapped, effect: 'swap' }, () => swap(task, connection, name))
   } catch (error) {
     if (connectionLost(error)) throw undoesItself(task, session, asOnecertError(error))
-    session.state = 'tested'
+    session.state = 'staged'
     throw error
   }
+  // What is resumed may have been reloaded by the session that began it.
+  let reloaded = resumed
   try {
-    task.onStep('test')
-    await testNew(connection, server.name)
+    if (refused) throw refused
+    await enter(task, session, 'tested')
     task.onStep('reload')
+    reloaded = true
     const mayStart = isFirst || (before.size === 0 && !resumed)
     await ledger.effect({ ...effect, effect: 'reload' }, () => reload(connection, service, server.name, mayStart))
     await enter(task, session, 'reloaded')
     task.onStep('verify')
     const withinMs = Math.min(verifyLimits.withinMs, task.confirmWithinMs / 2)
     const endpoints = endpointsOf(planned.placement)
-    const vantage = await verify(endpoints, generation, look, task.clock, { ...verifyLimits, withinMs }, before)
+    const vantage = await verify(
+      endpoints,
+      generation,
+      look,
+      task.clock,
+      { ...verifyLimits, withinMs },
+      before,
+      task.onServed,
+    )
     await enter(task, session, 'verified', { vantage })
     task.onStep('commit')
     await ledger.effect({ ...swapped, effect: 'commit' }, () => commit(task, connection, name))
@@ -197,7 +200,8 @@ async function activate(
     if (connectionLost(error)) throw undoesItself(task, session, asOnecertError(error))
     const cause = asOnecertError(error)
     task.onStep('rollback')
-    await rollBack(task, session, connection, look, { before, mustServe: resumed }, cause)
+    await rollBack(task, session, connection, look, { reloaded, before, mustServe: resumed }, cause)
+    if (refused?.code === 'SERVICE_TEST_FAILED' && !isFirst) await testAsItWas(task, connection)
     throw cause
   }
 }
@@ -217,12 +221,7 @@ async function enter(
 
 async function connect(task: ServerRollout, session: Session, carriesKey: boolean): Promise<Connection> {
   session.connection = null
-  const connection = await task.reach.open(task.planned.placement.server, {
-    receiver: task.receiver,
-    carriesKey,
-    timeoutMs: task.connectTimeoutMs,
-    signal: task.signal,
-  })
+  const connection = await task.reach.open(task.planned.placement.server, openOptions(task, carriesKey))
   session.connection = connection
   return connection
 }

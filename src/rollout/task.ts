@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import type { Ledger } from '../ledger/ledger.ts'
-import type { Connection, Reach, ReceiverText } from '../reach/connection.ts'
+import type { Connection, OpenOptions, Reach, ReceiverText } from '../reach/connection.ts'
 import type { Service } from '../services/service.ts'
 import type { FileHashes, Generation } from './generation.ts'
 import type { PlannedServer } from './plan.ts'
@@ -25,6 +25,8 @@ export interface ServerRollout {
   /** Durable when it resolves, and never later than the next intent in the ledger. */
   readonly setState: (state: ServerState, detail: Record<string, unknown>) => Promise<void>
   readonly onStep: (step: Step) => void
+  /** Each of its endpoints has shown the new certificate once. That it goes on doing so is still to be seen. */
+  readonly onServed: () => void
 }
 
 /** What has become of the task so far. */
@@ -39,4 +41,10 @@ export interface Session {
 /** What all ledger entries of a task say. */
 export function effectOf({ rollout, token, planned, generation }: ServerRollout) {
   return { rollout, lineage: generation.lineage, server: planned.placement.server.name, token } as const
+}
+
+/** How a connection of the task is opened; where no key is to travel, with the cheaper key exchange. */
+export function openOptions(task: ServerRollout, carriesKey: boolean): OpenOptions {
+  const { receiver, connectTimeoutMs: timeoutMs, signal } = task
+  return { receiver, carriesKey, timeoutMs, signal }
 }

@@ -26,6 +26,7 @@ const pauseMs = 50
 /**
  * Fresh handshakes with each endpoint until so many in a row show the generation, leaf and chain.
  * @param before leaf fingerprints that were served before, by name: to tell an old certificate from a foreign one
+ * @param onServed called when each endpoint has shown it for the first time
  * @returns from where it was proved; the weakest vantage of all
  * @throws OnecertError VERIFY_*: the last thing that was seen
  */
@@ -36,10 +37,16 @@ export async function verify(
   clock: Clock,
   limits: VerifyLimits,
   before: ReadonlyMap<string, string> = new Map(),
+  onServed: () => void = () => {},
 ): Promise<Vantage> {
   const until = clock.nowMs() + limits.withinMs
+  const unserved = new Set(endpoints)
   const vantages = await Promise.all(
-    endpoints.map((endpoint) => verifyOne(endpoint, generation, look, clock, until, limits, before.get(endpoint.name))),
+    endpoints.map((endpoint) =>
+      verifyOne(endpoint, generation, look, clock, until, limits, before.get(endpoint.name), () => {
+        if (unserved.delete(endpoint) && unserved.size === 0) onServed()
+      }),
+    ),
   )
   return (['on-server', 'forwarded'] as const).find((each) => vantages.includes(each)) ?? 'direct'
 }
@@ -52,6 +59,7 @@ async function verifyOne(
   untilMs: number,
   limits: VerifyLimits,
   before: string | undefined,
+  onRight: () => void,
 ): Promise<Vantage> {
   let right = 0
   for (;;) {
@@ -61,6 +69,7 @@ async function verifyOne(
       const wrong = servedWrong(served.chain, generation)
       if (wrong === null) {
         right += 1
+        onRight()
         if (right >= limits.inARow) return vantage
         await clock.sleep(limits.apartMs)
         continue

@@ -54,6 +54,16 @@ describe('a handshake shows what is served, and no more', () => {
     })
   }
 
+  for (const ecdhCurve of ['X25519', 'prime256v1', 'secp384r1', 'secp521r1', 'X448', 'X25519MLKEM768']) {
+    test(`a server that takes no key exchange but ${ecdhCurve} is looked at all the same`, async () => {
+      const authority = await createAuthority()
+      const { leafPem, keyPem, fingerprint } = await authority.sell({ names: [name] })
+      await served({ key: keyPem, cert: leafPem, ecdhCurve }, async (port) => {
+        assert.equal((await at(port)).chain[0], fingerprint)
+      })
+    })
+  }
+
   test('a leaf alone is a chain of one', async () => {
     const authority = await createAuthority()
     const { leafPem, keyPem } = await authority.sell({ names: [name] })

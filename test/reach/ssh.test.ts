@@ -10,7 +10,10 @@ const reach: SshReach = { kind: 'ssh', destination: 'deploy@eu-1', hostKeys: [pi
 const server = { name: 'eu-1', reach } as unknown as Server
 const options: SshOptions = {
   carriesKey: false,
-  keyExchanges: ['curve25519-sha256', 'sntrup761x25519-sha512@openssh.com', 'mlkem768x25519-sha256'],
+  algorithms: {
+    keyExchanges: ['curve25519-sha256', 'sntrup761x25519-sha512@openssh.com', 'mlkem768x25519-sha256'],
+    hostKeys: ['ssh-ed25519', 'ssh-ed25519-cert-v01@openssh.com', 'ecdsa-sha2-nistp256', 'ssh-rsa', 'rsa-sha2-512'],
+  },
   connectTimeoutMs: 15_000,
   withoutAlgorithms: [],
   forwards: [],
@@ -39,6 +42,18 @@ describe('the argv of ssh', () => {
     ])
       assert.equal(argv.filter((word) => word === setting).length, 1, setting)
     assert.ok(argv.some((word) => word.startsWith('KnownHostsCommand=') && word.includes(pin)))
+  })
+
+  test('host keys of each strong kind that ssh knows are taken, but for certificates and kinds that were tried', () => {
+    const given = (changes: Partial<SshOptions>) =>
+      sshArguments(reach, { ...options, ...changes }).find((word) => word.startsWith('HostKeyAlgorithms='))
+    assert.equal(given({}), 'HostKeyAlgorithms=ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512')
+    assert.equal(given({ withoutAlgorithms: ['ssh-ed25519'] }), 'HostKeyAlgorithms=ecdsa-sha2-nistp256,rsa-sha2-512')
+    const old = { ...options.algorithms, hostKeys: [] }
+    assert.equal(
+      given({ algorithms: old, withoutAlgorithms: ['ssh-ed25519'] }),
+      'HostKeyAlgorithms=-*-cert-v01@openssh.com,ssh-ed25519',
+    )
   })
 
   test('without a confirmed host key no key is accepted at all', () => {

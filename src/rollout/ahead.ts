@@ -1,0 +1,37 @@
+import type { Server } from '../fleet/fleet.ts'
+import type { Connection, OpenOptions, Reach } from '../reach/connection.ts'
+
+/**
+ * Connections that are opened before their server's turn, while others are waited for: nothing is sent over them but the
+ * receiver's text, and nothing is done there.
+ */
+export interface Ahead extends Reach {
+  /** Begins to open; how it ended is told to who opens it in its turn. */
+  prepare(server: Server, options: OpenOptions): void
+  /** Closes what nobody took. */
+  close(): Promise<void>
+}
+
+export function openAhead(reachOf: (server: Server) => Reach): Ahead {
+  const early = new Map<string, { readonly carriesKey: boolean; readonly connection: Promise<Connection> }>()
+  const drop = async (connection: Promise<Connection>) => (await connection.catch(() => null))?.close()
+  return {
+    prepare(server, options) {
+      if (early.has(server.name)) return
+      const connection = reachOf(server).open(server, options)
+      connection.catch(() => {})
+      early.set(server.name, { carriesKey: options.carriesKey, connection })
+    },
+    async open(server, options) {
+      const prepared = early.get(server.name)
+      early.delete(server.name)
+      if (prepared?.carriesKey === options.carriesKey) return prepared.connection
+      if (prepared) await drop(prepared.connection)
+      return reachOf(server).open(server, options)
+    },
+    async close() {
+      await Promise.all([...early.values()].map(({ connection }) => drop(connection)))
+      early.clear()
+    },
+  }
+}
