@@ -211,6 +211,41 @@ for (const [name, shell] of Object.entries(shells)) {
       await bring(talk, made, 'gen-0001')
     })
 
+    test('verbs that are sent at once are answered one by one; behind one that fails the others are left out', async () => {
+      await using place = await makePlace(shell)
+      const talk = await place.talk({ test: ['false'] })
+      const [made, other] = [makeGeneration('1'), makeGeneration('2')]
+      await talk.ask(begin(made))
+      const answers = async (text: string, count: number) => {
+        talk.child.stdin.write(text)
+        const heard: string[] = []
+        while (heard.length < count) heard.push((await talk.answer()).replace(/^(ok|fail \S+).*/, '$1'))
+        return heard
+      }
+      const leftOut = 'fail RECEIVER_PROTOCOL'
+      const sending = (key: string) => `stage\n${made.chain}.\n+ key\n${key}.\n+ ${seal(made, 'gen-0001')}\n`
+      assert.deepEqual(await answers(`${sending(other.key)}+ swap gen-0001 60\n`, 4), [
+        'ok',
+        'ok',
+        'fail STAGE_DAMAGED',
+        leftOut,
+      ])
+      assert.deepEqual(await answers(`swap gen-0009 60\n+ key\n${made.key}.\n+ reload\n`, 3), [
+        'fail SWAP_FAILED',
+        leftOut,
+        leftOut,
+      ])
+      assert.ok(!existsSync(join(place.base, '.stage')) && !existsSync(join(place.root, 'reloads')))
+      assert.deepEqual(await answers(sending(made.key), 3), ['ok', 'ok', 'ok'])
+      assert.deepEqual(await answers('swap gen-0001 60\n+ test\n+ reload\n', 3), [
+        'ok',
+        'fail SERVICE_TEST_FAILED',
+        leftOut,
+      ])
+      assert.ok(!existsSync(join(place.root, 'reloads')))
+      assert.match(await talk.ask('reload'), /^ok/, 'what comes by itself is done')
+    })
+
     test('a key that was sent and never sealed goes with the connection, also where it was cut', async () => {
       await using place = await makePlace(shell)
       const made = makeGeneration('1')

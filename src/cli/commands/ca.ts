@@ -1,6 +1,5 @@
 import type { Command } from 'commander'
 import { fail } from '../../base/errors.ts'
-import { localCaRoot } from '../../issue/local-ca.ts'
 import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 
 export function caCommand(program: Command, shell: Shell): void {
@@ -18,6 +17,7 @@ export function caCommand(program: Command, shell: Shell): void {
       if (context.fleet.issuers.get(issuer)?.kind !== 'local-ca') {
         fail('USAGE', { what: `"${issuer}" is no local CA of the fleet file`, next: 'onecert check' })
       }
+      const { localCaRoot } = await import('../../issue/local-ca.ts')
       const root = await localCaRoot(issuer, await context.vault())
       if (!root) fail('USAGE', { what: `${issuer} has issued nothing yet`, next: 'onecert apply' })
       if (json) printJson(shell.terminal, { issuer, fingerprint: root.fingerprint, pem: root.pem })
