@@ -14,6 +14,8 @@ export const testPackages: readonly DebianPackage[] = [
   { name: 'haproxy', reason: 'a service that reads one combined file' },
   { name: 'openssh-server', reason: 'servers to log in to' },
   { name: 'openssh-client', reason: 'ssh is how servers are reached; ssh-keygen makes their keys' },
+  { name: 'pebble', reason: 'an ACME CA, with pebble-challtestsrv beside it' },
+  { name: 'bind9', reason: 'a name server that takes dynamic updates' },
   { name: 'openssl', reason: 'a second opinion on keys, certificates and handshakes' },
   { name: 'sudo', reason: 'the receiver of an unprivileged deploy account' },
   { name: 'busybox', reason: 'the receiver under the shell of Alpine' },
