@@ -1,29 +1,38 @@
 import { asOnecertError, fail, OnecertError } from '../base/errors.ts'
-import type { Certificate } from '../fleet/fleet.ts'
+import { Secret } from '../base/secret.ts'
+import type { Certificate, Issuer } from '../fleet/fleet.ts'
 import { issuerOf } from '../issue/issuers.ts'
-import { renewalNeed } from '../issue/renewal.ts'
+import { type Need, renewalNeed } from '../issue/renewal.ts'
 import { assessBundle, fullchainPem } from '../pki/bundle.ts'
-import { parseCertificates } from '../pki/certificate.ts'
+import { parseCertificates, type X509 } from '../pki/certificate.ts'
 import { parsePrivateKey } from '../pki/key.ts'
 import type { Generation } from '../rollout/generation.ts'
 import type { GenerationRow } from '../store/store.ts'
 import type { Context } from './context.ts'
+import { openSolvers } from './solvers.ts'
 
 export interface IssueOptions {
   readonly force: boolean
   readonly rekey: boolean
+  /** No CA is asked for anything: see `wanted`. */
+  readonly dryRun?: boolean
 }
 
 export interface IssuedGeneration {
   readonly generation: Generation
   /** Why a new certificate was issued; null: the newest generation stands. */
   readonly issued: string | null
+  /** A new one is wanted and could not be had; the newest is usable still, and stands meanwhile. */
+  readonly failure: OnecertError | null
+  /** In a dry run: why a new one would be ordered; the generation is then what it would be, as far as that is known. */
+  readonly wanted: string | null
 }
 
 /**
  * The newest generation of a lineage, issued now where none will do. Whatever it is, it was assessed before it is
  * returned: a bundle with a defect never gets near a server.
- * @throws OnecertError PEM_*, CHAIN_*, CERT_*, KEY_*, P12_*, VAULT_*
+ * @throws OnecertError PEM_*, CHAIN_*, CERT_*, KEY_*, P12_*, VAULT_*; ACME_*, CHALLENGE_* and DNS_* where there is nothing
+ * usable yet
  */
 export async function issueCertificate(
   context: Context,
@@ -35,33 +44,48 @@ export async function issueCertificate(
   const nowMs = clock.nowMs()
   const lineage = certificate.name
   const newest = await store.newestGeneration(lineage)
-  const spec = fleet.issuers.get(certificate.issuer)
-  if (!spec) fail('ISSUER_UNKNOWN', { what: `no issuer "${certificate.issuer}" in the fleet file` })
+  const [name = ''] = certificate.issuers
+  const spec = fleet.issuers.get(name)
+  if (!spec) fail('ISSUER_UNKNOWN', { what: `no issuer "${name}" in the fleet file` })
   const need = renewalNeed(certificate, newest, { nowMs, ...options })
-  // An import is asked each time: a new file is the only sign that there is something new.
-  const imported = spec.kind !== 'local-ca'
-  if (!imported && need.reason === null && newest)
-    return { generation: await loaded(context, certificate, newest), issued: null }
+  const stands = async (row: GenerationRow, failure: OnecertError | null = null): Promise<IssuedGeneration> => ({
+    generation: await loaded(context, certificate, row),
+    issued: null,
+    failure,
+    wanted: null,
+  })
+  if (!askedEachTime(spec) && need.reason === null && newest) return stands(newest)
 
+  if (options.dryRun && spec.kind === 'acme' && need.reason !== null) {
+    return { generation: expected(certificate, newest, need), issued: null, failure: null, wanted: need.reason }
+  }
+
+  await using solvers = await openSolvers(context, spec, certificate)
   const reason = need.reason ?? 'the issuer may have a newer one'
+  const order = {
+    lineage,
+    names: certificate.names,
+    keyType: certificate.key.type,
+    keepKey: need.keepKey && newest ? newest.spki : null,
+    nowMs,
+    newest: newest?.fingerprint ?? null,
+    replaces: newest && { issuer: newest.issuer, leafDer: leafOf(newest).der },
+  }
+  const tools = { keys: vault, notes: store, clock, signal: context.signal, solvers: solvers.all }
   const bundle = await ledger
-    .effect({ effect: 'issue', lineage, reason }, () =>
-      issuerOf(spec, vault).issue({
-        lineage,
-        names: certificate.names,
-        keyType: certificate.key.type,
-        keepKey: need.keepKey && newest ? newest.spki : null,
-        nowMs,
-        newest: newest?.fingerprint ?? null,
-      }),
-    )
+    .effect({ effect: 'issue', lineage, reason }, () => issuerOf(spec, tools).issue(order))
     .catch((thrown: unknown) => {
       const error = asOnecertError(thrown)
-      throw new OnecertError(error.code, { state: 'no server was touched', ...error.failure, cause: error })
+      return new OnecertError(error.code, { state: 'no server was touched', ...error.failure, cause: error })
     })
+  if (bundle instanceof OnecertError) {
+    // What a CA will not give today is no reason to leave servers alone that have drifted.
+    if (spec.kind !== 'acme' || !newest || newest.notAfterMs <= nowMs || context.signal.aborted) throw bundle
+    return stands(newest, bundle)
+  }
   if (bundle === null) {
     if (!newest) fail('INTERNAL', { what: `the issuer of ${lineage} has nothing new, and there is nothing old` })
-    return { generation: await loaded(context, certificate, newest), issued: null }
+    return stands(newest)
   }
   const row = await store.addGeneration({
     lineage,
@@ -71,11 +95,37 @@ export async function issueCertificate(
     notAfterMs: bundle.leaf.notAfterMs,
     chainPem: fullchainPem(bundle),
     names: [...bundle.leaf.names],
-    issuer: certificate.issuer,
+    issuer: spec.name,
     keyMadeAtMs: newest?.spki === bundle.spki ? newest.keyMadeAtMs : nowMs,
     createdAtMs: nowMs,
   })
-  return { generation: await loaded(context, certificate, row), issued: need.reason ?? 'the issuer had a newer one' }
+  const generation = await loaded(context, certificate, row)
+  return { generation, issued: need.reason ?? 'the issuer had a newer one', failure: null, wanted: null }
+}
+
+/** What the next generation would be; its leaf, dates and perhaps its key are not known before it is there. */
+function expected({ name }: Certificate, newest: GenerationRow | null, { keepKey }: Need): Generation {
+  return {
+    lineage: name,
+    number: (newest?.number ?? 0) + 1,
+    spki: keepKey && newest ? newest.spki : '',
+    fingerprint: '',
+    chain: [],
+    notBeforeMs: 0,
+    notAfterMs: 0,
+    chainPem: '',
+    keyPem: new Secret(''),
+  }
+}
+
+/** A new file is the only sign that there is something new. */
+function askedEachTime({ kind }: Issuer): boolean {
+  return kind === 'import-pem' || kind === 'import-pkcs12'
+}
+
+function leafOf({ chainPem, lineage, number }: GenerationRow): X509 {
+  const [leaf] = parseCertificates(Buffer.from(chainPem), { file: `generation ${number} of ${lineage}` })
+  return leaf ?? fail('INTERNAL', { what: `generation ${number} of ${lineage} has no leaf` })
 }
 
 /** A stored generation with its key, assessed as it would be when it came in: dates go by and names change. */

@@ -81,7 +81,7 @@ export async function status(context: Context, choice: Choice): Promise<Status> 
     certificates.push({
       certificate: lineage,
       names: certificate.names,
-      issuer: certificate.issuer,
+      issuer: newest?.issuer ?? certificate.issuers.join(', '),
       generation: newest?.number ?? null,
       fingerprint: newest?.fingerprint ?? null,
       spki: newest?.spki ?? null,

@@ -19,7 +19,7 @@ function entries<Entry extends z.ZodType>(entry: Entry) {
 const outline = z
   .object({
     issuers: entries(z.unknown()),
-    certificates: entries(z.object({ names: texts, issuer: text })),
+    certificates: entries(z.object({ names: texts, issuer: z.union([z.string(), texts]).optional().catch(undefined) })),
     servers: entries(
       z.object({
         address: text,
@@ -43,7 +43,9 @@ export function reportInconsistencies(source: Source): void {
   const fleet = outline.parse(source.value)
   for (const [name, certificate] of Object.entries(fleet.certificates ?? {})) {
     const path = ['certificates', name]
-    refer(source, 'issuer', certificate?.issuer, fleet.issuers, [...path, 'issuer'])
+    const issuers = certificate?.issuer
+    for (const [at, each] of [issuers].flat().entries())
+      refer(source, 'issuer', each, fleet.issuers, [...path, 'issuer', ...(Array.isArray(issuers) ? [at] : [])])
     reportRepeated(source, certificate?.names.map(hostNameOf) ?? [], [...path, 'names'])
   }
   for (const [name, server] of Object.entries(fleet.servers ?? {})) {

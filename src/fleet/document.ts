@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { parseHostName } from '../pki/names.ts'
+import { acmeIssuer } from './acme.ts'
 import { reportInconsistencies } from './consistency.ts'
 import type { Certificate, FileSettings, Fleet, Issuer, Server, ServiceSettings, Site } from './fleet.ts'
 import { type FleetAsWritten, fleetSchema } from './schema.ts'
@@ -65,13 +66,14 @@ function normaliseCertificate(name: string, written: FleetAsWritten['certificate
   return {
     name,
     names: written.names.map((text) => parseHostName(text)),
-    issuer: written.issuer,
+    issuers: [written.issuer].flat(),
     key: { type: written.key.type, keepForMs: written.key['keep-for'] },
     ...(written.licence && { licence: written.licence }),
   }
 }
 
 function normaliseIssuer(name: string, written: FleetAsWritten['issuers'][string], directory: string): Issuer {
+  if (written.acme !== undefined) return acmeIssuer(name, { ...written, acme: written.acme }, directory)
   const ca = written['local-ca']
   if (ca) return { kind: 'local-ca', name, commonName: ca['common-name'], lifetimeMs: ca.lifetime }
   const { certificate, key, chain, pkcs12, 'passphrase-file': passphraseFile } = written.import ?? {}

@@ -22,6 +22,8 @@ export interface Order {
   readonly nowMs: number
   /** Leaf fingerprint of the newest generation, if there is one. */
   readonly newest: string | null
+  /** The newest generation, for a CA that wants to know what is replaced (RFC 9773 section 5). */
+  readonly replaces: { readonly issuer: string; readonly leafDer: Uint8Array } | null
 }
 
 /** Private keys at rest; the vault is one. */

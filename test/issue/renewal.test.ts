@@ -12,7 +12,7 @@ const day = (count: number) => start + count * dayMs
 const policy: Certificate = {
   name: 'www',
   names: ['www.example', 'shop.example'],
-  issuer: 'lab',
+  issuers: ['lab'],
   key: { type: 'ec-p256', keepForMs: 180 * dayMs },
 }
 

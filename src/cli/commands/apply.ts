@@ -68,7 +68,7 @@ async function runApply(
   how: { force: boolean; rekey: boolean },
 ): Promise<void> {
   const startedMs = context.clock.nowMs()
-  const applied = await apply(context, {
+  const { applied, stopped } = await apply(context, {
     ...(certificates.length > 0 && { certificates }),
     ...(options.server && { servers: options.server }),
     ...how,
@@ -80,10 +80,12 @@ async function runApply(
     const elapsedMs = context.clock.nowMs() - startedMs
     for (const each of applied) printApplied(each, shell.terminal, { forced: how.force, elapsedMs })
   }
-  const partial = partialError(applied)
-  if (!partial) return
-  shell.exit = partial.exit
-  if (!json) printError(partial, shell.terminal, { json, debug: false })
+  const failures = [...applied.flatMap(({ failure }) => failure ?? []), ...[partialError(applied) ?? []].flat()]
+  for (const each of failures) {
+    shell.exit = each.exit
+    if (!json) printError(each, shell.terminal, { json, debug: false })
+  }
+  if (stopped) throw stopped
 }
 
 function partialError(applied: readonly Applied[]): OnecertError | null {
@@ -120,15 +122,15 @@ function licenceError(applied: readonly Applied[]): OnecertError | null {
 }
 
 function printApplied(
-  { certificate, generation, issued, plan, result }: Applied,
+  { certificate, generation, issued, failure, plan, result }: Applied,
   terminal: Terminal,
   { forced, elapsedMs }: { readonly forced: boolean; readonly elapsedMs: number },
 ): void {
   const name = terminal.style('bold', certificate.name)
   if (issued) terminal.out(`${name}: generation ${generation.number} issued, because ${issued}`)
-  else if (forced) {
+  else if (forced && !failure) {
     terminal.out(
-      `${name}: nothing was issued: what the issuer ${certificate.issuer} has is generation ${generation.number} still; put a newer certificate into its files`,
+      `${name}: nothing was issued: what the issuer ${certificate.issuers.join(', ')} has is generation ${generation.number} still; put a newer certificate into its files`,
     )
   }
   const done = result.outcomes.filter(({ state }) => state === 'committed')
@@ -143,13 +145,14 @@ function printApplied(
   )
 }
 
-function appliedJson({ certificate, generation, issued, plan, result }: Applied): Record<string, unknown> {
+function appliedJson({ certificate, generation, issued, failure, plan, result }: Applied): Record<string, unknown> {
   return {
     certificate: certificate.name,
     generation: generation.number,
     fingerprint: generation.chain[0],
     spki: generation.spki,
     issued,
+    ...(failure && { failure: failure.toJSON() }),
     alreadyProven: plan.proven.map(({ placement }) => placement.server.name),
     servers: result.outcomes.map(({ error, ...outcome }) => ({
       ...outcome,
