@@ -108,6 +108,26 @@ export const catalogue = {
   ISSUER_UNKNOWN: configuration,
   LICENCE_SEATS: configuration,
 
+  // An ACME CA
+  ACME_NOT_A_DIRECTORY: configuration,
+  ACME_ADDRESS_REFUSED: denied,
+  ACME_UNTRUSTED: denied,
+  ACME_UNREACHABLE: unavailable,
+  ACME_PROTOCOL: unavailable,
+  ACME_UNDECIDED: temporary,
+  ACME_RATE_LIMITED: temporary,
+  ACME_ACCOUNT_UNKNOWN: denied,
+  ACME_ACCOUNT_DEACTIVATED: denied,
+  ACME_EAB_REQUIRED: configuration,
+  ACME_TERMS: configuration,
+  ACME_PROFILE_UNKNOWN: configuration,
+  ACME_UNSUPPORTED_IDENTIFIER: badData,
+  ACME_CAA: denied,
+  ACME_DNSSEC: denied,
+  ACME_NXDOMAIN: denied,
+  ACME_CHALLENGE_FAILED: denied,
+  ACME_REFUSED: denied,
+
   // Reaching a server
   SSH_MISSING: configuration,
   SSH_HOST_KEY_UNKNOWN: denied,
