@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs'
 import tab from '@bomb.sh/tab/commander'
 import { Command, CommanderError, Option } from 'commander'
 import { asOnecertError, OnecertError } from '../base/errors.ts'
+import { programVersion } from '../base/version.ts'
 import { applyCommand, renewCommand } from './commands/apply.ts'
 import { caCommand } from './commands/ca.ts'
 import { checkCommand, initCommand, schemaCommand } from './commands/fleet.ts'
@@ -41,12 +41,9 @@ try {
 process.exitCode = shell.exit
 
 function buildProgram(): Command {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string
-  }
   const root = new Command('onecert')
     .description('Keeps one TLS certificate right on many servers, and proves it by handshake.')
-    .version(version, '--version', 'print the version')
+    .version(programVersion(), '--version', 'print the version')
     .addOption(new Option('--fleet <file>', 'the fleet file').env('ONECERT_FLEET'))
     .addOption(new Option('--state <directory>', 'where state and vault are').env('ONECERT_STATE'))
     .option('--identity <file>', 'the vault identity')

@@ -1,0 +1,35 @@
+import { z } from 'zod'
+import { locationOf } from './account.ts'
+import { httpsUrl, readDocument, timestampMs } from './document.ts'
+import { problemSchema } from './problem.ts'
+import type { AcmeOrder } from './resources.ts'
+import { type Answer, retryAfterMs } from './transport.ts'
+
+const listMax = 1000
+
+const shape = z.object({
+  status: z.enum(['pending', 'ready', 'processing', 'valid', 'invalid']),
+  expires: timestampMs.nullish(),
+  identifiers: z.array(z.object({ value: z.string() })).max(listMax),
+  authorizations: z.array(httpsUrl).max(listMax),
+  finalize: httpsUrl,
+  certificate: httpsUrl.nullish(),
+  error: problemSchema.nullish(),
+})
+
+/** `url`: where it was asked for; null: Location says it (RFC 8555 section 7.4). */
+export function readOrder(answer: Answer, issuer: string, url: string | null, nowMs: number): AcmeOrder {
+  const expected = { issuer, what: 'an order' }
+  const { status, authorizations, finalize, ...read } = readDocument(answer, shape, expected)
+  return {
+    url: url ?? locationOf(answer, expected),
+    status,
+    expiresAtMs: read.expires ?? null,
+    names: read.identifiers.map(({ value }) => value),
+    authorizations,
+    finalize,
+    certificate: read.certificate ?? null,
+    problem: read.error ?? null,
+    retryAfterMs: retryAfterMs(answer, nowMs),
+  }
+}
