@@ -13,9 +13,9 @@ import { serviceOf } from '../services/drivers.ts'
 import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
 import { issueCertificate } from './issue.ts'
-import { eachInTurn } from './turns.ts'
 import { withLease } from './lease.ts'
 import { planCertificate } from './plan.ts'
+import { eachInTurn } from './turns.ts'
 
 export interface ApplyOptions extends Choice {
   readonly force?: boolean

@@ -23,8 +23,18 @@ export async function issueAll(
   const issued: Issued[] = []
   const stopped = await eachInTurn(chosenCertificates(context.fleet, options), context.signal, (certificate) =>
     withLease(context, certificate.name, async (_, signal) => {
-      const { generation, issued: reason, failure } = await issueCertificate({ ...context, signal }, certificate, options)
-      issued.push({ certificate: certificate.name, generation: generation.number, reason, notAfterMs: generation.notAfterMs, failure })
+      const {
+        generation,
+        issued: reason,
+        failure,
+      } = await issueCertificate({ ...context, signal }, certificate, options)
+      issued.push({
+        certificate: certificate.name,
+        generation: generation.number,
+        reason,
+        notAfterMs: generation.notAfterMs,
+        failure,
+      })
     }),
   )
   return { issued, stopped }

@@ -9,6 +9,7 @@ import { parsePrivateKey } from '../pki/key.ts'
 import type { Generation } from '../rollout/generation.ts'
 import type { GenerationRow } from '../store/store.ts'
 import type { Context } from './context.ts'
+import { revocationOf } from './revoke.ts'
 import { openSolvers } from './solvers.ts'
 
 export interface IssueOptions {
@@ -47,7 +48,12 @@ export async function issueCertificate(
   const [name = ''] = certificate.issuers
   const spec = fleet.issuers.get(name)
   if (!spec) fail('ISSUER_UNKNOWN', { what: `no issuer "${name}" in the fleet file` })
-  const need = renewalNeed(certificate, newest, { nowMs, ...options })
+  const revoked = newest && (await revocationOf(context, newest))
+  const need = renewalNeed(certificate, newest, {
+    nowMs,
+    force: options.force || revoked !== null,
+    rekey: options.rekey || revoked === 'keyCompromise',
+  })
   const stands = async (row: GenerationRow, failure: OnecertError | null = null): Promise<IssuedGeneration> => ({
     generation: await loaded(context, certificate, row),
     issued: null,

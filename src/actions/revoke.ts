@@ -9,7 +9,13 @@ import type { Context } from './context.ts'
 import { withLease } from './lease.ts'
 
 /** Reasons that a subscriber may give (RFC 5280 section 5.3.1, and what the rules of public CAs leave of it). */
-export const revocationReasons = { unspecified: 0, keyCompromise: 1, affiliationChanged: 3, superseded: 4, cessationOfOperation: 5 } as const
+export const revocationReasons = {
+  unspecified: 0,
+  keyCompromise: 1,
+  affiliationChanged: 3,
+  superseded: 4,
+  cessationOfOperation: 5,
+} as const
 export type RevocationReason = keyof typeof revocationReasons
 
 export interface Revoked {
@@ -34,8 +40,16 @@ export async function revoke(
 ): Promise<Revoked> {
   chosenCertificates(context.fleet, { certificates: [lineage] })
   const { store, ledger } = context
-  const row = (await store.generations(lineage)).findLast(({ number }) => generation === undefined || number === generation)
-  if (!row) fail('USAGE', { what: generation === undefined ? `nothing was issued for ${lineage} yet` : `${lineage} has no generation ${generation}` })
+  const row = (await store.generations(lineage)).findLast(
+    ({ number }) => generation === undefined || number === generation,
+  )
+  if (!row)
+    fail('USAGE', {
+      what:
+        generation === undefined
+          ? `nothing was issued for ${lineage} yet`
+          : `${lineage} has no generation ${generation}`,
+    })
   const spec = acmeIssuerOf(context, row.issuer)
   const { fingerprint, spki, number } = row
   await withLease(context, lineage, async () => {
@@ -48,7 +62,10 @@ export async function revoke(
 }
 
 /** Why the newest generation was revoked; null: it was not. */
-export async function revocationOf(context: Context, { lineage, fingerprint }: GenerationRow): Promise<RevocationReason | null> {
+export async function revocationOf(
+  context: Context,
+  { lineage, fingerprint }: GenerationRow,
+): Promise<RevocationReason | null> {
   const noted = await revocations(context).read(lineage)
   return noted?.fingerprint === fingerprint ? noted.reason : null
 }

@@ -16,5 +16,9 @@ export async function eachInTurn<Item>(
   }
   const [first, ...also] = failures
   if (!first || also.length === 0) return first ?? null
-  return new OnecertError(first.code, { ...first.failure, also: [...(first.failure.also ?? []), ...also], cause: first })
+  return new OnecertError(first.code, {
+    ...first.failure,
+    also: [...(first.failure.also ?? []), ...also],
+    cause: first,
+  })
 }

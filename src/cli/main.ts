@@ -2,11 +2,14 @@ import tab from '@bomb.sh/tab/commander'
 import { Command, CommanderError, Option } from 'commander'
 import { asOnecertError, OnecertError } from '../base/errors.ts'
 import { programVersion } from '../base/version.ts'
+import { accountCommand } from './commands/account.ts'
 import { applyCommand, renewCommand } from './commands/apply.ts'
 import { caCommand } from './commands/ca.ts'
 import { checkCommand, initCommand, schemaCommand } from './commands/fleet.ts'
+import { issueCommand } from './commands/issue.ts'
 import { ledgerCommand } from './commands/ledger.ts'
 import { planCommand } from './commands/plan.ts'
+import { revokeCommand } from './commands/revoke.ts'
 import { serverCommand } from './commands/server.ts'
 import { statusCommand } from './commands/status.ts'
 import { describe, printError, type Shell, usageExit } from './shell.ts'
@@ -64,7 +67,10 @@ function buildProgram(): Command {
     renewCommand,
     statusCommand,
     ledgerCommand,
+    issueCommand,
+    revokeCommand,
     serverCommand,
+    accountCommand,
     caCommand,
   ]) {
     add(root, shell)

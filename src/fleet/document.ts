@@ -107,6 +107,7 @@ function normaliseServer(name: string, written: ServerAsWritten, directory: stri
         Object.fromEntries(Object.entries(each).filter(([, value]) => value !== undefined)) as FileSettings,
       ]),
     ),
+    ...(written.webroot !== undefined && { webroot: written.webroot }),
     probe: written.probe,
   }
 }

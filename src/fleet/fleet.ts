@@ -118,6 +118,8 @@ export interface Server {
   readonly directory: string
   /** Per certificate name. */
   readonly files: ReadonlyMap<string, FileSettings>
+  /** What it serves over HTTP, where that is not the webroot of the issuer. */
+  readonly webroot?: string
   readonly probe: 'direct' | 'through-server'
 }
 

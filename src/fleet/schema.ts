@@ -362,6 +362,9 @@ const server = z
     ]),
     directory: serverPath.default('/etc/onecert').describe('generations live in DIRECTORY/CERTIFICATE/'),
     files: z.record(name, files).optional().describe('per certificate: paths that the configuration names already'),
+    webroot: serverPath
+      .optional()
+      .describe('the folder that it serves over HTTP, where that is not the one of the issuer'),
     probe: z.enum(['direct', 'through-server']).default('direct'),
   })
   .refine(

@@ -22,7 +22,8 @@ export async function putStranger(server: Spot, name: string): Promise<void> {
     keyType: 'ec-p256',
     keepKey: null,
     nowMs: Date.now(),
-    newest: null, replaces: null,
+    newest: null,
+    replaces: null,
   })
   if (!bundle) throw new Error('the forgotten CA issued nothing')
   const [chain, key] = [fullchainPem(bundle), privateKeyPem(bundle.key).reveal()]

@@ -13,6 +13,8 @@ export interface PebbleOptions {
   readonly nonceRejectPercent?: number
   /** Take every challenge for answered; default false. */
   readonly alwaysValid?: boolean
+  /** It waits up to so long before it looks; default: not at all. */
+  readonly sleepSeconds?: number
   /** Percent of new orders that get a valid authorization that is there already; default 0. */
   readonly authzReuse?: number
   /** Key id to HMAC key (base64url): no account without external account binding. */
@@ -101,7 +103,7 @@ async function startCa(
   }
   await writeFile(join(directory, 'pebble.json'), JSON.stringify({ pebble }))
   const environment = {
-    PEBBLE_VA_NOSLEEP: 1,
+    ...(options.sleepSeconds === undefined ? { PEBBLE_VA_NOSLEEP: 1 } : { PEBBLE_VA_SLEEPTIME: options.sleepSeconds }),
     PEBBLE_VA_ALWAYS_VALID: options.alwaysValid ? 1 : 0,
     PEBBLE_WFE_NONCEREJECT: options.nonceRejectPercent ?? 50,
     PEBBLE_AUTHZREUSE: options.authzReuse ?? 0,

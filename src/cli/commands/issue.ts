@@ -28,13 +28,21 @@ export function issueCommand(program: Command, shell: Shell): void {
         force: options.force ?? false,
         rekey: options.rekey ?? false,
       })
-      if (json) printJson(shell.terminal, { certificates: issued.map(({ failure, ...each }) => ({ ...each, ...(failure && { failure: failure.toJSON() }) })) })
+      if (json)
+        printJson(shell.terminal, {
+          certificates: issued.map(({ failure, ...each }) => ({
+            ...each,
+            ...(failure && { failure: failure.toJSON() }),
+          })),
+        })
       for (const { certificate, generation, reason, notAfterMs, failure } of issued) {
         const until = new Date(notAfterMs).toISOString().slice(0, 10)
         if (!json) {
           shell.terminal.out(
             `${shell.terminal.style('bold', certificate)}: ` +
-              (reason === null ? `generation ${generation} stands, valid until ${until}` : `generation ${generation} issued, because ${reason}; valid until ${until}`),
+              (reason === null
+                ? `generation ${generation} stands, valid until ${until}`
+                : `generation ${generation} issued, because ${reason}; valid until ${until}`),
           )
         }
         if (!failure) continue

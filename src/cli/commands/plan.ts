@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
-import { plan } from '../../actions/plan.ts'
-import type { Action, Plan, PlannedServer } from '../../rollout/plan.ts'
+import { type Planned, plan } from '../../actions/plan.ts'
+import type { Action, PlannedServer } from '../../rollout/plan.ts'
 import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import type { Terminal } from '../terminal.ts'
 

@@ -9,12 +9,14 @@ import type { Answer } from './transport.ts'
 const shape = z.object({
   status: z.enum(['valid', 'deactivated', 'revoked']),
   contact: z.array(z.string()).default([]),
+  orders: httpsUrl.nullish(),
 })
 
 /** `url`: where it was asked for; null: Location says it (RFC 8555 section 7.3). */
 export function readAccount(answer: Answer, issuer: string, url: string | null): Account {
   const expected = { issuer, what: 'an account' }
-  return { url: url ?? locationOf(answer, expected), ...readDocument(answer, shape, expected) }
+  const { orders, ...account } = readDocument(answer, shape, expected)
+  return { url: url ?? locationOf(answer, expected), ...account, ordersUrl: orders ?? null }
 }
 
 /** @throws OnecertError ACME_PROTOCOL */

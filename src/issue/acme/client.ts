@@ -8,7 +8,7 @@ import { readAuthorization, readChallenge } from './challenge.ts'
 import { checkDirectoryUrl, readDirectory } from './directory.ts'
 import { brokenProtocol, httpsUrl, sayAnswer } from './document.ts'
 import { jwkOf, signJws, thumbprint } from './jws.ts'
-import { readOrder } from './order.ts'
+import { readOrder, readOrders } from './order.ts'
 import { readRenewalInfo } from './renewal-info.ts'
 import type { Account, AcmeOrder, Authorization, Challenge, Directory, RenewalInfo } from './resources.ts'
 import { type Asked, openSession } from './session.ts'
@@ -69,6 +69,8 @@ export interface AcmeClient {
     readonly profile?: string
     readonly replaces?: string
   }): Promise<AcmeOrder>
+  /** URLs of our orders (section 7.1.2.1), page by page; none where the CA does not list them, as many do not. */
+  orders(): Promise<readonly string[]>
   order(url: string): Promise<AcmeOrder>
   /** Section 7.5. */
   authorization(url: string): Promise<Authorization>
@@ -89,6 +91,7 @@ export interface AcmeClient {
 }
 
 const defaultWithinMs = 120_000
+const ordersMax = 1_000
 const certificateChainType = 'application/pem-certificate-chain'
 
 /** Asks nothing yet. */
@@ -187,11 +190,20 @@ export function openAcme(settings: AcmeSettings): AcmeClient {
     return account
   }
 
+  async function account(): Promise<Account> {
+    const limit = begin()
+    const url = await ourUrl(limit)
+    return readAccount(await post({ to: 'show our account', repeatable: true }, url, null, limit), issuer, url)
+  }
+
   async function changeKey(next: Secret<KeyObject>): Promise<void> {
     const limit = begin()
     const { keyChange } = await directoryWithin(limit)
-    const account = await ourUrl(limit)
-    const inner = signJws(next, { jwk: jwkOf(next), url: keyChange }, { account, oldKey: jwkOf(key) })
+    const inner = signJws(
+      next,
+      { jwk: jwkOf(next), url: keyChange },
+      { account: await ourUrl(limit), oldKey: jwkOf(key) },
+    )
     await post({ to: 'change the key of our account', repeatable: false }, keyChange, inner, limit)
     key = next
   }
@@ -208,6 +220,19 @@ export function openAcme(settings: AcmeSettings): AcmeClient {
     }
     const to = `make an order for ${quote(names.join(', '), 120)}`
     return readOrder(await post({ to, repeatable: false }, url, payload, limit), issuer, null, clock.nowMs())
+  }
+
+  async function orders(): Promise<readonly string[]> {
+    const { ordersUrl } = await account()
+    const urls: string[] = []
+    const pages = new Set<string>()
+    for (let next = ordersUrl; next !== null && !pages.has(next) && urls.length < ordersMax; ) {
+      pages.add(next)
+      const answer = await read('our orders', next)
+      urls.push(...readOrders(answer, issuer))
+      next = linksOf(answer, 'next')[0] ?? null
+    }
+    return urls
   }
 
   function unknownProfile(profile: string, profiles: Directory['meta']['profiles']): never {
@@ -248,11 +273,7 @@ export function openAcme(settings: AcmeSettings): AcmeClient {
   return {
     directory: () => directoryWithin(begin()),
     register,
-    account: async () => {
-      const limit = begin()
-      const url = await ourUrl(limit)
-      return readAccount(await post({ to: 'show our account', repeatable: true }, url, null, limit), issuer, url)
-    },
+    account,
     updateContact: async (contact) => {
       const limit = begin()
       const url = await ourUrl(limit)
@@ -266,6 +287,7 @@ export function openAcme(settings: AcmeSettings): AcmeClient {
       await post(asked, await ourUrl(limit), { status: 'deactivated' }, limit)
     },
     newOrder,
+    orders,
     order: async (url) => readOrder(await read('an order', url), issuer, url, clock.nowMs()),
     authorization: async (url) => readAuthorization(await read('an authorization', url), issuer, url, clock.nowMs()),
     respond: async (url) => readChallenge(await post({ to: 'check a challenge', repeatable: false }, url, {}), issuer),

@@ -15,9 +15,9 @@ import type { AcmeClient } from './client.ts'
 import { makeCsr } from './csr.ts'
 import { insist } from './insist.ts'
 import { type OpenOrder, openOrders, sameNames, serves } from './open-order.ts'
+import { acmeProblemOf, sayProblem } from './problem.ts'
 import { proveNames, takeAway } from './proof.ts'
 import { accounts, openRegistered } from './registration.ts'
-import { acmeProblemOf, sayProblem } from './problem.ts'
 import type { AcmeOrder } from './resources.ts'
 import { settledOrder } from './settled.ts'
 import type { AcmeTools } from './tools.ts'
@@ -105,14 +105,16 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
       if (code === 'ACME_ACCOUNT_UNKNOWN')
         await accounts(notes).change(spec.name, (known) => known && { ...known, url: null })
       // What it would have replaced was replaced already (RFC 9773 section 5), or is not known there: that is no obstacle.
-      if (acmeProblemOf(error)?.problem.type === 'alreadyReplaced' && replaces !== undefined) return client.newOrder(wanted)
+      if (acmeProblemOf(error)?.problem.type === 'alreadyReplaced' && replaces !== undefined)
+        return client.newOrder(wanted)
       throw error
     }
   }
 
   /** An intent whose answer was lost: the CA may have the order (RFC 8555 section 7.1.2.1), and hands it out if asked. */
   async function lost(client: AcmeClient, begun: OpenOrder): Promise<AcmeOrder | null> {
-    for (const url of await client.orders()) {
+    // The newest are at the end, as CAs list them.
+    for (const url of (await client.orders()).toReversed()) {
       const found = await stillUsable(client, url)
       if (found && found.status !== 'valid' && sameNames(found.names, begun.names)) return found
     }

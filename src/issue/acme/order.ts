@@ -17,6 +17,13 @@ const shape = z.object({
   error: problemSchema.nullish(),
 })
 
+const listShape = z.object({ orders: z.array(httpsUrl).max(listMax) })
+
+/** One page of the list (RFC 8555 section 7.1.2.1). */
+export function readOrders(answer: Answer, issuer: string): string[] {
+  return readDocument(answer, listShape, { issuer, what: 'a list of orders' }).orders
+}
+
 /** `url`: where it was asked for; null: Location says it (RFC 8555 section 7.4). */
 export function readOrder(answer: Answer, issuer: string, url: string | null, nowMs: number): AcmeOrder {
   const expected = { issuer, what: 'an order' }

@@ -115,7 +115,12 @@ async function judged(client: AcmeClient, { authorization, answer }: Chosen, too
   const problem = settled.challenges.find(({ type, problem }) => type === answer.type && problem)?.problem
   const unknown = { type: settled.status, detail: '', status: null, subproblems: [] }
   const { issuer } = tools
-  const told = refusal({ issuer, asked: `take the ${answer.type} answer for ${answer.name}`, problem: problem ?? unknown, place: 'validation' })
+  const told = refusal({
+    issuer,
+    asked: `take the ${answer.type} answer for ${answer.name}`,
+    problem: problem ?? unknown,
+    place: 'validation',
+  })
   throw new OnecertError(told.code, {
     ...told.failure,
     state: 'we had seen the right answer at each place just before; what is served was not touched',

@@ -92,7 +92,11 @@ export async function rollOver(spec: AcmeIssuer, tools: AcmeTools): Promise<Acme
 }
 
 /** The account under the key that the CA takes: the next one, or still the one before. */
-async function afterRollover(spec: AcmeIssuer, tools: AcmeTools, { next = '', spki }: KnownAccount): Promise<AcmeClient> {
+async function afterRollover(
+  spec: AcmeIssuer,
+  tools: AcmeTools,
+  { next = '', spki }: KnownAccount,
+): Promise<AcmeClient> {
   for (const each of [next, spki]) {
     await settleKey(spec.name, tools, each)
     const { client } = await openAccount(spec, tools)

@@ -24,6 +24,8 @@ export interface Account {
   readonly url: string
   readonly status: 'valid' | 'deactivated' | 'revoked'
   readonly contact: readonly string[]
+  /** Where its orders are listed (section 7.1.2.1); null where the CA does not do that. */
+  readonly ordersUrl: string | null
 }
 
 /** RFC 8555 section 7.1.3. */

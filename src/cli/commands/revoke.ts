@@ -1,0 +1,42 @@
+import { type Command, Option } from 'commander'
+import { type RevocationReason, revocationReasons, revoke } from '../../actions/revoke.ts'
+import { wholeNumber } from '../numbers.ts'
+import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
+
+interface Options {
+  readonly reason: RevocationReason
+  readonly generation?: number
+}
+
+export function revokeCommand(program: Command, shell: Shell): void {
+  const command = program
+    .command('revoke')
+    .argument('<certificate>', 'which')
+    .addOption(new Option('--reason <reason>', 'why').choices(Object.keys(revocationReasons)).default('unspecified'))
+    .option('--generation <number>', 'not the newest one', wholeNumber(1, 1_000_000_000))
+    .summary('tell the CA that a certificate is not to be trusted any more')
+    .description(
+      'Revokes a certificate at the CA that issued it. Servers go on serving it until a new one is rolled out: onecert apply does both, with a new key where the reason is keyCompromise.',
+    )
+  describe(
+    command,
+    ['onecert revoke www --reason keyCompromise && onecert apply www'],
+    [
+      usageExit,
+      { status: 69, when: 'the CA cannot be reached' },
+      { status: 77, when: 'the CA refuses' },
+      configurationExit,
+    ],
+  ).action((certificate: string, { reason, generation }: Options) =>
+    withContext(shell, command, async (context, json) => {
+      const revoked = await revoke(context, certificate, { reason, ...(generation !== undefined && { generation }) })
+      if (json) printJson(shell.terminal, { ...revoked, reason })
+      else {
+        shell.terminal.out(
+          `${shell.terminal.style('bold', certificate)}: generation ${revoked.generation} (leaf ${revoked.fingerprint.slice(0, 8)}) is revoked at ${revoked.issuer}`,
+        )
+        shell.terminal.out(`  servers serve it still; next: onecert apply ${certificate}`)
+      }
+    }),
+  )
+}
