@@ -27,6 +27,7 @@ export interface Applied {
   readonly certificate: Certificate
   readonly generation: Generation
   readonly issued: string | null
+  readonly waiting: string | null
   readonly plan: Plan
   readonly result: RolloutResult
 }
@@ -53,13 +54,13 @@ async function applyOne(
   token: number,
   options: ApplyOptions,
 ): Promise<Applied> {
-  const { generation, issued } = await issueCertificate(context, certificate, {
+  const { generation, issued, waiting } = await issueCertificate(context, certificate, {
     force: options.force ?? false,
     rekey: options.rekey ?? false,
   })
   const plan = await planCertificate(context, certificate, generation, options)
   if (plan.waves.length === 0) {
-    return { certificate, generation, issued, plan, result: { outcomes: [], stopped: null, untouched: [] } }
+    return { certificate, generation, issued, waiting, plan, result: { outcomes: [], stopped: null, untouched: [] } }
   }
   const rollout = newRolloutId(context.clock.nowMs())
   await context.store.startRollout({
@@ -85,7 +86,7 @@ async function applyOne(
     outcome:
       result.outcomes.every(({ state }) => state === 'committed') && result.stopped === null ? 'done' : 'partial',
   })
-  return { certificate, generation, issued, plan, result }
+  return { certificate, generation, issued, waiting, plan, result }
 }
 
 type Given = Pick<ServerRollout, 'rollout' | 'token' | 'generation' | 'hashes' | 'reach' | 'planned' | 'onServed'>

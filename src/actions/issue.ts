@@ -18,6 +18,8 @@ export interface IssuedGeneration {
   readonly generation: Generation
   /** Why a new certificate was issued; null: the newest generation stands. */
   readonly issued: string | null
+  /** What a newer one lacks that was seen and could not be taken yet. */
+  readonly waiting: string | null
 }
 
 /**
@@ -38,11 +40,12 @@ export async function issueCertificate(
   const spec = fleet.issuers.get(certificate.issuer)
   if (!spec) fail('ISSUER_UNKNOWN', { what: `no issuer "${certificate.issuer}" in the fleet file` })
   const need = renewalNeed(certificate, newest, { nowMs, ...options })
-  // An import is asked each time: a new file is the only sign that there is something new.
+  // Files are looked at each time: a new file is the only sign that there is something new.
   const imported = spec.kind !== 'local-ca'
   if (!imported && need.reason === null && newest)
-    return { generation: await loaded(context, certificate, newest), issued: null }
+    return { generation: await loaded(context, certificate, newest), issued: null, waiting: null }
 
+  const waits: string[] = []
   const reason = need.reason ?? 'the issuer may have a newer one'
   const bundle = await ledger
     .effect({ effect: 'issue', lineage, reason }, () =>
@@ -53,15 +56,19 @@ export async function issueCertificate(
         keepKey: need.keepKey && newest ? newest.spki : null,
         nowMs,
         newest: newest?.fingerprint ?? null,
+        newestFromMs: newest?.notBeforeMs ?? null,
+        onWait: (what) => void waits.push(what),
       }),
     )
     .catch((thrown: unknown) => {
       const error = asOnecertError(thrown)
       throw new OnecertError(error.code, { state: 'no server was touched', ...error.failure, cause: error })
     })
+  const [waiting = null] = waits
+  if (waiting !== null) context.report({ kind: 'waiting', lineage, reason: waiting })
   if (bundle === null) {
     if (!newest) fail('INTERNAL', { what: `the issuer of ${lineage} has nothing new, and there is nothing old` })
-    return { generation: await loaded(context, certificate, newest), issued: null }
+    return { generation: await standing(context, certificate, newest, waiting), issued: null, waiting }
   }
   const row = await store.addGeneration({
     lineage,
@@ -75,7 +82,22 @@ export async function issueCertificate(
     keyMadeAtMs: newest?.spki === bundle.spki ? newest.keyMadeAtMs : nowMs,
     createdAtMs: nowMs,
   })
-  return { generation: await loaded(context, certificate, row), issued: need.reason ?? 'the issuer had a newer one' }
+  const issued = need.reason ?? 'the issuer had a newer one'
+  return { generation: await loaded(context, certificate, row), issued, waiting }
+}
+
+/** Where the newest generation does not do any more, what would take its place belongs to the answer. */
+function standing(
+  context: Context,
+  certificate: Certificate,
+  newest: GenerationRow,
+  waiting: string | null,
+): Promise<Generation> {
+  return loaded(context, certificate, newest).catch((thrown: unknown) => {
+    if (waiting === null || !(thrown instanceof OnecertError)) throw thrown
+    const fact = [thrown.failure.fact, waiting].filter((each) => each !== undefined).join('\n')
+    throw new OnecertError(thrown.code, { ...thrown.failure, fact, cause: thrown })
+  })
 }
 
 /** A stored generation with its key, assessed as it would be when it came in: dates go by and names change. */

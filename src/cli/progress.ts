@@ -30,6 +30,8 @@ export function showProgress(terminal: Terminal, nowMs: () => number): Progress 
         live?.draw(running)
       } else if (event.kind === 'wave') {
         print(`${event.lineage}: wave ${event.wave} of ${event.of}: ${listed(event.servers)}`)
+      } else if (event.kind === 'waiting') {
+        print(`${event.lineage}: waits for a newer certificate: ${event.reason}`)
       } else if (event.kind === 'stopped') {
         print(`${event.lineage}: ${terminal.style('yellow', 'stopped')}: ${event.reason}`)
       } else {

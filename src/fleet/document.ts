@@ -74,6 +74,7 @@ function normaliseCertificate(name: string, written: FleetAsWritten['certificate
 function normaliseIssuer(name: string, written: FleetAsWritten['issuers'][string], directory: string): Issuer {
   const ca = written['local-ca']
   if (ca) return { kind: 'local-ca', name, commonName: ca['common-name'], lifetimeMs: ca.lifetime }
+  if (written.watch !== undefined) return { kind: 'watch', name, directory: resolve(directory, written.watch) }
   const { certificate, key, chain, pkcs12, 'passphrase-file': passphraseFile } = written.import ?? {}
   const path = (text: string) => resolve(directory, text)
   const passphrase = passphraseFile === undefined ? {} : { passphraseFile: path(passphraseFile) }

@@ -144,11 +144,14 @@ const issuer = z
           .describe('of each certificate'),
       })
       .optional(),
-    acme: reserved('is not known to this version, which has "import" and "local-ca"'),
+    watch: localPath
+      .optional()
+      .describe('a directory that certbot, acme.sh, lego, Caddy or a person keeps: the newest certificate in it'),
+    acme: reserved('is not known to this version, which has "import", "local-ca" and "watch"'),
   })
   .refine(
-    (spec) => spec.acme !== undefined || given(spec.import, spec['local-ca']) === 1,
-    rule('needs exactly one of "import" and "local-ca"'),
+    (spec) => spec.acme !== undefined || given(spec.import, spec['local-ca'], spec.watch) === 1,
+    rule('needs exactly one of "import", "local-ca" and "watch"'),
   )
 
 const certificate = z.strictObject({

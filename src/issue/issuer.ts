@@ -22,6 +22,10 @@ export interface Order {
   readonly nowMs: number
   /** Leaf fingerprint of the newest generation, if there is one. */
   readonly newest: string | null
+  /** When that one begins to be valid. */
+  readonly newestFromMs: number | null
+  /** Is told of something newer that cannot be taken yet, in one line; the newest generation stands until then. */
+  readonly onWait?: (reason: string) => void
 }
 
 /** Private keys at rest; the vault is one. */

@@ -1,6 +1,7 @@
 import type { Issuer as IssuerSpec } from '../fleet/fleet.ts'
 import { importPem, importPkcs12 } from './import.ts'
 import type { Issuer, KeyKeeper } from './issuer.ts'
+import { watch } from './watch.ts'
 
 /** The issuer that a fleet-file entry describes. */
 export function issuerOf(spec: IssuerSpec, keys: KeyKeeper): Issuer {
@@ -9,6 +10,8 @@ export function issuerOf(spec: IssuerSpec, keys: KeyKeeper): Issuer {
       return importPem(spec, keys)
     case 'import-pkcs12':
       return importPkcs12(spec, keys)
+    case 'watch':
+      return watch(spec, keys)
     case 'local-ca':
       // What builds certificates takes a third of the time that the program needs to start.
       return { issue: async (order) => (await import('./local-ca.ts')).localCa(spec, keys).issue(order) }

@@ -40,6 +40,8 @@ export type ProgressEvent =
     }
   | { readonly kind: 'step'; readonly lineage: string; readonly server: string; readonly step: Step }
   | { readonly kind: 'ended'; readonly lineage: string; readonly outcome: ServerOutcome }
+  /** A newer certificate was seen that cannot be taken yet. */
+  | { readonly kind: 'waiting'; readonly lineage: string; readonly reason: string }
   | { readonly kind: 'stopped'; readonly lineage: string; readonly reason: string }
 
 export type Report = (event: ProgressEvent) => void

@@ -398,6 +398,13 @@ const defects: readonly Defect[] = [
     at: 'edge:\n',
     told: /has "host-key" or "known-hosts" beside "local: true".*take them away/s,
   },
+  {
+    what: 'an issuer that is two',
+    change: ['    import: { pkcs12: www.p12 }', '    watch: live/www\n    local-ca: {}'],
+    code: 'CONFIG_BAD_VALUE',
+    at: 'boxed',
+    told: /"issuers\.boxed" needs exactly one of "import", "local-ca" and "watch"/,
+  },
   ...['key: www.key', 'chain: chain.pem'].map((beside) => ({
     what: `a container with ${beside}`,
     change: ['pkcs12: www.p12', `pkcs12: www.p12, ${beside}`] as const,
@@ -410,6 +417,7 @@ const defects: readonly Defect[] = [
       ['identity: keys/deploy', 'identity: ~/.ssh/k'],
       ['known-hosts: known_hosts', 'known-hosts: ~/.ssh/known_hosts'],
       ['pkcs12: www.p12', 'pkcs12: ~ops/www.p12'],
+      ['import: { pkcs12: www.p12 }', 'watch: ~/.acme.sh/www_ecc'],
     ] as const
   ).map((change) => ({
     what: `the path ${change[1]}`,

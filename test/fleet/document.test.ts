@@ -22,6 +22,8 @@ test('a good file is read with its references resolved, its paths absolute and i
     passphraseFile: '/etc/fleet/pass',
   })
   assert.deepEqual(fleet.issuers.get('boxed'), { kind: 'import-pkcs12', name: 'boxed', pkcs12: '/etc/fleet/www.p12' })
+  const watched = parse(spoilt('import: { pkcs12: www.p12 }', 'watch: live/www'))
+  assert.deepEqual(watched.issuers.get('boxed'), { kind: 'watch', name: 'boxed', directory: '/etc/fleet/live/www' })
   assert.deepEqual(fleet.certificates.get('www'), {
     name: 'www',
     names: ['www.domain.example', 'shop.domain.example', '*.app.domain.example'],

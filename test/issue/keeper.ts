@@ -26,6 +26,7 @@ export function orderOf(wanted: Partial<Order> = {}): Order {
     keepKey: null,
     nowMs: Date.now(),
     newest: null,
+    newestFromMs: null,
     ...wanted,
   }
 }

@@ -143,13 +143,14 @@ function printApplied(
   )
 }
 
-function appliedJson({ certificate, generation, issued, plan, result }: Applied): Record<string, unknown> {
+function appliedJson({ certificate, generation, issued, waiting, plan, result }: Applied): Record<string, unknown> {
   return {
     certificate: certificate.name,
     generation: generation.number,
     fingerprint: generation.chain[0],
     spki: generation.spki,
     issued,
+    waiting,
     alreadyProven: plan.proven.map(({ placement }) => placement.server.name),
     servers: result.outcomes.map(({ error, ...outcome }) => ({
       ...outcome,
