@@ -53,6 +53,21 @@ export async function writeCertbot(
   }
 }
 
+/** As certbot 2.1 writes renewal/NAME.conf. */
+export function renewalText(directory: string, lineage: string, parameters: readonly string[]): string {
+  return [
+    '# renew_before_expiry = 30 days',
+    'version = 2.1.0',
+    `archive_dir = ${directory}/archive/${lineage}`,
+    ...certbotKinds.map((kind) => `${kind} = ${directory}/live/${lineage}/${kind}.pem`),
+    '',
+    '# Options used in the renewal process',
+    '[renewalparams]',
+    ...parameters,
+    '',
+  ].join('\n')
+}
+
 export const layouts: readonly Layout[] = [
   { client: 'certbot', directory: `live/${name}`, write: (directory, delivery) => writeCertbot(directory, delivery) },
   {

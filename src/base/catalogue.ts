@@ -113,6 +113,7 @@ export const catalogue = {
   WATCH_NOTHING_FOUND: badData,
   WATCH_INCOMPLETE: temporary,
   IMPORT_NOTHING_FOUND: badData,
+  IMPORT_UNREADABLE: badData,
   IMPORT_EXISTS: { exit: 73 },
 
   // Reaching a server

@@ -5,6 +5,7 @@ import { asOnecertError, OnecertError } from '../base/errors.ts'
 import { applyCommand, renewCommand } from './commands/apply.ts'
 import { caCommand } from './commands/ca.ts'
 import { checkCommand, initCommand, schemaCommand } from './commands/fleet.ts'
+import { importCommand } from './commands/import.ts'
 import { ledgerCommand } from './commands/ledger.ts'
 import { planCommand } from './commands/plan.ts'
 import { serverCommand } from './commands/server.ts'
@@ -62,6 +63,7 @@ function buildProgram(): Command {
     initCommand,
     checkCommand,
     schemaCommand,
+    importCommand,
     planCommand,
     applyCommand,
     renewCommand,
