@@ -186,12 +186,12 @@ test('while a newer one is not complete, an earlier one that is new too is taken
   assert.match(waits.join('\n'), /^the private key of the certificate /)
 })
 
-test('the intermediate beside the leaf is sent, and not another one that lies there', async () => {
+test('the chain is the one beside the leaf, and not a longer one that others there would give', async () => {
   await using place = await start('tls')
   const sold = await sell()
   const stranger = await createAuthority('Stranger')
   await place.put('tls.pem', sold.keyPem + sold.leafPem + authority.intermediatePem)
-  await place.put('ca-old.pem', stranger.intermediatePem + stranger.rootPem + authority.rootPem)
+  await place.put('ca-old.pem', (await stranger.crossSign(authority.rootPem)) + stranger.rootPem)
   assert.equal(fullchainPem(await place.taken()), sold.leafPem + authority.intermediatePem)
 })
 

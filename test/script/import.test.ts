@@ -152,6 +152,17 @@ test('nothing is written where there is no fleet file, or one that is wrong', as
   assert.deepEqual((await readdir(join(place.directory, '..'))).sort(), ['letsencrypt', 'onecert.yaml'])
 })
 
+test('nothing is written where the result would not be a fleet file', async () => {
+  await using place = await start()
+  const many = Array.from({ length: 101 }, (_, at) => `h${at}.lab.example`)
+  await place.lineage('many.lab.example', www, many)
+  await writeFile(place.fleetFile, fleetTemplate())
+  const { exit, stdout, stderr } = await place.run('import', place.from, '--write')
+  assert.deepEqual([exit, stdout], [78, ''])
+  assert.match(stderr, /CONFIG_BAD_VALUE.*has more than 100 entries/s)
+  assert.equal(await readFile(place.fleetFile, 'utf8'), fleetTemplate())
+})
+
 test('--json has the entries, what was seen, and what was skipped', async () => {
   await using place = await start()
   await place.lineage('www.lab.example', www)
