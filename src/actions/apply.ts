@@ -31,6 +31,7 @@ export interface Applied {
   readonly issued: string | null
   /** A new certificate is wanted and could not be had; the one that is there was rolled out. */
   readonly failure: OnecertError | null
+  readonly waiting: string | null
   readonly plan: Plan
   readonly result: RolloutResult
 }
@@ -59,13 +60,21 @@ async function applyOne(
   token: number,
   options: ApplyOptions,
 ): Promise<Applied> {
-  const { generation, issued, failure } = await issueCertificate(context, certificate, {
+  const { generation, issued, failure, waiting } = await issueCertificate(context, certificate, {
     force: options.force ?? false,
     rekey: options.rekey ?? false,
   })
   const plan = await planCertificate(context, certificate, generation, options)
   if (plan.waves.length === 0) {
-    return { certificate, generation, issued, failure, plan, result: { outcomes: [], stopped: null, untouched: [] } }
+    return {
+      certificate,
+      generation,
+      issued,
+      failure,
+      waiting,
+      plan,
+      result: { outcomes: [], stopped: null, untouched: [] },
+    }
   }
   const rollout = newRolloutId(context.clock.nowMs())
   await context.store.startRollout({
@@ -91,7 +100,7 @@ async function applyOne(
     outcome:
       result.outcomes.every(({ state }) => state === 'committed') && result.stopped === null ? 'done' : 'partial',
   })
-  return { certificate, generation, issued, failure, plan, result }
+  return { certificate, generation, issued, failure, waiting, plan, result }
 }
 
 type Given = Pick<ServerRollout, 'rollout' | 'token' | 'generation' | 'hashes' | 'reach' | 'planned' | 'onServed'>

@@ -27,6 +27,8 @@ export interface IssuedGeneration {
   readonly failure: OnecertError | null
   /** In a dry run: why a new one would be ordered; the generation is then what it would be, as far as that is known. */
   readonly wanted: string | null
+  /** What a newer one lacks that was seen and could not be taken yet. */
+  readonly waiting: string | null
 }
 
 /**
@@ -54,18 +56,29 @@ export async function issueCertificate(
     force: options.force || revoked !== null,
     rekey: options.rekey || revoked === 'keyCompromise',
   })
-  const stands = async (row: GenerationRow, failure: OnecertError | null = null): Promise<IssuedGeneration> => ({
-    generation: await loaded(context, certificate, row),
+  const stands = async (
+    row: GenerationRow,
+    { failure = null, waiting = null }: { failure?: OnecertError | null; waiting?: string | null } = {},
+  ): Promise<IssuedGeneration> => ({
+    generation: await standing(context, certificate, row, waiting),
     issued: null,
     failure,
     wanted: null,
+    waiting,
   })
   if (!askedEachTime(spec) && need.reason === null && newest) return stands(newest)
 
   if (options.dryRun && spec.kind === 'acme' && need.reason !== null) {
-    return { generation: expected(certificate, newest, need), issued: null, failure: null, wanted: need.reason }
+    return {
+      generation: expected(certificate, newest, need),
+      issued: null,
+      failure: null,
+      wanted: need.reason,
+      waiting: null,
+    }
   }
 
+  const waits: string[] = []
   await using solvers = await openSolvers(context, spec, certificate)
   const reason = need.reason ?? 'the issuer may have a newer one'
   const order = {
@@ -75,6 +88,8 @@ export async function issueCertificate(
     keepKey: need.keepKey && newest ? newest.spki : null,
     nowMs,
     newest: newest?.fingerprint ?? null,
+    newestFromMs: newest?.notBeforeMs ?? null,
+    onWait: (what: string) => void waits.push(what),
     replaces: newest && { issuer: newest.issuer, leafDer: leafOf(newest).der },
   }
   const tools = { keys: vault, notes: store, clock, signal: context.signal, solvers: solvers.all }
@@ -84,14 +99,16 @@ export async function issueCertificate(
       const error = asOnecertError(thrown)
       return new OnecertError(error.code, { state: 'no server was touched', ...error.failure, cause: error })
     })
+  const [waiting = null] = waits
+  if (waiting !== null) context.report({ kind: 'notice', lineage, text: `waits for a newer certificate: ${waiting}` })
   if (bundle instanceof OnecertError) {
     // What a CA will not give today is no reason to leave servers alone that have drifted.
     if (spec.kind !== 'acme' || !newest || newest.notAfterMs <= nowMs || context.signal.aborted) throw bundle
-    return stands(newest, bundle)
+    return stands(newest, { failure: bundle })
   }
   if (bundle === null) {
     if (!newest) fail('INTERNAL', { what: `the issuer of ${lineage} has nothing new, and there is nothing old` })
-    return stands(newest)
+    return stands(newest, { waiting })
   }
   const row = await store.addGeneration({
     lineage,
@@ -106,7 +123,7 @@ export async function issueCertificate(
     createdAtMs: nowMs,
   })
   const generation = await loaded(context, certificate, row)
-  return { generation, issued: need.reason ?? 'the issuer had a newer one', failure: null, wanted: null }
+  return { generation, issued: need.reason ?? 'the issuer had a newer one', failure: null, wanted: null, waiting }
 }
 
 /** What the next generation would be; its leaf, dates and perhaps its key are not known before it is there. */
@@ -124,9 +141,23 @@ function expected({ name }: Certificate, newest: GenerationRow | null, { keepKey
   }
 }
 
+/** Where the newest generation does not do any more, what would take its place belongs to the answer. */
+function standing(
+  context: Context,
+  certificate: Certificate,
+  newest: GenerationRow,
+  waiting: string | null,
+): Promise<Generation> {
+  return loaded(context, certificate, newest).catch((thrown: unknown) => {
+    if (waiting === null || !(thrown instanceof OnecertError)) throw thrown
+    const fact = [thrown.failure.fact, waiting].filter((each) => each !== undefined).join('\n')
+    throw new OnecertError(thrown.code, { ...thrown.failure, fact, cause: thrown })
+  })
+}
+
 /** A new file is the only sign that there is something new. */
 function askedEachTime({ kind }: Issuer): boolean {
-  return kind === 'import-pem' || kind === 'import-pkcs12'
+  return kind !== 'local-ca' && kind !== 'acme'
 }
 
 function leafOf({ chainPem, lineage, number }: GenerationRow): X509 {

@@ -27,6 +27,7 @@ export const catalogue = {
   // Input of any kind
   INPUT_NOT_FOUND: badData,
   INPUT_NOT_A_FILE: badData,
+  INPUT_NOT_A_DIRECTORY: badData,
   INPUT_UNREADABLE: denied,
   INPUT_TOO_LARGE: badData,
 
@@ -133,6 +134,12 @@ export const catalogue = {
   CHALLENGE_NO_SERVER: configuration,
   CHALLENGE_CANNOT_LISTEN: { exit: 73 },
   CHALLENGE_NOT_SERVED: temporary,
+  // Certificates that another client keeps
+  WATCH_NOTHING_FOUND: badData,
+  WATCH_INCOMPLETE: temporary,
+  IMPORT_NOTHING_FOUND: badData,
+  IMPORT_UNREADABLE: badData,
+  IMPORT_EXISTS: { exit: 73 },
 
   // Reaching a server
   SSH_MISSING: configuration,

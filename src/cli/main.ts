@@ -6,6 +6,7 @@ import { accountCommand } from './commands/account.ts'
 import { applyCommand, renewCommand } from './commands/apply.ts'
 import { caCommand } from './commands/ca.ts'
 import { checkCommand, initCommand, schemaCommand } from './commands/fleet.ts'
+import { importCommand } from './commands/import.ts'
 import { issueCommand } from './commands/issue.ts'
 import { ledgerCommand } from './commands/ledger.ts'
 import { planCommand } from './commands/plan.ts'
@@ -62,6 +63,7 @@ function buildProgram(): Command {
     initCommand,
     checkCommand,
     schemaCommand,
+    importCommand,
     planCommand,
     applyCommand,
     renewCommand,

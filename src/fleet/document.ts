@@ -76,6 +76,7 @@ function normaliseIssuer(name: string, written: FleetAsWritten['issuers'][string
   if (written.acme !== undefined) return acmeIssuer(name, { ...written, acme: written.acme }, directory)
   const ca = written['local-ca']
   if (ca) return { kind: 'local-ca', name, commonName: ca['common-name'], lifetimeMs: ca.lifetime }
+  if (written.watch !== undefined) return { kind: 'watch', name, directory: resolve(directory, written.watch) }
   const { certificate, key, chain, pkcs12, 'passphrase-file': passphraseFile } = written.import ?? {}
   const path = (text: string) => resolve(directory, text)
   const passphrase = passphraseFile === undefined ? {} : { passphraseFile: path(passphraseFile) }

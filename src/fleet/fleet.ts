@@ -10,7 +10,7 @@ export interface Fleet {
   readonly rollout: RolloutPolicy
 }
 
-export type Issuer = ImportPemIssuer | ImportPkcs12Issuer | LocalCaIssuer | AcmeIssuer
+export type Issuer = ImportPemIssuer | ImportPkcs12Issuer | LocalCaIssuer | WatchIssuer | AcmeIssuer
 
 /** A bought certificate in PEM or DER files. Paths are absolute. */
 export interface ImportPemIssuer {
@@ -29,6 +29,13 @@ export interface ImportPkcs12Issuer {
   readonly name: string
   readonly pkcs12: string
   readonly passphraseFile?: string
+}
+
+/** What another client keeps in a directory: whatever is newest there. The path is absolute. */
+export interface WatchIssuer {
+  readonly kind: 'watch'
+  readonly name: string
+  readonly directory: string
 }
 
 /** Root and intermediate in our own vault: for labs and internal names. */

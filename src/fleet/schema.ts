@@ -236,12 +236,15 @@ const issuer = z
           .describe('of each certificate'),
       })
       .optional(),
+    watch: localPath
+      .optional()
+      .describe('a directory that certbot, acme.sh, lego, Caddy or a person keeps: the newest certificate in it'),
     acme: https.optional(),
     ...acmeSettings,
   })
   .refine(
-    (spec) => given(spec.import, spec['local-ca'], spec.acme) === 1,
-    rule('needs exactly one of "acme", "import" and "local-ca"'),
+    (spec) => given(spec.acme, spec.import, spec['local-ca'], spec.watch) === 1,
+    rule('needs exactly one of "acme", "import", "local-ca" and "watch"'),
   )
   .refine(
     (spec) => spec.acme === undefined || given(spec['http-01'], spec['dns-01']) > 0,

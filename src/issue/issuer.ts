@@ -24,6 +24,10 @@ export interface Order {
   readonly newest: string | null
   /** The newest generation, for a CA that wants to know what is replaced (RFC 9773 section 5). */
   readonly replaces: { readonly issuer: string; readonly leafDer: Uint8Array } | null
+  /** When that one begins to be valid. */
+  readonly newestFromMs: number | null
+  /** Is told of something newer that cannot be taken yet, in one line; the newest generation stands until then. */
+  readonly onWait?: (reason: string) => void
 }
 
 /** Private keys at rest; the vault is one. */

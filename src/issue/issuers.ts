@@ -4,6 +4,7 @@ import type { AcmeTools } from './acme/tools.ts'
 import { importPem, importPkcs12 } from './import.ts'
 import type { Issuer } from './issuer.ts'
 import type { Solver } from './solver.ts'
+import { watch } from './watch.ts'
 
 /** The issuer that a fleet-file entry describes. */
 export function issuerOf(spec: IssuerSpec, tools: AcmeTools & { readonly solvers: readonly Solver[] }): Issuer {
@@ -13,6 +14,8 @@ export function issuerOf(spec: IssuerSpec, tools: AcmeTools & { readonly solvers
       return importPem(spec, keys)
     case 'import-pkcs12':
       return importPkcs12(spec, keys)
+    case 'watch':
+      return watch(spec, keys)
     case 'local-ca':
       // What builds certificates takes a third of the time that the program needs to start.
       return { issue: async (order) => (await import('./local-ca.ts')).localCa(spec, keys).issue(order) }

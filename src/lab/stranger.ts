@@ -24,6 +24,7 @@ export async function putStranger(server: Spot, name: string): Promise<void> {
     nowMs: Date.now(),
     newest: null,
     replaces: null,
+    newestFromMs: null,
   })
   if (!bundle) throw new Error('the forgotten CA issued nothing')
   const [chain, key] = [fullchainPem(bundle), privateKeyPem(bundle.key).reveal()]

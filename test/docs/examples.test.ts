@@ -28,6 +28,7 @@ test('there is an example for each topology, and one with all three', () => {
     'examples/dns.yaml': ['dns'],
     'examples/load-balancer.yaml': ['load-balancer'],
     'examples/reverse-proxy.yaml': ['reverse-proxy'],
+    'examples/watch.yaml': ['dns'],
   })
 })
 

@@ -398,6 +398,13 @@ const defects: readonly Defect[] = [
     at: 'edge:\n',
     told: /has "host-key" or "known-hosts" beside "local: true".*take them away/s,
   },
+  {
+    what: 'an issuer that is two',
+    change: ['    import: { pkcs12: www.p12 }', '    watch: live/www\n    local-ca: {}'],
+    code: 'CONFIG_BAD_VALUE',
+    at: 'boxed',
+    told: /"issuers\.boxed" needs exactly one of "acme", "import", "local-ca" and "watch"/,
+  },
   ...['key: www.key', 'chain: chain.pem'].map((beside) => ({
     what: `a container with ${beside}`,
     change: ['pkcs12: www.p12', `pkcs12: www.p12, ${beside}`] as const,
@@ -410,6 +417,7 @@ const defects: readonly Defect[] = [
       ['identity: keys/deploy', 'identity: ~/.ssh/k'],
       ['known-hosts: known_hosts', 'known-hosts: ~/.ssh/known_hosts'],
       ['pkcs12: www.p12', 'pkcs12: ~ops/www.p12'],
+      ['import: { pkcs12: www.p12 }', 'watch: ~/.acme.sh/www_ecc'],
     ] as const
   ).map((change) => ({
     what: `the path ${change[1]}`,
@@ -611,9 +619,9 @@ for (const [what, line] of secrets) {
 
 const alone: readonly (readonly [string, readonly [string, string], string])[] = [
   [
-    'acme',
+    'acme without a challenge',
     ['import: { pkcs12: www.p12 }', 'acme: https://acme.example'],
-    '"issuers.boxed.acme" is not known to this version',
+    '"issuers.boxed" has "acme" without a challenge',
   ],
   ['agent', ['    local: true', '    agent: true'], '"servers.edge.agent" is not known to this version'],
   ['a newer version with other sections', ['version: 1\nissuers:', 'version: 2\norigins:'], 'version 2 is for a newer'],
@@ -640,7 +648,7 @@ test('keys that are only reserved are not offered', () => {
   ] as const) {
     const [problem] = problemsOf(spoilt(found, written))
     assert.match(problem?.failure.fact ?? '', /^known here: .*(local-ca|local,)/)
-    assert.doesNotMatch(problem?.failure.fact ?? '', /acme|agent/)
+    assert.doesNotMatch(problem?.failure.fact ?? '', /agent/)
   }
 })
 

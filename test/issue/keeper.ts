@@ -38,6 +38,7 @@ export function orderOf(wanted: Partial<Order> = {}): Order {
     nowMs: Date.now(),
     newest: null,
     replaces: null,
+    newestFromMs: null,
     ...wanted,
   }
 }

@@ -145,7 +145,15 @@ function printApplied(
   )
 }
 
-function appliedJson({ certificate, generation, issued, failure, plan, result }: Applied): Record<string, unknown> {
+function appliedJson({
+  certificate,
+  generation,
+  issued,
+  failure,
+  waiting,
+  plan,
+  result,
+}: Applied): Record<string, unknown> {
   return {
     certificate: certificate.name,
     generation: generation.number,
@@ -153,6 +161,7 @@ function appliedJson({ certificate, generation, issued, failure, plan, result }:
     spki: generation.spki,
     issued,
     ...(failure && { failure: failure.toJSON() }),
+    waiting,
     alreadyProven: plan.proven.map(({ placement }) => placement.server.name),
     servers: result.outcomes.map(({ error, ...outcome }) => ({
       ...outcome,
