@@ -108,6 +108,9 @@ export const catalogue = {
   ISSUER_UNKNOWN: configuration,
   LICENCE_SEATS: configuration,
 
+  // Limits of a CA
+  ACME_BUDGET: temporary,
+
   // Reaching a server
   SSH_MISSING: configuration,
   SSH_HOST_KEY_UNKNOWN: denied,
