@@ -134,12 +134,13 @@ function effectOf(limit: Limit, bucket: string, event: Event): Effect {
 function exhausted(limit: Limit, bucket: string, history: readonly Event[], nowMs: number): Exhausted | null {
   const eachMs = limit.windowMs / limit.count
   let fullMs = 0
-  for (const event of history.toSorted((left, right) => left.atMs - right.atMs)) {
+  const effects = history.flatMap((event) => {
     const effect = effectOf(limit, bucket, event)
     // What lies in the future was written by a clock that was wrong.
-    const atMs = Math.min(event.atMs, nowMs)
-    if (effect === 'fills') fullMs = 0
-    if (effect === 'takes') fullMs = Math.max(fullMs, atMs) + eachMs
+    return effect === null ? [] : [{ effect, atMs: Math.min(event.atMs, nowMs) }]
+  })
+  for (const { effect, atMs } of effects.toSorted((left, right) => left.atMs - right.atMs)) {
+    fullMs = effect === 'fills' ? 0 : Math.max(fullMs, atMs) + eachMs
   }
   const freeAtMs = Math.ceil(fullMs + eachMs - limit.windowMs)
   if (freeAtMs <= nowMs) return null
