@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import fc from 'fast-check'
 import { type Ca, dayMs, hourMs, type Suggests, simulatedCa, usualWindow } from './ca.ts'
 import { type Keeper, keeper, type Lineage, lineage, lookAt, newestOf, wants } from './keeper.ts'
 
@@ -175,6 +176,43 @@ test('47 days are too few for a daily look, a clock that is a day behind and an 
   // A third of 47 days is 15.67. The clock takes one, and an outage of 14.1 is over for a daily look after 15.
   const perRenewalMs = behindAndDown(47 * dayMs, dayMs, null) / Math.floor(yearsMs / (47 * dayMs))
   assert.ok(perRenewalMs > 0 && perRenewalMs < dayMs, `${perRenewalMs / hourMs} hours each time`)
+})
+
+test('an attempt that fails while our clock is a year ahead does not hold up those after it', () => {
+  for (const [, lifetimeMs] of lifetimes) {
+    let seen = 0
+    const { expiredMs } = live(world(lifetimeMs, hourMs, usualWindow, draws(3)), ({ ca, keeper: by, kept }, trueMs) => {
+      const { length } = kept.generations
+      if (length === seen || !wants(by, kept, trueMs)) return 0
+      seen = length
+      ca.stop(trueMs + hourMs)
+      return 365 * dayMs
+    })
+    assert.equal(expiredMs, 0)
+  }
+})
+
+test('any lifetime of six days or more, looked at each hour: no outage of 30 % of it, whenever it begins, is too long', () => {
+  const some = fc.record({
+    lifetimeMs: fc.integer({ min: 6 * dayMs, max: 60 * dayMs }),
+    suggests: fc.constantFrom(...windows.map(([, each]) => each)),
+    beginsAfter: fc.double({ min: 0, max: 2, noNaN: true }),
+    seed: fc.nat(),
+  })
+  fc.assert(
+    fc.property(some, ({ lifetimeMs, suggests, beginsAfter, seed }) => {
+      const one = world(lifetimeMs, hourMs, suggests, draws(seed))
+      let begins = startMs + Math.max(1, beginsAfter) * hourMs + beginsAfter * lifetimeMs
+      const { expiredMs } = live(one, (_, trueMs) => {
+        if (trueMs >= begins) {
+          one.ca.stop(begins + 0.3 * lifetimeMs)
+          begins = Number.POSITIVE_INFINITY
+        }
+        return 0
+      })
+      assert.equal(expiredMs, 0)
+    }),
+  )
 })
 
 for (const [often, everyMs] of looks) {
