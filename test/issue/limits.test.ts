@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { OnecertError } from '../../src/base/errors.ts'
-import { budget, type Event, keepWithin, type Order } from '../../src/issue/limits/budget.ts'
+import { budget, type CountedOrder, type Event, keepWithin } from '../../src/issue/limits/budget.ts'
 import { letsEncrypt } from '../../src/issue/limits/letsencrypt.ts'
 import { limitsOf } from '../../src/issue/limits/limits-of.ts'
 import { registeredDomain } from '../../src/issue/limits/registered-domain.ts'
@@ -13,7 +13,7 @@ const hourMs = 60 * minuteMs
 const dayMs = 24 * hourMs
 const now = Date.UTC(2027, 0, 1)
 
-const order = (names: readonly string[], more: Partial<Order> = {}): Order => ({
+const order = (names: readonly string[], more: Partial<CountedOrder> = {}): CountedOrder => ({
   kind: 'order',
   account: 'https://ca.example/acct/1',
   names,
@@ -21,7 +21,7 @@ const order = (names: readonly string[], more: Partial<Order> = {}): Order => ({
   renewal: false,
   ...more,
 })
-const certificate = (names: readonly string[], atMs: number, more: Partial<Order> = {}): Event => ({
+const certificate = (names: readonly string[], atMs: number, more: Partial<CountedOrder> = {}): Event => ({
   ...order(names, more),
   kind: 'certificate',
   atMs,

@@ -3,7 +3,7 @@ import type { Limit } from './limit.ts'
 import { registeredDomain } from './registered-domain.ts'
 
 /** What was done at a CA, or is wanted there. */
-export interface Order {
+export interface CountedOrder {
   readonly kind: 'order'
   readonly account: string
   readonly names: readonly string[]
@@ -19,8 +19,8 @@ export interface Registration {
 
 /** An order that was made, one that led to a certificate, an authorization, a new account. */
 export type Event = { readonly atMs: number } & (
-  | Order
-  | (Omit<Order, 'kind'> & { readonly kind: 'certificate' })
+  | CountedOrder
+  | (Omit<CountedOrder, 'kind'> & { readonly kind: 'certificate' })
   | { readonly kind: 'authorization'; readonly account: string; readonly name: string; readonly failed: boolean }
   | Registration
 )
@@ -43,7 +43,7 @@ export interface Exhausted {
 export function budget(
   limits: readonly Limit[],
   history: readonly Event[],
-  wanted: Order | Registration,
+  wanted: CountedOrder | Registration,
   nowMs: number,
 ): Exhausted | null {
   const reached = limits
@@ -59,7 +59,7 @@ export function budget(
 export function keepWithin(
   limits: readonly Limit[],
   history: readonly Event[],
-  wanted: Order | Registration,
+  wanted: CountedOrder | Registration,
   nowMs: number,
 ): void {
   const reached = budget(limits, history, wanted, nowMs)
@@ -72,7 +72,7 @@ export function keepWithin(
   })
 }
 
-function isLet(limit: Limit, wanted: Order | Registration): boolean {
+function isLet(limit: Limit, wanted: CountedOrder | Registration): boolean {
   return (
     wanted.kind === 'order' &&
     limit.lets.some((kind) => (kind === 'ari' && wanted.ari) || (kind === 'renewal' && wanted.renewal))
@@ -80,12 +80,12 @@ function isLet(limit: Limit, wanted: Order | Registration): boolean {
 }
 
 /** The buckets that something is taken out of, or that have to have room for it. */
-function bucketsOf(limit: Limit, wanted: Order | Registration): string[] {
+function bucketsOf(limit: Limit, wanted: CountedOrder | Registration): string[] {
   if (wanted.kind === 'registration') return limit.counts === 'accounts' ? ['this machine'] : []
   return limit.counts === 'accounts' ? [] : bucketsOfOrder(limit, wanted)
 }
 
-function bucketsOfOrder(limit: Limit, { account, names }: Omit<Order, 'kind'>): string[] {
+function bucketsOfOrder(limit: Limit, { account, names }: Omit<CountedOrder, 'kind'>): string[] {
   switch (limit.per) {
     case 'account':
       return [account]
@@ -100,7 +100,7 @@ function bucketsOfOrder(limit: Limit, { account, names }: Omit<Order, 'kind'>): 
   }
 }
 
-/** Order and capitals do not count. */
+/** CountedOrder and capitals do not count. */
 const setOf = (names: readonly string[]) => [...new Set(names.map((name) => name.toLowerCase()))].toSorted().join(' ')
 
 /** A wildcard is proved as the name below it. */
