@@ -100,7 +100,7 @@ function bucketsOfOrder(limit: Limit, { account, names }: Omit<CountedOrder, 'ki
   }
 }
 
-/** CountedOrder and capitals do not count. */
+/** Sequence and capitals do not count. */
 const setOf = (names: readonly string[]) => [...new Set(names.map((name) => name.toLowerCase()))].toSorted().join(' ')
 
 /** A wildcard is proved as the name below it. */
