@@ -140,6 +140,8 @@ export const catalogue = {
   IMPORT_NOTHING_FOUND: badData,
   IMPORT_UNREADABLE: badData,
   IMPORT_EXISTS: { exit: 73 },
+  // Limits of a CA
+  ACME_BUDGET: temporary,
 
   // Reaching a server
   SSH_MISSING: configuration,
