@@ -108,6 +108,20 @@ export const catalogue = {
   ISSUER_UNKNOWN: configuration,
   LICENCE_SEATS: configuration,
 
+  // The DNS: looking up, writing a challenge, CAA
+  DNS_UNREACHABLE: unavailable,
+  DNS_ANSWER_BAD: unavailable,
+  DNS_ZONE_NOT_FOUND: configuration,
+  DNS_CNAME_LOOP: configuration,
+  DNS_REFUSED: denied,
+  DNS_TSIG_BAD: denied,
+  DNS_CREDENTIAL_BAD: configuration,
+  DNS_CREDENTIAL_OPEN: denied,
+  DNS_NOT_PROPAGATED: unavailable,
+  DNS_PROVIDER_FAILED: unavailable,
+  DNS_PROVIDER_BUSY: temporary,
+  CAA_FORBIDS: configuration,
+
   // Reaching a server
   SSH_MISSING: configuration,
   SSH_HOST_KEY_UNKNOWN: denied,
