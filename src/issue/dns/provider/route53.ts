@@ -1,5 +1,5 @@
 import type { Clock } from '../../../base/clock.ts'
-import { fail, OnecertError, quote } from '../../../base/errors.ts'
+import { fail, quote } from '../../../base/errors.ts'
 import { Secret } from '../../../base/secret.ts'
 import { credentialBad, readCredential } from '../credential.ts'
 import { ancestors, sameName } from '../message.ts'
@@ -31,10 +31,20 @@ const attemptsMax = 6
 
 type Send = (method: 'GET' | 'POST', path: string, subject: string, body?: string) => Promise<string>
 
-/** A TXT record set: its lifetime and its values, each as it stands in XML, with quotation marks. */
+/** A TXT record set: its lifetime, and its values, each with quotation marks. */
 interface RecordSet {
   readonly ttl: string
   readonly values: readonly string[]
+}
+
+/** A set in the batch is not what it was when it was read; or the batch is wrong, then it is so each time. */
+class BatchRefused extends Error {
+  readonly reason: unknown
+
+  constructor(reason: unknown) {
+    super('InvalidChangeBatch')
+    this.reason = reason
+  }
 }
 
 /** Amazon Route 53, API version 2013-04-01. */
@@ -62,8 +72,8 @@ export function route53(settings: Route53Settings, clock: Clock): DnsProvider {
         const xml = await send('POST', path, record.name, changeBatch(record.name, before, values))
         return idOf(tag(xml, 'Id') ?? '')
       } catch (error) {
-        const again = error instanceof OnecertError && error.failure.fact?.includes('InvalidChangeBatch')
-        if (!again || attempt >= attemptsMax) throw error
+        if (!(error instanceof BatchRefused)) throw error
+        if (attempt >= attemptsMax) throw error.reason
       }
     }
   }
@@ -107,7 +117,11 @@ function judge(host: string, subject: string, { status, body }: ApiAnswer): stri
   const said = `${code} ${tag(body, 'Message') ?? ''}`.trim()
   // Both come with status 400, and mean: not now.
   const busy = code === 'Throttling' || code === 'PriorRequestNotComplete'
-  return apiRefused(host, subject, busy ? 429 : status, said)
+  try {
+    return apiRefused(host, subject, busy ? 429 : status, said)
+  } catch (reason) {
+    throw code === 'InvalidChangeBatch' ? new BatchRefused(reason) : reason
+  }
 }
 
 async function zoneIdOf(name: string, send: Send): Promise<string> {
@@ -135,7 +149,7 @@ async function recordSet(zone: string, name: string, send: Send): Promise<Record
     (each) => sameName(tag(each, 'Name') ?? '', name) && tag(each, 'Type') === 'TXT',
   )
   if (set === undefined) return null
-  return { ttl: tag(set, 'TTL') ?? String(txtTtlS), values: tags(set, 'Value') }
+  return { ttl: tag(set, 'TTL') ?? String(txtTtlS), values: tags(set, 'Value').map(unescaped) }
 }
 
 /**
@@ -144,7 +158,7 @@ async function recordSet(zone: string, name: string, send: Send): Promise<Record
  */
 function changeBatch(name: string, before: RecordSet | null, values: readonly string[]): string {
   const set = (action: string, { ttl, values: all }: RecordSet) => {
-    const records = all.map((value) => `<ResourceRecord><Value>${value}</Value></ResourceRecord>`).join('')
+    const records = all.map((value) => `<ResourceRecord><Value>${escaped(value)}</Value></ResourceRecord>`).join('')
     return `<Change><Action>${action}</Action><ResourceRecordSet><Name>${escaped(name)}</Name><Type>TXT</Type><TTL>${ttl}</TTL><ResourceRecords>${records}</ResourceRecords></ResourceRecordSet></Change>`
   }
   const changes = [
@@ -172,10 +186,17 @@ function escaped(text: string): string {
   return text.replace(/[&<>"]/g, (each) => `&#${each.charCodeAt(0)};`)
 }
 
+function unescaped(text: string): string {
+  const named: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" }
+  return text.replace(/&(?:#(\d{1,4})|([a-z]{2,4}));/g, (whole, point?: string, name?: string) =>
+    point === undefined ? (named[name ?? ''] ?? whole) : String.fromCodePoint(Number(point)),
+  )
+}
+
 async function readAwsCredentials(file: string, profile: string): Promise<AwsCredentials> {
   const text = (await readCredential(file)).reveal()
   const sections = text.split(/^\s*\[\s*/m).slice(1)
-  const names = sections.map((each) => each.slice(0, each.indexOf(']')).trim())
+  const names = sections.map((each) => /^([^\]\n]*)\]/.exec(each)?.[1]?.trim() ?? '')
   const section = sections[names.indexOf(profile)]
   const setting = (name: string) => new RegExp(`^\\s*${name}\\s*=\\s*(\\S+)\\s*$`, 'm').exec(section ?? '')?.[1]
   const accessKeyId = setting('aws_access_key_id')
