@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { chooseEndpoint, makeDirectory, type Running, startProgram } from './running.ts'
 
 export interface BindZone {
+  /** `.` is the root. */
   readonly name: string
   /** Lines of the zone file below SOA and NS; names are relative to the zone. */
   readonly records?: readonly string[]
@@ -92,9 +93,9 @@ function keyStatement({ name, algorithm, secret }: BindKey): string {
 
 function zoneText({ name, records = [], servers }: BindZone, address: string): string {
   const chosen = servers ?? [{ name: `ns1.${name}`, address }]
-  const glue = chosen.filter((each) => each.name.endsWith(`.${name}`))
+  const glue = chosen.filter((each) => name === '.' || each.name.endsWith(`.${name}`))
   return [
-    `$ORIGIN ${name}.`,
+    `$ORIGIN ${name === '.' ? '' : name}.`,
     '$TTL 60',
     `@ SOA ns1 hostmaster 1 1 1 86400 60`,
     ...chosen.map((each) => `@ NS ${each.name}.`),

@@ -1,3 +1,4 @@
+import { writtenName } from './delegation.ts'
 import { type PropagationSettings, untilPublished } from './propagation.ts'
 import type { TxtRecord } from './provider/provider.ts'
 
@@ -23,12 +24,14 @@ export function persistentRecord({ name, issuerDomain, accountUri, wildcard }: P
 
 /**
  * That every authoritative server shows it now, word for word.
- * @throws OnecertError DNS_NOT_PROPAGATED, DNS_ZONE_NOT_FOUND, DNS_UNREACHABLE
+ * @throws OnecertError DNS_NOT_PROPAGATED, DNS_ZONE_NOT_FOUND, DNS_CNAME_LOOP, DNS_UNREACHABLE
  */
-export function requirePersistentRecord(
+export async function requirePersistentRecord(
   proof: PersistentProof,
   settings: PropagationSettings,
   signal: AbortSignal,
 ): Promise<void> {
-  return untilPublished(persistentRecord(proof), { ...settings, withinMs: settings.withinMs ?? 0 }, signal)
+  const { name, value } = persistentRecord(proof)
+  const record = { name: await writtenName(name, settings.resolver, signal), value }
+  await untilPublished(record, { ...settings, withinMs: 0 }, signal)
 }
