@@ -90,9 +90,13 @@ function overUdp<T>(
     limits,
     () => socket.close(),
     (resolve, reject) => {
-      socket.on('error', (error: NodeJS.ErrnoException) => reject(new TransportFailure(error.code ?? error.message)))
+      const failed = (error: NodeJS.ErrnoException) => reject(new TransportFailure(error.code ?? error.message))
+      socket.on('error', failed)
       // Connected: the kernel drops what others send, and tells that nobody listens there.
-      socket.connect(server.port, server.address, () => socket.send(request))
+      socket.connect(server.port, server.address, (...[error]: readonly NodeJS.ErrnoException[]) => {
+        if (error) failed(error)
+        else socket.send(request)
+      })
       socket.on('message', (bytes) =>
         attempt(reject, () => {
           const answer = accept(bytes)

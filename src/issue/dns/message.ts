@@ -99,7 +99,7 @@ export function isTruncated(bytes: Buffer): boolean {
   return bytes.length >= headerBytes && (bytes.readUInt16BE(2) & truncatedBit) !== 0
 }
 
-export function answerBad(from: string, fact: string): never {
+function answerBad(from: string, fact: string): never {
   fail('DNS_ANSWER_BAD', {
     what: `the answer of the name server ${from} cannot be read`,
     fact,

@@ -122,7 +122,11 @@ function readTsig(bytes: Buffer): TsigRecord | null {
   if (bytes.readUInt16BE(owner.end) !== tsigType) return null
   const dataAt = owner.end + 10
   const dataEnd = dataAt + bytes.readUInt16BE(owner.end + 8)
-  if (dataEnd !== bytes.length || bytes.readUInt16BE(owner.end + 2) !== anyClass) throw new RangeError('not at the end')
+  // RFC 8945 section 4.2: class ANY, TTL 0.
+  if (bytes.readUInt16BE(owner.end + 2) !== anyClass || bytes.readUInt32BE(owner.end + 4) !== 0) {
+    throw new RangeError('no TSIG record')
+  }
+  if (dataEnd !== bytes.length) throw new RangeError('not at the end')
   const algorithm = readName(bytes, dataAt)
   const macAt = algorithm.end + 10
   const idAt = macAt + bytes.readUInt16BE(algorithm.end + 8)

@@ -252,6 +252,13 @@ test('the next resolver is asked where one is down; where all are, each is named
   assert.match(failure.fact ?? '', new RegExp(`^${down}: UDP: ECONNREFUSED.*; ${secondary.server} says REFUSED$`))
 })
 
+test('an address that no packet can be sent to is unreachable, over UDP and TCP', async () => {
+  const broadcast = makeResolver({ servers: ['255.255.255.255'] })
+  const { code, failure } = await refusalOf(() => broadcast.lookup('domain.example', 'A', within()))
+  assert.equal(code, 'DNS_UNREACHABLE')
+  assert.match(failure.fact ?? '', /UDP: E[A-Z]+, TCP: E[A-Z]+$/)
+})
+
 test('a resolver is an address, with a port or without', async () => {
   for (const servers of [['192.0.2.53'], ['192.0.2.53:5353'], ['2001:db8::53'], ['[2001:db8::53]:5353']])
     makeResolver({ servers })

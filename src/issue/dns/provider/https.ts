@@ -34,14 +34,15 @@ const bodyBytesMax = 4 * 1024 * 1024
 export async function callApi(at: ApiEndpoint, call: ApiCall, signal: AbortSignal): Promise<ApiAnswer> {
   const url = apiUrl(at, call.path)
   const { timeoutMs = timeoutDefaultMs } = at
+  const timeout = AbortSignal.timeout(timeoutMs)
   try {
-    return await send(url, at, call, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]))
+    return await send(url, at, call, AbortSignal.any([signal, timeout]))
   } catch (error) {
     signal.throwIfAborted()
-    const { name, code, message } = error as NodeJS.ErrnoException
+    const { code, message } = error as NodeJS.ErrnoException
     fail('DNS_UNREACHABLE', {
       what: `${url.host} does not answer`,
-      fact: name === 'TimeoutError' ? `nothing within ${timeoutMs} ms` : quote(code ?? message, 200),
+      fact: timeout.aborted ? `no whole answer within ${timeoutMs} ms` : quote(code ?? message, 200),
       state: 'whether it has done what was asked is not certain; doing it again does no harm',
       next: `check that ${url.host} is reached from here: curl -v ${url.origin}`,
       cause: error,
