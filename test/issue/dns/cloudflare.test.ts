@@ -83,6 +83,14 @@ test('a limit and a failure of the API are not now; anything else is a failure',
   assert.match(error.failure.fact ?? '', /not of this API/)
 })
 
+test('a list that cannot be read is no empty list', async () => {
+  const list = JSON.stringify({ success: true, errors: [], result: { records: 'elsewhere' } })
+  await using api = await startApi(() => ({ status: 200, body: list }))
+  await using place = await scratch()
+  const provider = cloudflare({ tokenFile: await tokenFile(place, 'some-token'), zoneId: 'z', api: api.api })
+  assert.equal((await refusalOf(() => provider.remove(record, within()))).code, 'DNS_PROVIDER_FAILED')
+})
+
 test('a redirection is not followed: the token goes nowhere else', async () => {
   await using elsewhere = await startApi(() => ({ status: 200, body: said(1, 'elsewhere') }))
   const { error, requests } = await refusal({ status: 302, body: '', headers: { location: elsewhere.api.endpoint } })

@@ -92,6 +92,13 @@ test('a program that does not end is ended, with all that it started', async () 
   for (const pid of (await readFile(pids, 'utf8')).trim().split(' ')) await untilGone(Number(pid))
 })
 
+test('a program that leaves something behind is done when it ends', async () => {
+  const pids = place.file('pids')
+  const file = await program(`sleep 60 & echo $! >"${pids}"`)
+  await exec({ exec: [file] }, resolver).add(record, within())
+  process.kill(Number(await readFile(pids, 'utf8')))
+})
+
 test('an interruption ends the program', async () => {
   const pids = place.file('pids')
   const file = await program(`echo $$ >"${pids}"; sleep 60`)
@@ -141,6 +148,13 @@ test('examples/dns/lexicon calls lexicon as it wants to be called', async () => 
     assert.equal(error.failure.fact, 'exit status 1; it said: no such provider')
   } finally {
     Object.assign(process.env, before)
+  }
+})
+
+test('the examples say how they are called', async () => {
+  for (const example of ['lexicon', 'acme-sh']) {
+    const error = await refusalOf(() => exec({ exec: [`${examples}/${example}`] }, resolver).add(record, within()))
+    assert.match(error.failure.fact ?? '', /^exit status 64; it said: usage: .* add\|remove$/)
   }
 })
 

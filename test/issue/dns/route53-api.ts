@@ -72,7 +72,7 @@ export async function startRoute53Api(): Promise<Route53Api> {
       : ''
     return xml(
       200,
-      `<ListResourceRecordSetsResponse><ResourceRecordSets>${listed}</ResourceRecordSets></ListResourceRecordSetsResponse>`,
+      `<ListResourceRecordSetsResponse><ResourceRecordSets>${listed}</ResourceRecordSets><IsTruncated>false</IsTruncated><MaxItems>1</MaxItems></ListResourceRecordSetsResponse>`,
     )
   }
 

@@ -78,7 +78,7 @@ test('an account without the zone, a file without the profile, and a profile wit
 })
 
 test('a batch that is refused each time ends, and so does a change that never comes to its end', async () => {
-  const rrset = '<ResourceRecordSets></ResourceRecordSets>'
+  const rrset = '<ResourceRecordSets></ResourceRecordSets><IsTruncated>false</IsTruncated>'
   const zone = '<HostedZone><Id>/hostedzone/Z1</Id><Name>www.domain.example.</Name></HostedZone>'
   const answers = (change: { status: number; body: string }) =>
     startApi(({ method, url }) => {
@@ -103,6 +103,15 @@ test('a batch that is refused each time ends, and so does a change that never co
   })
   const busy = route53({ credentialsFile, api: throttled.api, pauseMs: 1 }, systemClock)
   assert.equal((await refusalOf(() => busy.add(record, within()))).code, 'DNS_PROVIDER_BUSY')
+})
+
+test('a list that cannot be read is no empty list', async () => {
+  await using place = await scratch()
+  const credentialsFile = place.file('credentials')
+  await writeFile(credentialsFile, credentials('A', 'B'), { mode: 0o600 })
+  await using api = await startApi(() => ({ status: 200, body: '<html>maintenance</html>' }))
+  const provider = route53({ credentialsFile, hostedZoneId: 'Z1', api: api.api }, systemClock)
+  assert.equal((await refusalOf(() => provider.remove(record, within()))).code, 'DNS_PROVIDER_FAILED')
 })
 
 test('signatures are those of the examples of AWS', () => {

@@ -15,7 +15,7 @@ export interface CloudflareSettings {
 
 const endpoint = 'https://api.cloudflare.com/client/v4'
 const recordsMax = 1000
-/** What the API says of a record that is there already, and of one that is gone. */
+/** What the API says of a record that is there already, and of one that is gone: both are what was wanted. */
 const alreadyThere = [81057, 81058]
 const notThere = [81044]
 
@@ -27,12 +27,7 @@ const envelope = z.object({
 const zones = z.array(z.object({ id: z.string(), name: z.string() }))
 const txtRecords = z.array(z.object({ id: z.string(), name: z.string(), content: z.string() }))
 
-type Send = (call: Omit<ApiCall, 'headers' | 'body'> & { readonly json?: unknown }, subject: string) => Promise<Result>
-
-interface Result {
-  readonly result: unknown
-  readonly codes: readonly number[]
-}
+type Send = (call: Omit<ApiCall, 'headers' | 'body'> & { readonly json?: unknown }, subject: string) => Promise<unknown>
 
 /** Cloudflare, API version 4. */
 export function cloudflare(settings: CloudflareSettings): DnsProvider {
@@ -41,7 +36,6 @@ export function cloudflare(settings: CloudflareSettings): DnsProvider {
     async add(record, signal) {
       const send = await sender(at, settings, signal)
       const zone = settings.zoneId ?? (await zoneIdOf(record.name, send))
-      if ((await recordsOf(zone, record, send)).length > 0) return
       const json = { type: 'TXT', name: record.name, content: `"${record.value}"`, ttl: txtTtlS }
       await send({ method: 'POST', path: `/zones/${encodeURIComponent(zone)}/dns_records`, json }, record.name)
     },
@@ -72,19 +66,19 @@ async function sender(at: ApiEndpoint, { tokenFile }: CloudflareSettings, signal
   }
 }
 
-function judge(host: string, subject: string, { status, body }: ApiAnswer): Result {
+function judge(host: string, subject: string, { status, body }: ApiAnswer): unknown {
   const parsed = envelope.safeParse(jsonOf(body))
   if (!parsed.success) return apiRefused(host, subject, status, 'an answer that is not of this API')
   const { success, errors, result } = parsed.data
   const codes = (errors ?? []).map(({ code }) => code)
-  if (success || codes.some((code) => [...alreadyThere, ...notThere].includes(code))) return { result, codes }
+  if (success || codes.some((code) => [...alreadyThere, ...notThere].includes(code))) return result
   return apiRefused(host, subject, status, (errors ?? []).map(({ code, message }) => `${code} ${message}`).join('; '))
 }
 
 async function zoneIdOf(name: string, send: Send): Promise<string> {
   for (const candidate of ancestors(name).slice(1)) {
     const path = `/zones?${new URLSearchParams({ name: candidate })}`
-    const { result } = await send({ method: 'GET', path }, `the zone ${candidate}`)
+    const result = await send({ method: 'GET', path }, `the zone ${candidate}`)
     const zone = zones.safeParse(result).data?.find((each) => sameName(each.name, candidate))
     if (zone) return zone.id
   }
@@ -100,9 +94,18 @@ async function zoneIdOf(name: string, send: Send): Promise<string> {
 async function recordsOf(zone: string, { name, value }: TxtRecord, send: Send): Promise<string[]> {
   const query = new URLSearchParams({ type: 'TXT', name, per_page: String(recordsMax) })
   const path = `/zones/${encodeURIComponent(zone)}/dns_records?${query}`
-  const { result } = await send({ method: 'GET', path }, name)
+  const result = await send({ method: 'GET', path }, name)
+  const parsed = txtRecords.safeParse(result)
+  if (!parsed.success) {
+    fail('DNS_PROVIDER_FAILED', {
+      what: `Cloudflare does not list the TXT records of ${name}`,
+      fact: 'its answer is not of this API',
+      state: 'nothing was changed',
+      next: 'try again later',
+    })
+  }
   // The API gives a value back as it was put in, with quotation marks or without.
-  return (txtRecords.safeParse(result).data ?? [])
+  return parsed.data
     .filter((each) => sameName(each.name, name) && each.content.replace(/^"(.*)"$/, '$1') === value)
     .map(({ id }) => id)
 }

@@ -12,6 +12,8 @@ export interface ExecSettings {
 }
 
 const timeoutDefaultMs = 120_000
+/** What was written before the end may still be on its way. */
+const lastWordsMs = 500
 const outputCharactersMax = 16 * 1024
 const linesShown = 3
 const lineCharactersMax = 200
@@ -79,13 +81,17 @@ function run(
     child.stdout.setEncoding('utf8').on('data', keep)
     child.stderr.setEncoding('utf8').on('data', keep)
     let killed: string | null = null
-    const kill = (reason: string) => {
-      killed ??= reason
-      if (child.pid !== undefined) killGroup(child.pid)
-      // Whoever left the group may hold the pipes open.
+    // What it left behind may hold the pipes open for ever.
+    const closePipes = () => {
       child.stdout.destroy()
       child.stderr.destroy()
     }
+    const kill = (reason: string) => {
+      killed ??= reason
+      if (child.pid !== undefined) killGroup(child.pid)
+      closePipes()
+    }
+    child.on('exit', () => setTimeout(closePipes, lastWordsMs).unref())
     const timer = setTimeout(() => kill(`ended after ${timeoutMs} ms, the limit`), timeoutMs)
     const abort = () => kill('ended: interrupted')
     signal.addEventListener('abort', abort, { once: true })

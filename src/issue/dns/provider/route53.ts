@@ -144,6 +144,14 @@ async function zoneIdOf(name: string, send: Send): Promise<string> {
 async function recordSet(zone: string, name: string, send: Send): Promise<RecordSet | null> {
   const query = new URLSearchParams({ name, type: 'TXT', maxitems: '1' })
   const xml = await send('GET', `${version}/hostedzone/${encodeURIComponent(zone)}/rrset?${query}`, name)
+  if (tag(xml, 'IsTruncated') === null) {
+    fail('DNS_PROVIDER_FAILED', {
+      what: `Route 53 does not list the TXT records of ${name}`,
+      fact: 'its answer is not of this API',
+      state: 'nothing was changed',
+      next: 'try again later',
+    })
+  }
   // The list begins at the name that was asked for, or at the next one.
   const set = tags(xml, 'ResourceRecordSet').find(
     (each) => sameName(tag(each, 'Name') ?? '', name) && tag(each, 'Type') === 'TXT',
