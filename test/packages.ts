@@ -16,6 +16,7 @@ export const testPackages: readonly DebianPackage[] = [
   { name: 'openssh-client', reason: 'ssh is how servers are reached; ssh-keygen makes their keys' },
   { name: 'pebble', reason: 'an ACME CA, with pebble-challtestsrv beside it' },
   { name: 'bind9', reason: 'a name server that takes dynamic updates' },
+  { name: 'bind9-dnsutils', reason: 'dig and nsupdate, a second opinion on what was written there' },
   { name: 'openssl', reason: 'a second opinion on keys, certificates and handshakes' },
   { name: 'sudo', reason: 'the receiver of an unprivileged deploy account' },
   { name: 'busybox', reason: 'the receiver under the shell of Alpine' },

@@ -129,19 +129,33 @@ export const catalogue = {
   ACME_CHALLENGE_FAILED: denied,
   ACME_REFUSED: denied,
   ACME_NO_CHALLENGE: configuration,
+  ACME_BUDGET: temporary,
 
   // Answers to the challenges of a CA
   CHALLENGE_NO_SERVER: configuration,
   CHALLENGE_CANNOT_LISTEN: { exit: 73 },
   CHALLENGE_NOT_SERVED: temporary,
+
   // Certificates that another client keeps
   WATCH_NOTHING_FOUND: badData,
   WATCH_INCOMPLETE: temporary,
   IMPORT_NOTHING_FOUND: badData,
   IMPORT_UNREADABLE: badData,
   IMPORT_EXISTS: { exit: 73 },
-  // Limits of a CA
-  ACME_BUDGET: temporary,
+
+  // The DNS: looking up, writing a challenge, CAA
+  DNS_UNREACHABLE: unavailable,
+  DNS_ANSWER_BAD: unavailable,
+  DNS_ZONE_NOT_FOUND: configuration,
+  DNS_CNAME_LOOP: configuration,
+  DNS_REFUSED: denied,
+  DNS_TSIG_BAD: denied,
+  DNS_CREDENTIAL_BAD: configuration,
+  DNS_CREDENTIAL_OPEN: denied,
+  DNS_NOT_PROPAGATED: unavailable,
+  DNS_PROVIDER_FAILED: unavailable,
+  DNS_PROVIDER_BUSY: temporary,
+  CAA_FORBIDS: configuration,
 
   // Reaching a server
   SSH_MISSING: configuration,
