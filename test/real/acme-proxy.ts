@@ -3,11 +3,12 @@ import { readFile } from 'node:fs/promises'
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { Agent, createServer, request } from 'node:https'
 import { buffer } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Pebble } from './pebble.ts'
-import { chooseEndpoint } from './running.ts'
+import { chooseEndpoint, type Endpoint } from './running.ts'
 
-export interface AcmeProxyOptions {
+export interface AcmeProxyOptions extends Pick<Endpoint, 'port'> {
   /** Name to description, for the directory. Pebble takes no notice of the one in an order. */
   readonly profiles?: Readonly<Record<string, string>>
   /** The answer for a certificate id (RFC 9773 section 4.2); null: 404. Without it the directory has no renewalInfo. */
@@ -57,11 +58,12 @@ export interface Fault {
 }
 
 export interface AcmeProxy extends AsyncDisposable {
+  readonly port: number
   readonly directoryUrl: string
   readonly trust: string
   /** In the order in which they came. */
   readonly seen: readonly Seen[]
-  /** The first fault that matches is done; each counts for itself. */
+  /** Of the faults that are due, the first is done; each counts for itself, also what another one has met. */
   inject(fault: Fault): void
   stop(): Promise<void>
 }
@@ -87,7 +89,7 @@ export const rateLimited = (retryAfter: number | string): Deed =>
  * do. Pebble makes its URLs from the Host header, and checks those of requests against it: passed on, they are ours.
  */
 export async function startAcmeProxy(pebble: Pebble, options: AcmeProxyOptions = {}): Promise<AcmeProxy> {
-  const { address, port } = await chooseEndpoint({ address: pebble.address })
+  const { address, port } = await chooseEndpoint({ ...options, address: pebble.address })
   const agent = new Agent({ keepAlive: true, ca: pebble.trust })
   const faults: { fault: Fault; matched: number }[] = []
   const seen: Seen[] = []
@@ -116,13 +118,14 @@ export async function startAcmeProxy(pebble: Pebble, options: AcmeProxyOptions =
   }
 
   function dueDeed(one: Seen): Deed | null {
+    let due: Deed | null = null
     for (const entry of faults) {
       const { on, nth = 1, times = 1, deed } = entry.fault
       if (!on(one)) continue
       entry.matched += 1
-      if (entry.matched >= nth && entry.matched < nth + times) return deed
+      if (entry.matched >= nth && entry.matched < nth + times) due ??= deed
     }
-    return null
+    return due
   }
 
   function renewalAnswer({ path: asked }: Seen): Answer | null {
@@ -173,6 +176,7 @@ export async function startAcmeProxy(pebble: Pebble, options: AcmeProxyOptions =
     await once(server, 'close')
   }
   return {
+    port,
     directoryUrl: `https://${address}:${port}/dir`,
     trust: pebble.trust,
     seen,
@@ -207,11 +211,13 @@ function cut({ socket }: IncomingMessage): void {
 
 const floodBytes = Buffer.alloc(64 * 1024, 32)
 
-async function flood(outgoing: ServerResponse): Promise<void> {
+function* withoutEnd(): Generator<Buffer> {
+  while (true) yield floodBytes
+}
+
+function flood(outgoing: ServerResponse): Promise<void> {
   outgoing.writeHead(200, { 'Content-Type': 'application/json' })
-  while (!outgoing.destroyed) {
-    if (!outgoing.write(floodBytes)) await Promise.race([once(outgoing, 'drain'), once(outgoing, 'close')])
-  }
+  return pipeline(withoutEnd, outgoing)
 }
 
 async function drip(outgoing: ServerResponse, bytes: Buffer, everyMs: number): Promise<void> {

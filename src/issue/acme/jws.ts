@@ -48,11 +48,13 @@ export function thumbprint(jwk: Jwk): string {
 
 /** Signs; `payload` null is the empty one of a POST-as-GET (RFC 8555 section 6.3). */
 export function signJws(key: Secret<KeyObject>, header: Readonly<Record<string, unknown>>, payload: unknown): FlatJws {
-  const { alg, hash } = algorithmOf(key)
-  const parts = encode({ alg, ...header }, payload)
+  const parts = encode({ alg: algorithmOf(key).alg, ...header }, payload)
+  return { ...parts, signature: signBytes(key, signingInput(parts)).toString('base64url') }
+}
+
+export function signBytes(key: Secret<KeyObject>, bytes: Uint8Array): Buffer {
   // RFC 7518 section 3.4: the two numbers of an ECDSA signature side by side, not in DER. RSA takes no notice of it.
-  const options = { key: key.reveal(), dsaEncoding: 'ieee-p1363' } as const
-  return { ...parts, signature: sign(hash, signingInput(parts), options).toString('base64url') }
+  return sign(algorithmOf(key).hash, bytes, { key: key.reveal(), dsaEncoding: 'ieee-p1363' })
 }
 
 /** HMAC-SHA-256, for external account binding (RFC 8555 section 7.3.4). */

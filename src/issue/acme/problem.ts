@@ -68,7 +68,7 @@ function codeOf({ type, detail, status, subproblems }: Problem, place: ProblemPl
   if (type === 'unauthorized') {
     if (place === 'validation') return 'ACME_CHALLENGE_FAILED'
     // RFC 8555 section 7.3.6 wants 401 for an account that was deactivated. Boulder and Pebble answer 403 and say so.
-    const deactivated = status === 401 || /\b(deactivated|revoked)\b/i.test(detail)
+    const deactivated = status === 401 || /\baccount\b.*\b(deactivated|status "revoked")/i.test(detail)
     return deactivated ? 'ACME_ACCOUNT_DEACTIVATED' : 'ACME_REFUSED'
   }
   // There is one type for all that DNS can do.

@@ -145,7 +145,7 @@ export function openSession({ issuer, transport, newNonceUrl }: SessionSettings)
   function unreachable({ to }: Asked, failure: TransportFailure, attempts: number, limit: TimeLimit): never {
     const tried = attempts === 1 ? '' : `; attempts: ${attempts} in ${Math.round(limit.elapsedMs() / 1000)} s`
     fail('ACME_UNREACHABLE', {
-      what: `${quote(issuer)} does not answer; it was to ${to}`,
+      what: `${quote(issuer)} gave no answer that helps; it was to ${to}`,
       fact: `${failure.message}${tried}`,
       state: failure.mayHaveArrived ? 'the CA may have got this and done it' : 'the CA did nothing of it',
       next: 'run it again later: what the CA has is read first',
