@@ -9,6 +9,7 @@ import { parsePrivateKey } from '../pki/key.ts'
 import type { Generation } from '../rollout/generation.ts'
 import type { GenerationRow } from '../store/store.ts'
 import type { Context } from './context.ts'
+import { circumstances, nextIssuer, noteFailure, notYet, renewalOf } from './renewal.ts'
 import { revocationOf } from './revoke.ts'
 import { openSolvers } from './solvers.ts'
 
@@ -42,17 +43,16 @@ export async function issueCertificate(
   certificate: Certificate,
   options: IssueOptions,
 ): Promise<IssuedGeneration> {
-  const { fleet, store, ledger, clock } = context
+  const { store, ledger, clock } = context
   const vault = await context.vault()
   const nowMs = clock.nowMs()
   const lineage = certificate.name
   const newest = await store.newestGeneration(lineage)
-  const [name = ''] = certificate.issuers
-  const spec = fleet.issuers.get(name)
-  if (!spec) fail('ISSUER_UNKNOWN', { what: `no issuer "${name}" in the fleet file` })
+  const renewal = await renewalOf(context, certificate, newest)
+  const spec = nextIssuer(context, certificate, newest, renewal)
   const revoked = newest && (await revocationOf(context, newest))
   const need = renewalNeed(certificate, newest, {
-    nowMs,
+    ...(await circumstances(context, lineage, renewal)),
     force: options.force || revoked !== null,
     rekey: options.rekey || revoked === 'keyCompromise',
   })
@@ -68,14 +68,14 @@ export async function issueCertificate(
   })
   if (!askedEachTime(spec) && need.reason === null && newest) return stands(newest)
 
-  if (options.dryRun && spec.kind === 'acme' && need.reason !== null) {
-    return {
-      generation: expected(certificate, newest, need),
-      issued: null,
-      failure: null,
-      wanted: need.reason,
-      waiting: null,
+  if (spec.kind === 'acme' && need.reason !== null) {
+    if (options.dryRun) {
+      const generation = expected(certificate, newest, need)
+      return { generation, issued: null, failure: null, wanted: need.reason, waiting: null }
     }
+    const early = options.force ? null : notYet(spec.name, newest, renewal, nowMs)
+    if (early && !newest) throw early
+    if (early && newest) return stands(newest, { failure: early })
   }
 
   const waits: string[] = []
@@ -89,8 +89,8 @@ export async function issueCertificate(
     nowMs,
     newest: newest?.fingerprint ?? null,
     newestFromMs: newest?.notBeforeMs ?? null,
+    newestDer: newest && leafOf(newest).der,
     onWait: (what: string) => void waits.push(what),
-    replaces: newest && { issuer: newest.issuer, leafDer: leafOf(newest).der },
   }
   const tools = { keys: vault, notes: store, clock, signal: context.signal, solvers: solvers.all }
   const bundle = await ledger
@@ -102,6 +102,7 @@ export async function issueCertificate(
   const [waiting = null] = waits
   if (waiting !== null) context.report({ kind: 'notice', lineage, text: `waits for a newer certificate: ${waiting}` })
   if (bundle instanceof OnecertError) {
+    if (spec.kind === 'acme' && !context.signal.aborted) await noteFailure(context, lineage, spec.name, renewal, bundle)
     // What a CA will not give today is no reason to leave servers alone that have drifted.
     if (spec.kind !== 'acme' || !newest || newest.notAfterMs <= nowMs || context.signal.aborted) throw bundle
     return stands(newest, { failure: bundle })

@@ -1,4 +1,7 @@
-import type { Certificate, Issuer } from '../fleet/fleet.ts'
+import type { Certificate, Dns01Settings, Issuer } from '../fleet/fleet.ts'
+import { dns01 } from '../issue/dns/dns01.ts'
+import { providerOf } from '../issue/dns/provider/providers.ts'
+import { makeResolver } from '../issue/dns/resolver.ts'
 import type { Solver } from '../issue/solver.ts'
 import { type Door, http01 } from '../rollout/http01.ts'
 import { receiverFor } from '../rollout/receiver.ts'
@@ -32,10 +35,17 @@ export async function openSolvers(context: Context, spec: Issuer, { name: lineag
       ledger,
       notice: (text) => context.report({ kind: 'notice', lineage, text }),
     })
+  const dns = spec.dns01 && dnsSolver(context, spec.dns01)
   return {
-    all: web ? [web] : [],
+    all: [web ?? [], dns ?? []].flat(),
     [Symbol.asyncDispose]: async () => web?.[Symbol.asyncDispose](),
   }
+}
+
+function dnsSolver({ clock }: Context, settings: Dns01Settings): Solver {
+  const { provider, resolvers, port, withinMs } = settings
+  const resolver = makeResolver(resolvers.length > 0 ? { servers: resolvers } : {})
+  return dns01(providerOf(provider, resolver, clock), { resolver, clock, withinMs, authoritativePort: port })
 }
 
 /** Each server by itself, and what stands before them. */

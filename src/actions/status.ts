@@ -2,6 +2,7 @@ import { asOnecertError } from '../base/errors.ts'
 import type { Certificate, Site } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import { renewalNeed } from '../issue/renewal.ts'
+import { renewalStates, stateOf } from '../issue/renewal-state.ts'
 import { type KeyCopy, keyCopies } from '../ledger/keycopies.ts'
 import { handshake } from '../observe/handshake.ts'
 import type { Vantage } from '../observe/served.ts'
@@ -11,6 +12,7 @@ import type { GenerationRow } from '../store/store.ts'
 import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
 import { lookAtAll } from './look.ts'
+import { circumstances } from './renewal.ts'
 
 export interface CertificateStatus {
   readonly certificate: string
@@ -76,6 +78,7 @@ export async function status(context: Context, choice: Choice): Promise<Status> 
     const lineage = certificate.name
     const newest = await store.newestGeneration(lineage)
     const chain = newest ? chainOf(newest) : null
+    const state = stateOf(await renewalStates(store).read(lineage), newest?.fingerprint ?? null, 0)
     const ours = keyCopies(await ledger.entries({ lineage }))
     copies.push(...ours)
     certificates.push({
@@ -87,9 +90,7 @@ export async function status(context: Context, choice: Choice): Promise<Status> 
       spki: newest?.spki ?? null,
       notAfterMs: newest?.notAfterMs ?? null,
       daysLeft: newest ? Math.floor((newest.notAfterMs - clock.nowMs()) / dayMs) : null,
-      renewal: newest
-        ? renewalNeed(certificate, newest, { nowMs: clock.nowMs(), force: false, rekey: false }).reason
-        : null,
+      renewal: newest ? renewalNeed(certificate, newest, await circumstances(context, lineage, state)).reason : null,
       licence: seats(certificate, ours),
     })
     endpoints.push(...(await endpointsStatus(context, certificate, chain, choice)))

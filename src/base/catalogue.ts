@@ -130,6 +130,7 @@ export const catalogue = {
   ACME_REFUSED: denied,
   ACME_NO_CHALLENGE: configuration,
   ACME_BUDGET: temporary,
+  ISSUE_LATER: temporary,
 
   // Answers to the challenges of a CA
   CHALLENGE_NO_SERVER: configuration,

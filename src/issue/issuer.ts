@@ -22,8 +22,8 @@ export interface Order {
   readonly nowMs: number
   /** Leaf fingerprint of the newest generation, if there is one. */
   readonly newest: string | null
-  /** The newest generation, for a CA that wants to know what is replaced (RFC 9773 section 5). */
-  readonly replaces: { readonly issuer: string; readonly leafDer: Uint8Array } | null
+  /** Its leaf in DER, for a CA that wants to know what is replaced (RFC 9773 section 5). */
+  readonly newestDer: Uint8Array | null
   /** When that one begins to be valid. */
   readonly newestFromMs: number | null
   /** Is told of something newer that cannot be taken yet, in one line; the newest generation stands until then. */

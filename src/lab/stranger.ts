@@ -23,7 +23,7 @@ export async function putStranger(server: Spot, name: string): Promise<void> {
     keepKey: null,
     nowMs: Date.now(),
     newest: null,
-    replaces: null,
+    newestDer: null,
     newestFromMs: null,
   })
   if (!bundle) throw new Error('the forgotten CA issued nothing')

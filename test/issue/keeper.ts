@@ -37,7 +37,7 @@ export function orderOf(wanted: Partial<Order> = {}): Order {
     keepKey: null,
     nowMs: Date.now(),
     newest: null,
-    replaces: null,
+    newestDer: null,
     newestFromMs: null,
     ...wanted,
   }

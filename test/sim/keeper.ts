@@ -45,7 +45,7 @@ export function keeper(cas: ReadonlyMap<string, Ca>, everyMs: number, draw: () =
 
 export function lineage(...names: string[]): Lineage {
   // A key that is never kept: what its age means is not looked at here.
-  const policy: Policy = { name: 'www', names, issuer: 'first', key: { type: 'ec-p256', keepForMs: 0 } }
+  const policy: Policy = { name: 'www', names, issuers: ['first'], key: { type: 'ec-p256', keepForMs: 0 } }
   return { names, policy, generations: [], attempts: new Map(), look: null, window: null }
 }
 

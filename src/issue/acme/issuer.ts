@@ -1,28 +1,35 @@
 import type { KeyObject } from 'node:crypto'
 import { readBounded } from '../../base/durable.ts'
 import { asOnecertError, fail, OnecertError } from '../../base/errors.ts'
+import { inLanes } from '../../base/lanes.ts'
 import type { Secret } from '../../base/secret.ts'
 import type { AcmeIssuer } from '../../fleet/fleet.ts'
 import { assessBundle, type Bundle } from '../../pki/bundle.ts'
 import { parseCertificates, type X509 } from '../../pki/certificate.ts'
 import { defaultAnchors } from '../../pki/chain.ts'
 import { spkiOf } from '../../pki/key.ts'
+import { requireCaa } from '../dns/caa.ts'
+import { makeResolver } from '../dns/resolver.ts'
 import type { Issuer, Order } from '../issuer.ts'
 import { keptKey, leafKey } from '../leaf-key.ts'
+import { replacesOf } from '../predecessor.ts'
 import type { Solver } from '../solver.ts'
 import { certificateId } from './certificate-id.ts'
 import type { AcmeClient } from './client.ts'
 import { makeCsr } from './csr.ts'
+import { historyAt } from './history.ts'
 import { insist } from './insist.ts'
 import { type OpenOrder, openOrders, sameNames, serves } from './open-order.ts'
 import { acmeProblemOf, sayProblem } from './problem.ts'
-import { proveNames, takeAway } from './proof.ts'
+import { goesOn, proveNames, takeAway } from './proof.ts'
 import { accounts, openRegistered } from './registration.ts'
 import type { AcmeOrder } from './resources.ts'
 import { settledOrder } from './settled.ts'
 import type { AcmeTools } from './tools.ts'
 
 const rootsBytesMax = 1_048_576
+/** At once. */
+const caaLookupsMax = 16
 /** A CA looks from several places, and may have many to serve before us. */
 const decisionWithinMs = 300_000
 
@@ -33,6 +40,7 @@ const decisionWithinMs = 300_000
 export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: readonly Solver[] }): Issuer {
   const { keys, notes, clock, signal, solvers } = tools
   const orders = openOrders(notes)
+  const history = historyAt(spec.directory, notes)
   const waiting = { issuer: spec.name, clock, signal, withinMs: decisionWithinMs }
 
   async function issue(order: Order): Promise<Bundle> {
@@ -40,10 +48,11 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
     const { lineage } = order
     const begun = await begin(order)
     const key = await keptKey(lineage, begun.spki, keys)
-    const placed = await place(client, order, begun)
-    const proven = await prove(client, lineage, placed)
+    const placed = await place(client, lineage, begun)
+    const proven = await prove(client, lineage, begun, placed)
     const certified = await certify(client, proven, key)
     const bundle = await receive(client, certified, order, key)
+    await history.add({ ...counted(begun), kind: 'certificate', atMs: clock.nowMs() })
     await orders.change(lineage, (open) => open && { ...open, fingerprint: bundle.leaf.fingerprint })
     return bundle
   }
@@ -56,60 +65,85 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
     const left = await orders.read(lineage)
     if (left) await takeAway(left.presented, solvers)
     // What it brought is the newest generation: it has served.
-    const open = left?.fingerprint != null && left.fingerprint === order.newest ? null : left
-    if (open && serves(open, wanted) && (await keys.has(lineage, open.spki))) return open
+    const served = left?.fingerprint != null && left.fingerprint === order.newest ? left : null
+    if (left && !served && serves(left, wanted) && (await keys.has(lineage, left.spki))) return left
     const key = await leafKey(order, keys)
+    const account = (await accounts(notes).read(spec.name))?.url ?? ''
     const begun: OpenOrder = {
       issuer: spec.name,
       directory: spec.directory,
+      account,
       names,
       profile,
       spki: spkiOf(key),
       url: null,
       startedAtMs: order.nowMs,
       fingerprint: null,
+      replaces: served && order.newestDer ? idOf(served, order.newestDer, { account, names }) : null,
       presented: [],
     }
     await orders.write(lineage, begun)
     return begun
   }
 
+  function idOf(served: OpenOrder, leafDer: Uint8Array, order: Pick<OpenOrder, 'account' | 'names'>): string | null {
+    const predecessor = { ...served, certificateId: certificateId(leafDer), replaced: false }
+    // Whether the CA has renewal information, the client sees when it makes the order.
+    return replacesOf(predecessor, { ...order, directory: spec.directory, renewalInfo: spec.directory })
+  }
+
   /** At the CA: found again, or made. */
-  async function place(client: AcmeClient, order: Order, begun: OpenOrder): Promise<AcmeOrder> {
-    const { lineage } = order
+  async function place(client: AcmeClient, lineage: string, begun: OpenOrder): Promise<AcmeOrder> {
     const known = begun.url === null ? await lost(client, begun) : await stillUsable(client, begun.url)
     if (known) {
       if (begun.url === null) await orders.write(lineage, { ...begun, url: known.url })
       return known
     }
-    const replaces = order.replaces?.issuer === spec.name ? certificateId(order.replaces.leafDer) : undefined
+    await mayIssue(client, begun)
+    await history.keepWithin({ ...counted(begun), kind: 'order' }, clock.nowMs())
     const made = await insist(
-      () => newOrder(client, begun, replaces),
+      () => newOrder(client, begun),
       () => lost(client, begun),
       tools,
     )
+    await history.add({ ...counted(begun), kind: 'order', atMs: clock.nowMs() })
     await orders.write(lineage, { ...begun, url: made.url, presented: [] })
     return made
   }
 
-  async function newOrder(
-    client: AcmeClient,
-    { names, profile }: OpenOrder,
-    replaces: string | undefined,
-  ): Promise<AcmeOrder> {
+  /** A refusal by the CA counts against its limits: CAA is looked at before it is asked, where it is a public one. */
+  async function mayIssue(client: AcmeClient, { names }: OpenOrder): Promise<void> {
+    const { meta } = await client.directory()
+    if (spec.caFile !== undefined && spec.dns01 === undefined) return
+    const resolver = makeResolver(spec.dns01?.resolvers.length ? { servers: spec.dns01.resolvers } : {})
+    await inLanes(names, caaLookupsMax, (name) =>
+      requireCaa(name, meta.caaIdentities, resolver, signal).catch((error: unknown) => {
+        // What we cannot look up, the CA may; it decides.
+        if (asOnecertError(error).code === 'CAA_FORBIDS') throw error
+      }),
+    )
+  }
+
+  async function newOrder(client: AcmeClient, { names, profile, replaces }: OpenOrder): Promise<AcmeOrder> {
     const wanted = { names, ...(profile !== null && { profile }) }
     try {
-      return await client.newOrder({ ...wanted, ...(replaces !== undefined && { replaces }) })
+      return await client.newOrder({ ...wanted, ...(replaces !== null && { replaces }) })
     } catch (error) {
       const { code } = asOnecertError(error)
       if (code === 'ACME_ACCOUNT_UNKNOWN')
         await accounts(notes).change(spec.name, (known) => known && { ...known, url: null })
       // What it would have replaced was replaced already (RFC 9773 section 5), or is not known there: that is no obstacle.
-      if (acmeProblemOf(error)?.problem.type === 'alreadyReplaced' && replaces !== undefined)
-        return client.newOrder(wanted)
+      if (code === 'ACME_REFUSED' && replaces !== null) return client.newOrder(wanted)
       throw error
     }
   }
+
+  const counted = ({ account, names, replaces }: OpenOrder) => ({
+    account,
+    names,
+    ari: replaces !== null,
+    renewal: replaces !== null,
+  })
 
   /** An intent whose answer was lost: the CA may have the order (RFC 8555 section 7.1.2.1), and hands it out if asked. */
   async function lost(client: AcmeClient, begun: OpenOrder): Promise<AcmeOrder | null> {
@@ -129,7 +163,7 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
     return found && found.status !== 'invalid' ? found : null
   }
 
-  async function prove(client: AcmeClient, lineage: string, placed: AcmeOrder): Promise<AcmeOrder> {
+  async function prove(client: AcmeClient, lineage: string, begun: OpenOrder, placed: AcmeOrder): Promise<AcmeOrder> {
     if (placed.status !== 'pending') return placed
     try {
       await proveNames(client, placed, {
@@ -138,12 +172,18 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
         willPresent: (presented) => orders.change(lineage, (open) => open && { ...open, presented }).then(() => {}),
       })
     } catch (error) {
-      if (!asOnecertError(error).retryable && !signal.aborted) await orders.remove(lineage)
+      if (goesOn(error)) throw error
+      await orders.remove(lineage)
+      if (acmeProblemOf(error)) await history.add(...proofs(begun, true))
       throw error
     }
+    await history.add(...proofs(begun, false))
     await orders.change(lineage, (open) => open && { ...open, presented: [] })
     return settledOrder(client, placed.url, waiting)
   }
+
+  const proofs = ({ account, names }: OpenOrder, failed: boolean) =>
+    names.map((name) => ({ kind: 'authorization' as const, account, name, failed, atMs: clock.nowMs() }))
 
   async function certify(client: AcmeClient, proven: AcmeOrder, key: Secret<KeyObject>): Promise<AcmeOrder> {
     const csr = await makeCsr(proven.names, key)

@@ -9,6 +9,8 @@ export interface OpenOrder {
   /** The issuer, and its CA by the URL of its directory. */
   readonly issuer: string
   readonly directory: string
+  /** URL of our account there. */
+  readonly account: string
   readonly names: readonly string[]
   /** Of the key that the certificate is for; it is in the vault. */
   readonly spki: string
@@ -18,6 +20,8 @@ export interface OpenOrder {
   readonly startedAtMs: number
   /** SHA-256 of the leaf, once it was received; whether it was stored, the newest generation tells. */
   readonly fingerprint: string | null
+  /** Id of the certificate that it comes after, for a CA that wants to know (RFC 9773 section 5). */
+  readonly replaces: string | null
   /** Answers that may lie around. */
   readonly presented: readonly Answerable[]
 }

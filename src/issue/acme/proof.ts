@@ -43,11 +43,16 @@ export async function proveNames(client: AcmeClient, order: AcmeOrder, tools: Pr
       await judged(client, each, tools)
     })
   } catch (error) {
-    await abandonOrder(client, order)
+    if (!goesOn(error)) await abandonOrder(client, order)
     throw error
   } finally {
     await takeAway(answers, tools.solvers)
   }
+}
+
+/** What stopped has not decided anything: the next run goes on with the same order. */
+export function goesOn(error: unknown): boolean {
+  return ['ACME_UNREACHABLE', 'ACME_UNDECIDED', 'INTERRUPTED'].includes(asOnecertError(error).code)
 }
 
 /** A removal that fails leaves something that does no harm: it is told by the next run, which tries again. */
@@ -61,7 +66,7 @@ export async function takeAway(answers: readonly Answerable[], solvers: readonly
 }
 
 /** Nothing of it can be used any more; the CA does not count it as pending. */
-export async function abandonOrder(client: AcmeClient, order: AcmeOrder): Promise<void> {
+async function abandonOrder(client: AcmeClient, order: AcmeOrder): Promise<void> {
   await Promise.allSettled(
     order.authorizations.map(async (url) => {
       const { status } = await client.authorization(url)

@@ -60,6 +60,7 @@ export async function openRegistered(spec: AcmeIssuer, tools: AcmeTools): Promis
 export async function openAccount(
   spec: AcmeIssuer,
   tools: AcmeTools,
+  limits: { readonly withinMs?: number } = {},
 ): Promise<{ readonly client: AcmeClient; readonly known: KnownAccount }> {
   const { keys, notes, clock, signal } = tools
   const noted = await accounts(notes).read(spec.name)
@@ -76,6 +77,7 @@ export async function openAccount(
     accountUrl: known.url,
     clock,
     signal,
+    ...limits,
     ...(spec.caFile !== undefined && { trust: await textFile(spec.caFile) }),
   })
   return { client, known }

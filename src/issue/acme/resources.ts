@@ -38,7 +38,7 @@ export interface AcmeOrder {
   readonly finalize: string
   readonly certificate: string | null
   readonly problem: Problem | null
-  /** From Retry-After; null where the answer had none. */
+  /** From Retry-After, as a duration; null where the answer had none. */
   readonly retryAfterMs: number | null
 }
 
@@ -77,6 +77,6 @@ export interface RenewalInfo {
   readonly startMs: number
   readonly endMs: number
   readonly explanationUrl: string | null
-  /** When to ask again. */
+  /** In what time to ask again; null where the CA did not say. RFC 9773 section 4.3.2: keep it within a minute and a day. */
   readonly retryAfterMs: number | null
 }

@@ -83,7 +83,7 @@ export function openSession({ issuer, transport, newNonceUrl }: SessionSettings)
       if (outcome instanceof TransportFailure) {
         if (outcome.kind !== 'lost') hopeless(outcome)
         const again = asked.repeatable || !outcome.mayHaveArrived
-        if (!again || !(await limit.pause(pauseMs))) unreachable(asked, outcome, attempt + 1, limit)
+        if (!again || !(await limit.pauseBeforeRequest(pauseMs))) unreachable(asked, outcome, attempt + 1, limit)
         continue
       }
       if (outcome.status < 500 || outcome.status === 501 || problemOf(outcome)?.type === 'rateLimited') return outcome
@@ -91,7 +91,7 @@ export function openSession({ issuer, transport, newNonceUrl }: SessionSettings)
       const askedBackMs = retryAfterMs(outcome, limit.nowMs())
       const undone = outcome.status === 503 && askedBackMs !== null
       const again = asked.repeatable || undone
-      if (!again || !(await limit.pause(Math.max(askedBackMs ?? 0, pauseMs)))) {
+      if (!again || !(await limit.pauseBeforeRequest(Math.max(askedBackMs ?? 0, pauseMs)))) {
         unreachable(asked, new TransportFailure('lost', sayFailure(outcome), !undone), attempt + 1, limit)
       }
     }
@@ -120,7 +120,7 @@ export function openSession({ issuer, transport, newNonceUrl }: SessionSettings)
       nonces.keep(answer)
       refused += 1
       const pauseMs = refused <= noncesWithoutPause ? 0 : backOffMs(refused - noncesWithoutPause - 1)
-      if (!(await limit.pause(pauseMs))) {
+      if (!(await limit.pauseBeforeRequest(pauseMs))) {
         const failure = new TransportFailure('lost', `it refused ${refused} nonces in a row`, false)
         unreachable(asked, failure, refused, limit)
       }

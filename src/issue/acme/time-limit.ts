@@ -8,21 +8,28 @@ export interface TimeLimit {
   elapsedMs(): number
   /** Waits, and says true; where that does not fit, it says false at once. Rejects with the signal's reason. */
   pause(durationMs: number): Promise<boolean>
+  /**
+   * The same before one more request, for which a tenth of the whole time has to be left: one that is begun and cut off
+   * would leave behind what nobody knows about.
+   */
+  pauseBeforeRequest(durationMs: number): Promise<boolean>
 }
 
 export function startTimeLimit(clock: Clock, signal: AbortSignal, withinMs: number): TimeLimit {
   const startMs = clock.nowMs()
   const remainingMs = () => startMs + withinMs - clock.nowMs()
+  const pause = async (durationMs: number, leftMs: number) => {
+    if (durationMs + leftMs >= remainingMs()) return false
+    await clock.sleep(durationMs, signal)
+    return true
+  }
   return {
     signal,
     nowMs: () => clock.nowMs(),
     remainingMs,
     elapsedMs: () => clock.nowMs() - startMs,
-    pause: async (durationMs) => {
-      if (durationMs >= remainingMs()) return false
-      await clock.sleep(durationMs, signal)
-      return true
-    },
+    pause: (durationMs) => pause(durationMs, 0),
+    pauseBeforeRequest: (durationMs) => pause(durationMs, withinMs / 10),
   }
 }
 
