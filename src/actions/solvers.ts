@@ -36,9 +36,13 @@ export async function openSolvers(context: Context, spec: Issuer, { name: lineag
       notice: (text) => context.report({ kind: 'notice', lineage, text }),
     })
   const dns = spec.dns01 && dnsSolver(context, spec.dns01)
+  const tls = spec.tlsAlpn01 && (await import('../issue/tls-alpn01.ts')).tlsAlpn01(spec.tlsAlpn01, context)
   return {
-    all: [web ?? [], dns ?? []].flat(),
-    [Symbol.asyncDispose]: async () => web?.[Symbol.asyncDispose](),
+    all: [web ?? [], dns ?? [], tls ?? []].flat(),
+    async [Symbol.asyncDispose]() {
+      await web?.[Symbol.asyncDispose]()
+      await tls?.[Symbol.asyncDispose]()
+    },
   }
 }
 

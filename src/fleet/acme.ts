@@ -8,7 +8,7 @@ type WrittenDns = NonNullable<Written['dns-01']>
 /** An ACME issuer as the fleet file describes it: paths resolved against `directory`. */
 export function acmeIssuer(name: string, written: Written & { readonly acme: string }, directory: string): AcmeIssuer {
   const path = (text: string) => resolve(directory, text)
-  const { email, profile, eab, 'http-01': http, 'dns-01': dns } = written
+  const { email, profile, eab, 'http-01': http, 'dns-01': dns, 'tls-alpn-01': alpn } = written
   const { 'ca-file': caFile, 'roots-file': rootsFile, 'preferred-chain': preferredChain } = written
   return {
     kind: 'acme',
@@ -22,14 +22,20 @@ export function acmeIssuer(name: string, written: Written & { readonly acme: str
     ...(eab && { eab: { keyId: eab['key-id'], hmacFile: path(eab['hmac-file']) } }),
     ...(http && { http01: http01(http) }),
     ...(dns && { dns01: dns01(dns, path) }),
+    ...(alpn && { tlsAlpn01: endpoint(alpn.listen) }),
   }
 }
 
 function http01({ webroot, listen, port }: NonNullable<Written['http-01']>): Http01Settings {
   if (webroot !== undefined) return { kind: 'webroot', webroot, port }
   if (listen === undefined) return { kind: 'stateless', port }
-  const [, address = '', listenPort] = /^(.*):(\d+)$/.exec(listen) ?? []
-  return { kind: 'listen', address: address.replace(/^\[|\]$/g, ''), listenPort: Number(listenPort), port }
+  const own = endpoint(listen)
+  return { kind: 'listen', address: own.address, listenPort: own.port, port }
+}
+
+function endpoint(text: string): { address: string; port: number } {
+  const [, address = '', port] = /^(.*):(\d+)$/.exec(text) ?? []
+  return { address: address.replace(/^\[|\]$/g, ''), port: Number(port) }
 }
 
 function dns01(written: WrittenDns, path: (text: string) => string): Dns01Settings {

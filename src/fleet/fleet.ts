@@ -60,9 +60,10 @@ export interface AcmeIssuer {
   readonly profile?: string
   readonly preferredChain?: string
   readonly eab?: { readonly keyId: string; readonly hmacFile: string }
-  /** At least one of both. */
+  /** At least one of them. */
   readonly http01?: Http01Settings
   readonly dns01?: Dns01Settings
+  readonly tlsAlpn01?: TlsAlpn01Settings
 }
 
 /** Where http-01 challenges are answered. `port`: where that is looked at before the CA is told. */
@@ -71,6 +72,12 @@ export type Http01Settings = { readonly port: number } & (
   | { readonly kind: 'stateless' }
   | { readonly kind: 'listen'; readonly address: string; readonly listenPort: number }
 )
+
+/** Where we listen ourselves. */
+export interface TlsAlpn01Settings {
+  readonly address: string
+  readonly port: number
+}
 
 export interface Dns01Settings {
   readonly provider: DnsProviderSettings

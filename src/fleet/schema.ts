@@ -218,6 +218,10 @@ const acmeSettings = {
     .describe('External Account Binding, where the CA wants it'),
   'http-01': http01.optional(),
   'dns-01': dns01.optional(),
+  'tls-alpn-01': z
+    .strictObject({ listen: hostAndPort })
+    .optional()
+    .describe('onecert answers here, for names whose port 443 leads to it'),
 }
 
 const issuer = z
@@ -247,8 +251,8 @@ const issuer = z
     rule('needs exactly one of "acme", "import", "local-ca" and "watch"'),
   )
   .refine(
-    (spec) => spec.acme === undefined || given(spec['http-01'], spec['dns-01']) > 0,
-    rule('has "acme" without a challenge', 'add "http-01" or "dns-01"'),
+    (spec) => spec.acme === undefined || given(spec['http-01'], spec['dns-01'], spec['tls-alpn-01']) > 0,
+    rule('has "acme" without a challenge', 'add "http-01", "dns-01" or "tls-alpn-01"'),
   )
   .refine(
     (spec) =>
