@@ -69,7 +69,7 @@ const lookTimeoutMs = 5_000
 
 /** What is served where, now: one handshake with each endpoint, beside what the store and the ledger know. */
 export async function status(context: Context, choice: Choice): Promise<Status> {
-  const { fleet, store, ledger, clock, signal } = context
+  const { fleet, store, ledger, clock } = context
   const certificates: CertificateStatus[] = []
   const endpoints: EndpointStatus[] = []
   const balancers: BalancerStatus[] = []
@@ -95,7 +95,7 @@ export async function status(context: Context, choice: Choice): Promise<Status> 
     })
     endpoints.push(...(await endpointsStatus(context, certificate, chain, choice)))
     for (const site of fleet.sites.values()) {
-      if (site.certificate === lineage) balancers.push(...(await balancerStatus(site, chain, signal)))
+      if (site.certificates.includes(lineage)) balancers.push(...(await balancerStatus(context, site, lineage, chain)))
     }
   }
   return { certificates, endpoints, balancers, keyCopies: copies }
@@ -162,14 +162,19 @@ async function endpointsStatus(
 }
 
 async function balancerStatus(
+  { fleet, signal }: Context,
   { name, topology }: Site,
+  lineage: string,
   chain: readonly string[] | null,
-  signal: AbortSignal,
 ): Promise<BalancerStatus[]> {
   if (topology.kind !== 'load-balancer') return []
   const { address, port } = topology
+  const keyKind = placements(fleet, lineage)[0]?.keyKind
   try {
-    const served = await handshake({ address, port, name }, { timeoutMs: lookTimeoutMs, signal })
+    const served = await handshake(
+      { address, port, name, ...(keyKind && { keyKind }) },
+      { timeoutMs: lookTimeoutMs, signal },
+    )
     return [{ site: name, address, port, served: served.chain[0] ?? null, ...judge(served.chain, null, chain) }]
   } catch (error) {
     signal.throwIfAborted()

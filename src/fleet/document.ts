@@ -51,7 +51,7 @@ function normalise(written: FleetAsWritten, directory: string): Fleet {
     sites: new Map(
       Object.entries(written.sites).map(([text, each]) => {
         const name = parseHostName(text)
-        return [name, { name, certificate: each.certificate, topology: topologyOf(each) }]
+        return [name, { name, certificates: [each.certificate].flat(), topology: topologyOf(each) }]
       }),
     ),
     rollout: {

@@ -182,7 +182,8 @@ export interface FileSettings {
 
 export interface Site {
   readonly name: string
-  readonly certificate: string
+  /** One, or a pair: one with an EC key, and one with an RSA key for clients that know no other. */
+  readonly certificates: readonly string[]
   readonly topology: DnsTopology | LoadBalancerTopology | ReverseProxyTopology
 }
 
@@ -212,8 +213,12 @@ export interface RolloutPolicy {
   readonly confirmWithinMs: number
 }
 
+export type KeyKind = 'ecdsa' | 'rsa'
+
 /** One lineage on one server, and the host names that must be proved there. */
 export interface Placement {
   readonly server: Server
   readonly names: readonly string[]
+  /** Where another lineage is served beside it: clients of which kind see this one. */
+  readonly keyKind?: KeyKind
 }

@@ -391,7 +391,9 @@ const serverNames = z.array(z.string()).min(1)
 
 const site = z
   .strictObject({
-    certificate: z.string(),
+    certificate: z
+      .union([z.string(), z.array(z.string()).length(2)], 'is neither a certificate nor a pair of two')
+      .describe('one, or a pair: one with an EC key and one with an RSA key'),
     dns: serverNames.optional().describe('the name resolves to these servers, in different places'),
     'load-balancer': z
       .strictObject({

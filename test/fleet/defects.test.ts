@@ -641,6 +641,27 @@ for (const [what, change, told] of alone) {
   })
 }
 
+const pair = spoilt(
+  'sites:\n  www.domain.example: { certificate: www, dns: [eu-1, us-1] }',
+  'sites:\n  www.domain.example: { certificate: [www, twin], dns: [eu-1] }',
+)
+const twin = (key: string) =>
+  pair.replace('  api:\n', `  twin: { names: [www.domain.example], issuer: bought, key: { type: ${key} } }\n  api:\n`)
+
+test('two certificates on one site differ in the kind of their key', () => {
+  assert.deepEqual(problemsOf(twin('ec-p256')).map(printed), [])
+  const [problem, ...others] = problemsOf(twin('rsa-2048'))
+  assert.deepEqual(others, [])
+  assert.ok(problem)
+  assert.match(printed(problem), /both certificates of "www\.domain\.example" have an RSA key/)
+})
+
+test('two certificates on one site are looked at from here', () => {
+  const [problem] = problemsOf(twin('ec-p256').replace('dns: [eu-1] }', 'dns: [eu-1, us-1] }'))
+  assert.ok(problem)
+  assert.match(printed(problem), /two certificates on "www\.domain\.example", and us-1 is looked at through the server/)
+})
+
 test('keys that are only reserved are not offered', () => {
   for (const [found, written] of [
     ['import: { pkcs12: www.p12 }', 'quux: 1'],

@@ -106,18 +106,18 @@ test('each topology is read, and sites go by their host name in lower case', () 
   assert.deepEqual(
     [...sites.values()],
     [
-      { name: 'www.domain.example', certificate: 'www', topology: { kind: 'dns', servers: ['eu-1', 'us-1'] } },
+      { name: 'www.domain.example', certificates: ['www'], topology: { kind: 'dns', servers: ['eu-1', 'us-1'] } },
       {
         name: 'shop.domain.example',
-        certificate: 'www',
+        certificates: ['www'],
         topology: { kind: 'load-balancer', address: '203.0.113.5', port: 443, servers: ['us-1', 'other'] },
       },
       {
         name: '*.app.domain.example',
-        certificate: 'www',
+        certificates: ['www'],
         topology: { kind: 'reverse-proxy', servers: ['edge'], upstreams: ['http://10.0.1.5:8080'] },
       },
-      { name: 'api.domain.example', certificate: 'api', topology: { kind: 'dns', servers: ['us-1'] } },
+      { name: 'api.domain.example', certificates: ['api'], topology: { kind: 'dns', servers: ['us-1'] } },
     ],
   )
   assert.deepEqual(

@@ -8,7 +8,7 @@ test('the fleet file that init writes is valid as it is', () => {
   const fleet = parse(fleetTemplate())
   assert.deepEqual(
     [...fleet.sites.values()],
-    [{ name: 'www.domain.example', certificate: 'www', topology: { kind: 'dns', servers: ['web-1'] } }],
+    [{ name: 'www.domain.example', certificates: ['www'], topology: { kind: 'dns', servers: ['web-1'] } }],
   )
   assert.equal(fleet.issuers.get('internal')?.kind, 'local-ca')
 })
