@@ -1,6 +1,8 @@
 import type { Command } from 'commander'
 import { type Applied, apply } from '../../actions/apply.ts'
+import { chosenCertificates } from '../../actions/choice.ts'
 import type { Context } from '../../actions/context.ts'
+import { type Rehearsed, rehearse } from '../../actions/rehearse.ts'
 import { asOnecertError, OnecertError } from '../../base/errors.ts'
 import { wholeNumber } from '../numbers.ts'
 import { configurationExit, describe, printError, printJson, type Shell, usageExit, withContext } from '../shell.ts'
@@ -40,13 +42,15 @@ export function renewCommand(program: Command, shell: Shell): void {
       .command('renew')
       .argument('<certificate...>', 'which')
       .option('--rekey', 'with a new private key, which then travels to every server')
+      .option('--dry-run', 'order nothing: see whether the challenges of the CA would be answered')
       .summary('issue a new certificate now and roll it out'),
   ).description(
     'Issues a new certificate although the old one would do, and rolls it out. Its key is kept inside keep-for: then no private key travels.',
   )
-  describe(command, ['onecert renew www', 'onecert renew www --rekey'], exits).action(
-    (certificates: string[], options: Options & { rekey?: boolean }) =>
+  describe(command, ['onecert renew www', 'onecert renew www --rekey', 'onecert renew www --dry-run'], exits).action(
+    (certificates: string[], options: Options & { rekey?: boolean; dryRun?: boolean }) =>
       withContext(shell, command, async (context, json) => {
+        if (options.dryRun) return runRehearsal(shell, context, json, certificates)
         await runApply(shell, context, json, certificates, options, { force: true, rekey: options.rekey ?? false })
       }),
   )
@@ -57,6 +61,25 @@ function rolloutOptions(command: Command): Command {
     .option('--server <name...>', 'only these servers')
     .option('--parallel <number>', 'servers at once', wholeNumber(1, 1_000), 16)
     .option('--connect-timeout <seconds>', 'for each server', wholeNumber(1, 600), 15)
+}
+
+async function runRehearsal(
+  { terminal }: Shell,
+  context: Context,
+  json: boolean,
+  certificates: readonly string[],
+): Promise<void> {
+  const rehearsed: Rehearsed[] = []
+  for (const certificate of chosenCertificates(context.fleet, { certificates }))
+    rehearsed.push(...(await rehearse(context, certificate)))
+  if (json) return printJson(terminal, { rehearsed })
+  for (const { certificate, issuer, proofs } of rehearsed) {
+    const how = proofs.map(({ name, type }) => `${name} (${type})`).join(', ')
+    terminal.out(
+      `${terminal.style('bold', certificate)}: ${issuer} was not asked; what it would look for was seen: ${how}`,
+    )
+  }
+  if (rehearsed.length === 0) terminal.out('no ACME CA issues these: there is nothing to rehearse (onecert plan)')
 }
 
 async function runApply(
