@@ -46,9 +46,9 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
   async function issue(order: Order): Promise<Bundle> {
     const client = await openRegistered(spec, tools)
     const { lineage } = order
-    const begun = await begin(order)
+    const { begun, resumed } = await begin(order)
     const key = await keptKey(lineage, begun.spki, keys)
-    const placed = await place(client, lineage, begun)
+    const placed = await place(client, lineage, begun, resumed)
     const proven = await prove(client, lineage, begun, placed)
     const certified = await certify(client, proven, key)
     const bundle = await receive(client, certified, order, key)
@@ -58,7 +58,7 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
   }
 
   /** The order that is under way, else the intent of a new one: its key is in the vault by then. */
-  async function begin(order: Order): Promise<OpenOrder> {
+  async function begin(order: Order): Promise<{ readonly begun: OpenOrder; readonly resumed: boolean }> {
     const { lineage, names, keepKey } = order
     const profile = spec.profile ?? null
     const wanted = { issuer: spec.name, directory: spec.directory, names, profile, keepKey }
@@ -66,7 +66,8 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
     if (left) await takeAway(left.presented, solvers)
     // What it brought is the newest generation: it has served.
     const served = left?.fingerprint != null && left.fingerprint === order.newest ? left : null
-    if (left && !served && serves(left, wanted) && (await keys.has(lineage, left.spki))) return left
+    if (left && !served && serves(left, wanted) && (await keys.has(lineage, left.spki)))
+      return { begun: left, resumed: true }
     const key = await leafKey(order, keys)
     const account = (await accounts(notes).read(spec.name))?.url ?? ''
     const begun: OpenOrder = {
@@ -83,7 +84,7 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
       presented: [],
     }
     await orders.write(lineage, begun)
-    return begun
+    return { begun, resumed: false }
   }
 
   function idOf(served: OpenOrder, leafDer: Uint8Array, order: Pick<OpenOrder, 'account' | 'names'>): string | null {
@@ -93,8 +94,9 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
   }
 
   /** At the CA: found again, or made. */
-  async function place(client: AcmeClient, lineage: string, begun: OpenOrder): Promise<AcmeOrder> {
-    const known = begun.url === null ? await lost(client, begun) : await stillUsable(client, begun.url)
+  async function place(client: AcmeClient, lineage: string, begun: OpenOrder, resumed: boolean): Promise<AcmeOrder> {
+    const atCa = () => (begun.url === null ? lost(client, begun) : stillUsable(client, begun.url))
+    const known = resumed ? await atCa() : null
     if (known) {
       if (begun.url === null) await orders.write(lineage, { ...begun, url: known.url })
       return known
@@ -227,6 +229,8 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
     const usable = candidates.flatMap(({ bundle }) => bundle ?? [])
     const bundle = usable.find(leadsTo(spec.preferredChain)) ?? usable[0]
     if (bundle) return bundle
+    // What cannot be used now cannot be used later either: the next run makes another order.
+    await orders.remove(order.lineage)
     const [error, ...also] = candidates[0]?.errors ?? []
     throw new OnecertError(error?.code ?? 'ACME_PROTOCOL', {
       ...(error?.failure ?? { what: 'no certificate' }),
