@@ -50,11 +50,11 @@ export async function issueCertificate(
   const newest = await store.newestGeneration(lineage)
   const renewal = await renewalOf(context, certificate, newest)
   const spec = nextIssuer(context, certificate, newest, renewal)
-  const revoked = newest && (await revocationOf(context, newest))
   const need = renewalNeed(certificate, newest, {
     ...(await circumstances(context, lineage, renewal)),
-    force: options.force || revoked !== null,
-    rekey: options.rekey || revoked === 'keyCompromise',
+    force: options.force,
+    rekey: options.rekey,
+    revoked: newest && (await revocationOf(context, newest)),
   })
   const stands = async (
     row: GenerationRow,

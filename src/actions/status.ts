@@ -13,6 +13,7 @@ import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
 import { lookAtAll } from './look.ts'
 import { circumstances } from './renewal.ts'
+import { revocationOf } from './revoke.ts'
 
 export interface CertificateStatus {
   readonly certificate: string
@@ -90,7 +91,12 @@ export async function status(context: Context, choice: Choice): Promise<Status> 
       spki: newest?.spki ?? null,
       notAfterMs: newest?.notAfterMs ?? null,
       daysLeft: newest ? Math.floor((newest.notAfterMs - clock.nowMs()) / dayMs) : null,
-      renewal: newest ? renewalNeed(certificate, newest, await circumstances(context, lineage, state)).reason : null,
+      renewal: newest
+        ? renewalNeed(certificate, newest, {
+            ...(await circumstances(context, lineage, state)),
+            revoked: await revocationOf(context, newest),
+          }).reason
+        : null,
       licence: seats(certificate, ours),
     })
     endpoints.push(...(await endpointsStatus(context, certificate, chain, choice)))

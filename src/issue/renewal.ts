@@ -27,6 +27,8 @@ export interface Circumstances {
   readonly nowMs: number
   readonly force: boolean
   readonly rekey: boolean
+  /** Why it was revoked. */
+  readonly revoked?: string | null
   /** From 0 to 1, uniformly random, drawn once for a certificate and kept with it. */
   readonly draw?: number
   /** When this will be asked again: what becomes due before that is due now (RFC 9773 section 4.2, step 5). */
@@ -52,12 +54,17 @@ const issuedBeforeEarlyMax = 3
 export function renewalNeed(
   policy: Certificate,
   newest: Newest | null,
-  { nowMs, force, rekey, draw = 0, nextRunMs = nowMs, suggestion }: Circumstances,
+  { nowMs, force, rekey, revoked = null, draw = 0, nextRunMs = nowMs, suggestion }: Circumstances,
 ): Need {
   if (newest === null) return { reason: 'there is none yet', keepKey: false, dueMs: null }
-  const keepKey = !rekey && nowMs < newest.keyMadeAtMs + policy.key.keepForMs && hasKeyType(newest, policy.key.type)
+  const keepKey =
+    !rekey &&
+    revoked !== 'keyCompromise' &&
+    nowMs < newest.keyMadeAtMs + policy.key.keepForMs &&
+    hasKeyType(newest, policy.key.type)
   const due = dueOf(newest, draw, nowMs, suggestion)
   const say = (reason: string | null): Need => ({ reason, keepKey, dueMs: due.atMs })
+  if (revoked !== null) return say(`it was revoked (${revoked})`)
   if (rekey) return say('a new key was asked for')
   if (force) return say('a renewal was asked for')
   const missing = policy.names.filter((name) => !newest.names.includes(name))

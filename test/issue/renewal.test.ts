@@ -31,6 +31,7 @@ interface Case {
   readonly nowMs?: number
   readonly force?: boolean
   readonly rekey?: boolean
+  readonly revoked?: string
   readonly reason: RegExp | null
   readonly keepKey: boolean
 }
@@ -52,6 +53,8 @@ const cases: readonly Case[] = [
     reason: null,
     keepKey: false,
   },
+  { what: 'it was revoked', revoked: 'superseded', reason: /it was revoked \(superseded\)/, keepKey: true },
+  { what: 'its key is known to others', revoked: 'keyCompromise', reason: /keyCompromise/, keepKey: false },
   { what: 'a renewal was asked for', force: true, reason: /a renewal was asked for/, keepKey: true },
   { what: 'a new key was asked for', rekey: true, reason: /a new key was asked for/, keepKey: false },
   { what: 'both were asked for', force: true, rekey: true, reason: /a new key was asked for/, keepKey: false },
@@ -103,9 +106,18 @@ const cases: readonly Case[] = [
   },
 ]
 
-for (const { what, newest: known = {}, nowMs = day(1), force = false, rekey = false, reason, keepKey } of cases) {
+for (const {
+  what,
+  newest: known = {},
+  nowMs = day(1),
+  force = false,
+  rekey = false,
+  revoked = null,
+  reason,
+  keepKey,
+} of cases) {
   test(`${what}: ${reason ? 'renew' : 'leave it'}, ${keepKey ? 'the key may stay' : 'with a new key'}`, () => {
-    const need = renewalNeed(policy, known && { ...newest, ...known }, { nowMs, force, rekey })
+    const need = renewalNeed(policy, known && { ...newest, ...known }, { nowMs, force, rekey, revoked })
     assert.equal(need.keepKey, keepKey)
     if (reason) assert.match(need.reason ?? 'none', reason)
     else assert.equal(need.reason, null)

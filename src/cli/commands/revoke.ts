@@ -16,7 +16,7 @@ export function revokeCommand(program: Command, shell: Shell): void {
     .option('--generation <number>', 'not the newest one', wholeNumber(1, 1_000_000_000))
     .summary('tell the CA that a certificate is not to be trusted any more')
     .description(
-      'Revokes a certificate at the CA that issued it. Servers go on serving it until a new one is rolled out: onecert apply does both, with a new key where the reason is keyCompromise.',
+      'Revokes a certificate at the CA that issued it. What servers serve is as it was: onecert apply then issues a new one, with a new key where the reason is keyCompromise, and rolls it out.',
     )
   describe(
     command,
@@ -35,7 +35,7 @@ export function revokeCommand(program: Command, shell: Shell): void {
         shell.terminal.out(
           `${shell.terminal.style('bold', certificate)}: generation ${revoked.generation} (leaf ${revoked.fingerprint.slice(0, 8)}) is revoked at ${revoked.issuer}`,
         )
-        shell.terminal.out(`  servers serve it still; next: onecert apply ${certificate}`)
+        shell.terminal.out(`  what servers serve is as it was; a new one to all of them: onecert apply ${certificate}`)
       }
     }),
   )
