@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto'
+import type { ErrorCode } from '../../base/catalogue.ts'
 import { readBounded } from '../../base/durable.ts'
 import { asOnecertError, fail, OnecertError } from '../../base/errors.ts'
 import { inLanes } from '../../base/lanes.ts'
@@ -32,6 +33,9 @@ const rootsBytesMax = 1_048_576
 const caaLookupsMax = 16
 /** A CA looks from several places, and may have many to serve before us. */
 const decisionWithinMs = 300_000
+
+/** No other chain, root or moment makes such a leaf good: its order is of no use any more. */
+const leafDefects: ReadonlySet<ErrorCode> = new Set(['PEM_KEY_MISMATCH', 'CERT_NAME_MISSING', 'CERT_EXPIRED'])
 
 /**
  * Certificates from a CA that speaks ACME. Each step is on disk before the CA hears of it, so that a run that was killed
@@ -228,10 +232,12 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
     const bundle = usable.find(leadsTo(spec.preferredChain)) ?? usable[0]
     if (bundle) return bundle
     const [error, ...also] = candidates[0]?.errors ?? []
+    const spoiled = candidates.some(({ errors }) => errors.some(({ code }) => leafDefects.has(code)))
+    if (spoiled) await orders.remove(order.lineage)
     throw new OnecertError(error?.code ?? 'ACME_PROTOCOL', {
       ...(error?.failure ?? { what: 'no certificate' }),
       what: `what ${spec.name} issued for ${order.lineage} cannot be used: ${error?.failure.what ?? 'nothing came'}`,
-      state: 'it was not stored, and no server was touched',
+      state: `it was not stored, and no server was touched; the next run ${spoiled ? 'makes a new order' : 'asks for it again'}`,
       next: `tell the CA; then: onecert issue ${order.lineage} --force`,
       also,
     })
