@@ -23,7 +23,7 @@ import { insist } from './insist.ts'
 import { type OpenOrder, openOrders, sameNames, serves } from './open-order.ts'
 import { acmeProblemOf, sayProblem } from './problem.ts'
 import { goesOn, proveNames, takeAway } from './proof.ts'
-import { accounts, openRegistered } from './registration.ts'
+import { accounts, forgetRegistration, openRegistered } from './registration.ts'
 import type { AcmeOrder } from './resources.ts'
 import { settledOrder } from './settled.ts'
 import type { AcmeTools } from './tools.ts'
@@ -49,6 +49,13 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
 
   async function issue(order: Order): Promise<Bundle> {
     const client = await openRegistered(spec, tools)
+    return issueWith(client, order).catch(async (error: unknown) => {
+      if (asOnecertError(error).code === 'ACME_ACCOUNT_UNKNOWN') await forgetRegistration(spec.name, notes)
+      throw error
+    })
+  }
+
+  async function issueWith(client: AcmeClient, order: Order): Promise<Bundle> {
     const { lineage } = order
     const begun = await begin(order)
     const key = await keptKey(lineage, begun.spki, keys)
@@ -68,8 +75,8 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
     const wanted = { issuer: spec.name, directory: spec.directory, names, profile, keepKey }
     const left = await orders.read(lineage)
     if (left) await takeAway(left.presented, solvers)
-    // What it brought is the newest generation: it has served.
-    const served = left?.fingerprint != null && left.fingerprint === order.newest ? left : null
+    // What it brought is a generation: it has served.
+    const served = left?.fingerprint != null && order.stored.includes(left.fingerprint) ? left : null
     if (left && !served && serves(left, wanted) && (await keys.has(lineage, left.spki))) return left
     const key = await leafKey(order, keys)
     const account = (await accounts(notes).read(spec.name))?.url ?? ''
@@ -83,7 +90,10 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
       url: null,
       startedAtMs: order.nowMs,
       fingerprint: null,
-      replaces: served && order.newestDer ? idOf(served, order.newestDer, { account, names }) : null,
+      replaces:
+        served && served.fingerprint === order.newest && order.newestDer
+          ? idOf(served, order.newestDer, { account, names })
+          : null,
       presented: [],
     }
     await orders.write(lineage, begun)
@@ -134,8 +144,6 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
       return await client.newOrder({ ...wanted, ...(replaces !== null && { replaces }) })
     } catch (error) {
       const { code } = asOnecertError(error)
-      if (code === 'ACME_ACCOUNT_UNKNOWN')
-        await accounts(notes).change(spec.name, (known) => known && { ...known, url: null })
       // What it would have replaced was replaced already (RFC 9773 section 5), or is not known there: that is no obstacle.
       if (code === 'ACME_REFUSED' && replaces !== null) return client.newOrder(wanted)
       throw error
