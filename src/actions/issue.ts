@@ -88,6 +88,7 @@ export async function issueCertificate(
     keepKey: need.keepKey && newest ? newest.spki : null,
     nowMs,
     newest: newest?.fingerprint ?? null,
+    stored: (await store.generations(lineage)).map(({ fingerprint }) => fingerprint),
     newestFromMs: newest?.notBeforeMs ?? null,
     newestDer: newest && leafOf(newest).der,
     onWait: (what: string) => void waits.push(what),

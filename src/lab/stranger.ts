@@ -23,6 +23,7 @@ export async function putStranger(server: Spot, name: string): Promise<void> {
     keepKey: null,
     nowMs: Date.now(),
     newest: null,
+    stored: [],
     newestDer: null,
     newestFromMs: null,
   })

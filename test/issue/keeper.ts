@@ -37,6 +37,7 @@ export function orderOf(wanted: Partial<Order> = {}): Order {
     keepKey: null,
     nowMs: Date.now(),
     newest: null,
+    stored: [],
     newestDer: null,
     newestFromMs: null,
     ...wanted,

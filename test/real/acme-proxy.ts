@@ -65,6 +65,8 @@ export interface AcmeProxy extends AsyncDisposable {
   readonly seen: readonly Seen[]
   /** Of the faults that are due, the first is done; each counts for itself, also what another one has met. */
   inject(fault: Fault): void
+  /** No faults any more. */
+  clear(): void
   stop(): Promise<void>
 }
 
@@ -181,6 +183,7 @@ export async function startAcmeProxy(pebble: Pebble, options: AcmeProxyOptions =
     trust: pebble.trust,
     seen,
     inject: (fault) => faults.push({ fault, matched: 0 }),
+    clear: () => faults.splice(0),
     stop,
     [Symbol.asyncDispose]: stop,
   }

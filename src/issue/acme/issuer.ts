@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto'
+import type { ErrorCode } from '../../base/catalogue.ts'
 import { readBounded } from '../../base/durable.ts'
 import { asOnecertError, fail, OnecertError } from '../../base/errors.ts'
 import { inLanes } from '../../base/lanes.ts'
@@ -22,7 +23,7 @@ import { insist } from './insist.ts'
 import { type OpenOrder, openOrders, sameNames, serves } from './open-order.ts'
 import { acmeProblemOf, sayProblem } from './problem.ts'
 import { goesOn, proveNames, takeAway } from './proof.ts'
-import { accounts, openRegistered } from './registration.ts'
+import { accounts, forgetRegistration, openRegistered } from './registration.ts'
 import type { AcmeOrder } from './resources.ts'
 import { settledOrder } from './settled.ts'
 import type { AcmeTools } from './tools.ts'
@@ -32,6 +33,9 @@ const rootsBytesMax = 1_048_576
 const caaLookupsMax = 16
 /** A CA looks from several places, and may have many to serve before us. */
 const decisionWithinMs = 300_000
+
+/** No other chain, root or moment makes such a leaf good: its order is of no use any more. */
+const leafDefects: ReadonlySet<ErrorCode> = new Set(['PEM_KEY_MISMATCH', 'CERT_NAME_MISSING', 'CERT_EXPIRED'])
 
 /**
  * Certificates from a CA that speaks ACME. Each step is on disk before the CA hears of it, so that a run that was killed
@@ -45,6 +49,13 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
 
   async function issue(order: Order): Promise<Bundle> {
     const client = await openRegistered(spec, tools)
+    return issueWith(client, order).catch(async (error: unknown) => {
+      if (asOnecertError(error).code === 'ACME_ACCOUNT_UNKNOWN') await forgetRegistration(spec.name, notes)
+      throw error
+    })
+  }
+
+  async function issueWith(client: AcmeClient, order: Order): Promise<Bundle> {
     const { lineage } = order
     const { begun, resumed } = await begin(order)
     const key = await keptKey(lineage, begun.spki, keys)
@@ -64,8 +75,8 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
     const wanted = { issuer: spec.name, directory: spec.directory, names, profile, keepKey }
     const left = await orders.read(lineage)
     if (left) await takeAway(left.presented, solvers)
-    // What it brought is the newest generation: it has served.
-    const served = left?.fingerprint != null && left.fingerprint === order.newest ? left : null
+    // What it brought is a generation: it has served.
+    const served = left?.fingerprint != null && order.stored.includes(left.fingerprint) ? left : null
     if (left && !served && serves(left, wanted) && (await keys.has(lineage, left.spki)))
       return { begun: left, resumed: true }
     const key = await leafKey(order, keys)
@@ -80,7 +91,10 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
       url: null,
       startedAtMs: order.nowMs,
       fingerprint: null,
-      replaces: served && order.newestDer ? idOf(served, order.newestDer, { account, names }) : null,
+      replaces:
+        served && served.fingerprint === order.newest && order.newestDer
+          ? idOf(served, order.newestDer, { account, names })
+          : null,
       presented: [],
     }
     await orders.write(lineage, begun)
@@ -132,8 +146,6 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
       return await client.newOrder({ ...wanted, ...(replaces !== null && { replaces }) })
     } catch (error) {
       const { code } = asOnecertError(error)
-      if (code === 'ACME_ACCOUNT_UNKNOWN')
-        await accounts(notes).change(spec.name, (known) => known && { ...known, url: null })
       // What it would have replaced was replaced already (RFC 9773 section 5), or is not known there: that is no obstacle.
       if (code === 'ACME_REFUSED' && replaces !== null) return client.newOrder(wanted)
       throw error
@@ -229,13 +241,13 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
     const usable = candidates.flatMap(({ bundle }) => bundle ?? [])
     const bundle = usable.find(leadsTo(spec.preferredChain)) ?? usable[0]
     if (bundle) return bundle
-    // What cannot be used now cannot be used later either: the next run makes another order.
-    await orders.remove(order.lineage)
     const [error, ...also] = candidates[0]?.errors ?? []
+    const spoiled = candidates.some(({ errors }) => errors.some(({ code }) => leafDefects.has(code)))
+    if (spoiled) await orders.remove(order.lineage)
     throw new OnecertError(error?.code ?? 'ACME_PROTOCOL', {
       ...(error?.failure ?? { what: 'no certificate' }),
       what: `what ${spec.name} issued for ${order.lineage} cannot be used: ${error?.failure.what ?? 'nothing came'}`,
-      state: 'it was not stored, and no server was touched',
+      state: `it was not stored, and no server was touched; the next run ${spoiled ? 'makes a new order' : 'asks for it again'}`,
       next: `tell the CA; then: onecert issue ${order.lineage} --force`,
       also,
     })

@@ -56,31 +56,44 @@ export async function openRegistered(spec: AcmeIssuer, tools: AcmeTools): Promis
   return (await openAccount(spec, tools)).client
 }
 
+/** The CA does not know the account any more: the next run registers it anew, with the same key. */
+export async function forgetRegistration(issuer: string, notes: Notes): Promise<void> {
+  await accounts(notes).change(issuer, (known) => known && { ...known, url: null })
+}
+
 /** The same without asking the CA: `known.url` is null where there is no account yet. */
 export async function openAccount(
   spec: AcmeIssuer,
   tools: AcmeTools,
   limits: { readonly withinMs?: number } = {},
 ): Promise<{ readonly client: AcmeClient; readonly known: KnownAccount }> {
-  const { keys, notes, clock, signal } = tools
+  const { keys, notes } = tools
   const noted = await accounts(notes).read(spec.name)
   const known =
     noted?.directory === spec.directory
       ? noted
       : { directory: spec.directory, spki: noted?.spki ?? (await accountKey(spec.name, keys)), url: null }
   if (known !== noted) await accounts(notes).write(spec.name, known)
-  const pem = await keys.get(keyShelf(spec.name), known.spki)
-  const client = openAcme({
+  return { client: await clientWith(spec, tools, known, limits), known }
+}
+
+async function clientWith(
+  spec: AcmeIssuer,
+  { keys, clock, signal }: AcmeTools,
+  { spki, url }: Pick<KnownAccount, 'spki' | 'url'>,
+  limits: { readonly withinMs?: number } = {},
+): Promise<AcmeClient> {
+  const pem = await keys.get(keyShelf(spec.name), spki)
+  return openAcme({
     issuer: spec.name,
     directoryUrl: spec.directory,
     accountKey: new Secret<KeyObject>(createPrivateKey(pem.reveal())),
-    accountUrl: known.url,
+    accountUrl: url,
     clock,
     signal,
     ...limits,
     ...(spec.caFile !== undefined && { trust: await textFile(spec.caFile) }),
   })
-  return { client, known }
 }
 
 /** A new key for the account (RFC 8555 section 7.3.5): in the vault and noted before the CA hears of it. */
@@ -93,26 +106,22 @@ export async function rollOver(spec: AcmeIssuer, tools: AcmeTools): Promise<Acme
   return client
 }
 
-/** The account under the key that the CA takes: the next one, or still the one before. */
+/** The account under the key that the CA takes: the next one, or still the one before. Both stay noted until it is known. */
 async function afterRollover(
   spec: AcmeIssuer,
   tools: AcmeTools,
-  { next = '', spki }: KnownAccount,
+  { next = '', spki, url }: KnownAccount,
 ): Promise<AcmeClient> {
-  for (const each of [next, spki]) {
+  const taken = async (each: string) => {
+    const client = await clientWith(spec, tools, { spki: each, url })
+    await client.account()
     await settleKey(spec.name, tools, each)
-    const { client } = await openAccount(spec, tools)
-    const refused = await client.account().then(
-      () => null,
-      (error: unknown) => error,
-    )
-    if (refused === null) return client
-    if (each === spki || asOnecertError(refused).retryable) {
-      await accounts(tools.notes).change(spec.name, (known) => known && { ...known, spki, next })
-      throw refused
-    }
+    return client
   }
-  return fail('INTERNAL', { what: `no key of the account at ${spec.name}` })
+  return taken(next).catch((error: unknown) => {
+    if (asOnecertError(error).retryable) throw error
+    return taken(spki)
+  })
 }
 
 async function settleKey(issuer: string, { notes }: AcmeTools, spki: string): Promise<void> {
