@@ -18,6 +18,8 @@ export interface BindZone {
 export interface BindOptions {
   readonly zones: readonly BindZone[]
   readonly keys?: readonly BindKey[]
+  /** Follows an alias from one zone into another, as resolvers do; default false. With a root zone it asks nobody else. */
+  readonly recursion?: boolean
 }
 
 export interface BindKey {
@@ -35,7 +37,7 @@ export interface RunningBind extends Running {
 }
 
 /**
- * BIND in the foreground: authoritative, no recursion. It listens on addresses of interfaces only, and 127.0.0.1 is the
+ * BIND in the foreground: authoritative. It listens on addresses of interfaces only, and 127.0.0.1 is the
  * only one of its kind: several are told apart by their port, or by a relay in front of each.
  */
 export async function startBind(options: BindOptions): Promise<RunningBind> {
@@ -61,7 +63,8 @@ export async function startBind(options: BindOptions): Promise<RunningBind> {
     'options {',
     `  directory "${directory}"; pid-file "${pidFile}"; session-keyfile none; lock-file none;`,
     `  listen-on port ${port} { ${address}; }; listen-on-v6 { none; };`,
-    '  recursion no; dnssec-validation no; notify no; minimal-responses no; allow-transfer { any; };',
+    `  recursion ${options.recursion ? 'yes' : 'no'};`,
+    '  dnssec-validation no; notify no; minimal-responses no; allow-transfer { any; };',
     '  min-refresh-time 1; max-refresh-time 1; min-retry-time 1; max-retry-time 1;',
     '};',
     'controls { };',

@@ -7,8 +7,18 @@ import { type Answer, retryAfterMs } from './transport.ts'
 
 const listMax = 1000
 
+/**
+ * RFC 8555 section 7.1.6 makes an order invalid whose authorizations were given up, have expired or were revoked; Pebble
+ * calls it by the status of the authorization.
+ */
+const ended = z.enum(['deactivated', 'expired', 'revoked']).transform(() => 'invalid' as const)
+const status = z.union(
+  [z.enum(['pending', 'ready', 'processing', 'valid', 'invalid']), ended],
+  'is no status of an order',
+)
+
 const shape = z.object({
-  status: z.enum(['pending', 'ready', 'processing', 'valid', 'invalid']),
+  status,
   expires: timestampMs.nullish(),
   identifiers: z.array(z.object({ value: z.string() })).max(listMax),
   authorizations: z.array(httpsUrl).max(listMax),
