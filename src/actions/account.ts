@@ -1,7 +1,7 @@
 import { fail } from '../base/errors.ts'
 import { closest } from '../base/similar.ts'
 import type { AcmeIssuer } from '../fleet/fleet.ts'
-import { accounts, openRegistered, rollOver } from '../issue/acme/registration.ts'
+import { beginAnew, openRegistered, rollOver } from '../issue/acme/registration.ts'
 import type { AcmeTools } from '../issue/acme/tools.ts'
 import type { Context } from './context.ts'
 
@@ -34,7 +34,7 @@ export async function account(context: Context, name: string, change: AccountCha
     const { meta } = await client.directory()
     if (change === 'deactivate') {
       await client.deactivate()
-      await accounts(context.store).remove(name)
+      await beginAnew(spec, tools)
     }
     return {
       issuer: name,

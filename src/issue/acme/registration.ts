@@ -61,6 +61,12 @@ export async function forgetRegistration(issuer: string, notes: Notes): Promise<
   await accounts(notes).change(issuer, (known) => known && { ...known, url: null })
 }
 
+/** The account was deactivated, for ever: the next one has a key that the CA never saw. */
+export async function beginAnew({ name, directory }: AcmeIssuer, { keys, notes }: AcmeTools): Promise<void> {
+  const spki = spkiOf(await newAccountKey(name, keys))
+  await accounts(notes).write(name, { directory, spki, url: null })
+}
+
 /** The same without asking the CA: `known.url` is null where there is no account yet. */
 export async function openAccount(
   spec: AcmeIssuer,
