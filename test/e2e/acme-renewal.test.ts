@@ -217,6 +217,20 @@ describe('a certificate from an ACME CA is renewed', () => {
   })
 })
 
+test('what a CA gives and cannot be used is not stored, and no server is touched; the same order brings the right one', async () => {
+  await using fleet = await fleetAtCa()
+  const orders = ordered()
+  proxy.inject({ on: path('/certZ/'), deed: { kind: 'change', body: () => '<html>captive portal</html>' } })
+  const { exit, stderr } = await fleet.run('apply')
+  assert.equal(exit, 69, stderr)
+  assert.match(stderr, /ACME_PROTOCOL/)
+  const [server] = fleet.servers
+  assert.deepEqual(await generations(fleet), [])
+  assert.equal(await server?.served(), server?.original)
+  assert.match(await apply(fleet), /generation 1 issued/)
+  assert.equal(ordered() - orders, 1)
+})
+
 interface Shown {
   readonly url: string
   readonly status: string
