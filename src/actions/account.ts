@@ -1,9 +1,10 @@
 import { fail } from '../base/errors.ts'
 import { closest } from '../base/similar.ts'
 import type { AcmeIssuer } from '../fleet/fleet.ts'
-import { accounts, openRegistered, rollOver } from '../issue/acme/registration.ts'
+import { beginAnew, openRegistered, rollOver } from '../issue/acme/registration.ts'
 import type { AcmeTools } from '../issue/acme/tools.ts'
 import type { Context } from './context.ts'
+import { withLease } from './lease.ts'
 
 export interface AccountStatus {
   readonly issuer: string
@@ -27,26 +28,29 @@ export async function account(context: Context, name: string, change: AccountCha
   const spec = acmeIssuerOf(context, name)
   const tools = await acmeTools(context)
   const effect = { effect: 'account', reason: `${change === 'none' ? 'look' : change} at ${name}` } as const
-  return context.ledger.effect(effect, async () => {
-    const client = change === 'rollover' ? await rollOver(spec, tools) : await openRegistered(spec, tools)
-    if (change === 'contact') await client.updateContact(spec.email.map((each) => `mailto:${each}`))
-    const found = await client.account()
-    const { meta } = await client.directory()
-    if (change === 'deactivate') {
-      await client.deactivate()
-      await accounts(context.store).remove(name)
-    }
-    return {
-      issuer: name,
-      directory: spec.directory,
-      url: found.url,
-      status: change === 'deactivate' ? 'deactivated' : found.status,
-      contact: found.contact,
-      thumbprint: client.keyAuthorization('').slice(1),
-      termsOfService: meta.termsOfService ?? null,
-      profiles: meta.profiles,
-    }
-  })
+  const run = () =>
+    context.ledger.effect(effect, async () => {
+      const client = change === 'rollover' ? await rollOver(spec, tools) : await openRegistered(spec, tools)
+      if (change === 'contact') await client.updateContact(spec.email.map((each) => `mailto:${each}`))
+      const found = await client.account()
+      const { meta } = await client.directory()
+      if (change === 'deactivate') {
+        await client.deactivate()
+        await beginAnew(spec, tools)
+      }
+      return {
+        issuer: name,
+        directory: spec.directory,
+        url: found.url,
+        status: change === 'deactivate' ? 'deactivated' : found.status,
+        contact: found.contact,
+        thumbprint: client.keyAuthorization('').slice(1),
+        termsOfService: meta.termsOfService ?? null,
+        profiles: meta.profiles,
+      }
+    })
+  // One change at a time; a look holds nobody up.
+  return change === 'none' ? run() : withLease(context, `acme..${name}`, run)
 }
 
 export async function acmeTools({ vault, store, clock, signal }: Context): Promise<AcmeTools> {

@@ -48,7 +48,7 @@ export async function issueCertificate(
   const nowMs = clock.nowMs()
   const lineage = certificate.name
   const newest = await store.newestGeneration(lineage)
-  const renewal = await renewalOf(context, certificate, newest)
+  const renewal = await renewalOf(context, certificate, newest, { askCa: !options.dryRun })
   const spec = nextIssuer(context, certificate, newest, renewal)
   const need = renewalNeed(certificate, newest, {
     ...(await circumstances(context, lineage, renewal)),
@@ -60,7 +60,12 @@ export async function issueCertificate(
     row: GenerationRow,
     { failure = null, waiting = null }: { failure?: OnecertError | null; waiting?: string | null } = {},
   ): Promise<IssuedGeneration> => ({
-    generation: await standing(context, certificate, row, waiting),
+    generation: await standing(context, certificate, row, waiting).catch((defect: unknown) => {
+      // Why there is no better one comes first.
+      if (!failure) throw defect
+      const also = [...(failure.failure.also ?? []), asOnecertError(defect)]
+      throw new OnecertError(failure.code, { ...failure.failure, also, cause: failure })
+    }),
     issued: null,
     failure,
     wanted: null,
@@ -103,9 +108,10 @@ export async function issueCertificate(
   const [waiting = null] = waits
   if (waiting !== null) context.report({ kind: 'notice', lineage, text: `waits for a newer certificate: ${waiting}` })
   if (bundle instanceof OnecertError) {
-    if (spec.kind === 'acme' && !context.signal.aborted) await noteFailure(context, lineage, spec.name, renewal, bundle)
+    const mayWait = spec.kind === 'acme' || certificate.issuers.length > 1
+    if (mayWait && !context.signal.aborted) await noteFailure(context, lineage, spec.name, renewal, bundle)
     // What a CA will not give today is no reason to leave servers alone that have drifted.
-    if (spec.kind !== 'acme' || !newest || newest.notAfterMs <= nowMs || context.signal.aborted) throw bundle
+    if (!mayWait || !newest || newest.notAfterMs <= nowMs || context.signal.aborted) throw bundle
     return stands(newest, { failure: bundle })
   }
   if (bundle === null) {

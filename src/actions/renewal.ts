@@ -5,6 +5,7 @@ import { acmeProblemOf } from '../issue/acme/problem.ts'
 import { openAccount } from '../issue/acme/registration.ts'
 import { type Attempts, nextAttempt } from '../issue/attempt.ts'
 import { type Candidate, chooseIssuer } from '../issue/failover.ts'
+import { exhaustedOf } from '../issue/limits/budget.ts'
 import type { Circumstances } from '../issue/renewal.ts'
 import { noAttempts, type RenewalState, renewalStates, stateOf } from '../issue/renewal-state.ts'
 import { nextLook, type Window } from '../issue/window.ts'
@@ -24,12 +25,17 @@ export async function renewalOf(
   context: Context,
   { name: lineage }: Certificate,
   newest: GenerationRow | null,
+  { askCa }: { readonly askCa: boolean },
 ): Promise<RenewalState> {
-  const known = await renewalStates(context.store).read(lineage)
+  const states = renewalStates(context.store)
+  const known = await states.read(lineage)
   const state = stateOf(known, newest?.fingerprint ?? null, Math.random())
-  const asked = newest ? await askWindow(context, newest, state) : state
-  if (asked !== known) await renewalStates(context.store).write(lineage, asked)
-  return asked
+  const asked = newest && askCa ? await askWindow(context, newest, state) : state
+  if (asked === known) return asked
+  const { draw, look, window } = asked
+  // Somebody else may have noted a failure meanwhile.
+  const written = await states.change(lineage, (now) => ({ ...stateOf(now, state.fingerprint, draw), look, window }))
+  return written ?? asked
 }
 
 async function askWindow(context: Context, newest: GenerationRow, state: RenewalState): Promise<RenewalState> {
@@ -111,7 +117,7 @@ export async function noteFailure(
   error: OnecertError,
 ): Promise<void> {
   const nowMs = clock.nowMs()
-  const notBeforeMs = acmeProblemOf(error.cause)?.notBeforeMs ?? null
+  const notBeforeMs = acmeProblemOf(error)?.notBeforeMs ?? exhaustedOf(error)?.freeAtMs ?? null
   await renewalStates(store).change(lineage, (known) => {
     const now = stateOf(known, state.fingerprint, state.draw)
     const before: Attempts = now.attempts[issuer] ?? { ...noAttempts, firstAttemptMs: nowMs }

@@ -1,4 +1,5 @@
 import { fail } from '../base/errors.ts'
+import { acmeProblemOf } from '../issue/acme/problem.ts'
 import { openRegistered } from '../issue/acme/registration.ts'
 import { shelf } from '../issue/notes.ts'
 import { parseCertificates } from '../pki/certificate.ts'
@@ -25,12 +26,10 @@ export interface Revoked {
   readonly issuer: string
 }
 
-interface RevocationNote {
-  readonly fingerprint: string
-  readonly reason: RevocationReason
-}
-
-const revocations = (context: Context) => shelf<RevocationNote>(context.store, 'revoked')
+/** By leaf fingerprint. */
+const revocations = (context: Context) => shelf<RevocationReason>(context.store, 'revoked')
+/** By SPKI: a key that others may know is not kept, whatever certificate it is in. */
+const compromises = (context: Context) => shelf<true>(context.store, 'compromised')
 
 /** Revokes one generation at the CA that issued it; what servers serve is changed by the next apply. */
 export async function revoke(
@@ -55,19 +54,26 @@ export async function revoke(
   await withLease(context, lineage, async () => {
     const client = await openRegistered(spec, await acmeTools(context))
     const fields = { effect: 'revoke', lineage, generation: number, fingerprint, spki, reason } as const
-    await ledger.effect(fields, () => client.revoke(leafDer(row), revocationReasons[reason]))
-    await revocations(context).write(lineage, { fingerprint, reason })
+    // Before the CA hears of it: whatever becomes of this, such a key is not kept.
+    if (reason === 'keyCompromise') await compromises(context).write(spki, true)
+    await ledger.effect(fields, () =>
+      client.revoke(leafDer(row), revocationReasons[reason]).catch((error: unknown) => {
+        // The answer to an earlier request was lost: it is as it was to be (RFC 8555 section 7.6).
+        if (acmeProblemOf(error)?.problem.type !== 'alreadyRevoked') throw error
+      }),
+    )
+    await revocations(context).write(fingerprint, reason)
   })
   return { certificate: lineage, generation: number, fingerprint, issuer: spec.name }
 }
 
-/** Why the newest generation was revoked; null: it was not. */
+/** Why a generation is not to be used any more; null: it may be. */
 export async function revocationOf(
   context: Context,
-  { lineage, fingerprint }: GenerationRow,
+  { fingerprint, spki }: GenerationRow,
 ): Promise<RevocationReason | null> {
-  const noted = await revocations(context).read(lineage)
-  return noted?.fingerprint === fingerprint ? noted.reason : null
+  if (await compromises(context).read(spki)) return 'keyCompromise'
+  return revocations(context).read(fingerprint)
 }
 
 function leafDer({ chainPem, lineage }: GenerationRow): Uint8Array {

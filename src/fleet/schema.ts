@@ -128,10 +128,7 @@ const importer = z
     rule('has "key" or "chain" beside "pkcs12"', 'the container holds both: take them away'),
   )
 
-const https = z
-  .string()
-  .regex(/^https:\/\/[^\s/@]+(\/\S*)?$/, 'is no https:// URL')
-  .describe("the URL of the CA's ACME directory")
+const https = z.string().regex(/^https:\/\/[^\s/@]+(\/\S*)?$/, 'is no https:// URL')
 
 const hostAndPort = z
   .string()
@@ -139,6 +136,7 @@ const hostAndPort = z
     /^(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:]+\]):\d{1,5}$/i,
     'is no address with a port such as 192.0.2.53:53 or [2001:db8::53]:53',
   )
+  .refine((text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535, 'has a port above 65535')
 
 const http01 = z
   .strictObject({
@@ -243,7 +241,7 @@ const issuer = z
     watch: localPath
       .optional()
       .describe('a directory that certbot, acme.sh, lego, Caddy or a person keeps: the newest certificate in it'),
-    acme: https.optional(),
+    acme: https.optional().describe("the URL of the CA's ACME directory"),
     ...acmeSettings,
   })
   .refine(

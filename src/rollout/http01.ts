@@ -58,8 +58,8 @@ export function http01(settings: Http01Settings, tools: Http01Tools): Solver & A
 
 /** Where answers are put. */
 interface Place {
-  /** @returns why, by server, for those that cannot be reached at all */
-  put(challenge: Answerable, signal: AbortSignal): Promise<ReadonlyMap<string, OnecertError>>
+  /** @returns why, by server, for those that cannot be reached; null where none is spoken to */
+  put(challenge: Answerable, signal: AbortSignal): Promise<ReadonlyMap<string, OnecertError> | null>
   take(challenge: Answerable): Promise<void>
   close(): Promise<void>
 }
@@ -71,7 +71,7 @@ function placeOf(settings: Http01Settings, tools: Http01Tools): Place {
     case 'listen':
       return listener(settings)
     case 'stateless':
-      return { put: async () => new Map(), take: async () => {}, close: async () => {} }
+      return { put: async () => null, take: async () => {}, close: async () => {} }
   }
 }
 
@@ -150,7 +150,7 @@ function listener({ address, listenPort }: Http01Settings & { readonly kind: 'li
       answers.set(token, keyAuthorization)
       server ??= start()
       await server
-      return new Map()
+      return null
     },
     async take({ token }) {
       answers.delete(token)
@@ -170,7 +170,7 @@ function listener({ address, listenPort }: Http01Settings & { readonly kind: 'li
 async function lookEverywhere(
   { name, token, keyAuthorization }: Answerable,
   port: number,
-  unreachable: ReadonlyMap<string, OnecertError>,
+  unreachable: ReadonlyMap<string, OnecertError> | null,
   { doorsOf, notice }: Http01Tools,
   signal: AbortSignal,
 ): Promise<void> {
@@ -189,7 +189,7 @@ async function lookEverywhere(
             where,
             name,
             `it answered ${page.status} "${quote(page.body.trim(), answerCharactersMax)}"${page.url === url ? '' : `, from ${quote(page.url, 120)}`}`,
-            unreachable.get(door.name),
+            unreachable?.get(door.name),
           ),
         )
       }
@@ -198,12 +198,16 @@ async function lookEverywhere(
       const error = asOnecertError(thrown)
       if (error.code === 'INTERNAL') throw error
       down.push(door.name)
-      wrong.push(notServed(where, name, error.failure.fact ?? error.failure.what, unreachable.get(door.name)))
+      wrong.push(notServed(where, name, error.failure.fact ?? error.failure.what, unreachable?.get(door.name)))
     }
   })
   const [first, ...also] = wrong
   if (!first) return
-  if (right > 0 && down.length === wrong.length && down.every((each) => unreachable.has(each))) {
+  if (
+    right > 0 &&
+    down.length === wrong.length &&
+    down.every((each) => unreachable === null || unreachable.has(each))
+  ) {
     for (const each of wrong) notice(`${each.failure.what}: ${each.failure.fact}; the others do`)
     return
   }

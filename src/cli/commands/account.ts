@@ -1,6 +1,6 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { type AccountChange, type AccountStatus, account } from '../../actions/account.ts'
-import { fail } from '../../base/errors.ts'
+import { fail, quote } from '../../base/errors.ts'
 import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import { snippetKinds, statelessSnippet } from '../snippet.ts'
 import type { Terminal } from '../terminal.ts'
@@ -19,7 +19,11 @@ export function accountCommand(program: Command, shell: Shell): void {
     .option('--contact', 'tell the CA the e-mail addresses of the fleet file')
     .option('--rollover', 'a new account key; the account stays')
     .option('--deactivate', 'for ever: the CA takes nothing from it any more')
-    .option('--snippet <software>', `configuration that answers http-01 by itself: ${snippetKinds.join(', ')}`)
+    .addOption(
+      new Option('--snippet <software>', 'configuration that answers http-01 by itself')
+        .choices(snippetKinds)
+        .conflicts(['contact', 'rollover', 'deactivate']),
+    )
     .summary('show or change the account at a CA; it is made where there is none')
     .description(
       'Shows the account that an issuer has at its CA, or changes it. It is made, and the terms of the CA agreed to, where there is none.',
@@ -30,6 +34,7 @@ export function accountCommand(program: Command, shell: Shell): void {
     [
       usageExit,
       { status: 69, when: 'the CA cannot be reached' },
+      { status: 75, when: 'not now: the CA limits requests, or somebody else changes the account' },
       { status: 77, when: 'the CA refuses' },
       configurationExit,
     ],
@@ -58,9 +63,10 @@ function print(
 ): void {
   terminal.out(`${terminal.style('bold', issuer)}: ${status}`)
   terminal.out(`  directory   ${directory}`)
-  terminal.out(`  account     ${url}`)
-  terminal.out(`  contact     ${contact.join(', ') || 'none'}`)
+  terminal.out(`  account     ${quote(url, 200)}`)
+  terminal.out(`  contact     ${quote(contact.join(', '), 200) || 'none'}`)
   terminal.out(`  thumbprint  ${thumbprint}`)
-  if (termsOfService) terminal.out(`  terms       ${termsOfService}`)
-  for (const [name, description] of Object.entries(profiles)) terminal.out(`  profile     ${name}: ${description}`)
+  if (termsOfService) terminal.out(`  terms       ${quote(termsOfService, 200)}`)
+  for (const [name, description] of Object.entries(profiles))
+    terminal.out(`  profile     ${quote(name)}: ${quote(description, 200)}`)
 }

@@ -17,7 +17,12 @@ interface Options {
 const exits = [
   usageExit,
   { status: 65, when: 'a certificate or key has a defect: no server was touched' },
-  { status: 75, when: 'partial: some servers are not proven; run it again to complete what is missing' },
+  { status: 69, when: 'the CA cannot be reached; what is there was rolled out' },
+  {
+    status: 75,
+    when: 'partial: some servers are not proven; run it again to complete what is missing; or the CA is not asked now',
+  },
+  { status: 77, when: 'the CA refuses; what is there was rolled out' },
   configurationExit,
 ]
 

@@ -24,6 +24,7 @@ export function revokeCommand(program: Command, shell: Shell): void {
     [
       usageExit,
       { status: 69, when: 'the CA cannot be reached' },
+      { status: 75, when: 'not now: the CA limits requests, or an apply is under way' },
       { status: 77, when: 'the CA refuses' },
       configurationExit,
     ],

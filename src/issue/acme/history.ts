@@ -3,8 +3,11 @@ import { keepWithin } from '../limits/budget.ts'
 import { limitsOf } from '../limits/limits-of.ts'
 import { type Notes, type Shelf, shelf } from '../notes.ts'
 
-/** The longest window of a known limit is seven days. */
-const keptMs = 8 * 86_400_000
+const dayMs = 86_400_000
+/** Of the windows of known limits the longest is seven days; only failed proofs are counted for years. */
+const keptMs = 8 * dayMs
+const failureKeptMs = 1_160 * dayMs
+const eventsMax = 20_000
 
 /** What we did at a CA, by the URL of its directory: its limits are counted before it is asked. */
 export interface History {
@@ -24,7 +27,9 @@ export function historyAt(directory: string, notes: Notes): History {
       // A CA without known limits needs no history.
       if (!limits) return
       const nowMs = Math.max(...more.map(({ atMs }) => atMs))
-      await events.change(directory, (known) => [...(known ?? []).filter(({ atMs }) => atMs > nowMs - keptMs), ...more])
+      const counts = (event: Event) =>
+        event.atMs > nowMs - (event.kind === 'authorization' && event.failed ? failureKeptMs : keptMs)
+      await events.change(directory, (known) => [...(known ?? []).filter(counts), ...more].slice(-eventsMax))
     },
   }
 }

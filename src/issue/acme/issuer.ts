@@ -29,6 +29,7 @@ import { settledOrder } from './settled.ts'
 import type { AcmeTools } from './tools.ts'
 
 const rootsBytesMax = 1_048_576
+const alternatesMax = 10
 /** At once. */
 const caaLookupsMax = 16
 /** A CA looks from several places, and may have many to serve before us. */
@@ -57,9 +58,9 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
 
   async function issueWith(client: AcmeClient, order: Order): Promise<Bundle> {
     const { lineage } = order
-    const { begun, resumed } = await begin(order)
+    const begun = await begin(order)
     const key = await keptKey(lineage, begun.spki, keys)
-    const placed = await place(client, lineage, begun, resumed)
+    const placed = await place(client, lineage, begun)
     const proven = await prove(client, lineage, begun, placed)
     const certified = await certify(client, proven, key)
     const bundle = await receive(client, certified, order, key)
@@ -69,16 +70,15 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
   }
 
   /** The order that is under way, else the intent of a new one: its key is in the vault by then. */
-  async function begin(order: Order): Promise<{ readonly begun: OpenOrder; readonly resumed: boolean }> {
-    const { lineage, names, keepKey } = order
+  async function begin(order: Order): Promise<OpenOrder> {
+    const { lineage, names, keepKey, keyType } = order
     const profile = spec.profile ?? null
-    const wanted = { issuer: spec.name, directory: spec.directory, names, profile, keepKey }
+    const wanted = { issuer: spec.name, directory: spec.directory, names, profile, keepKey, keyType }
     const left = await orders.read(lineage)
-    if (left) await takeAway(left.presented, solvers)
+    const presented = left ? await takeAway(left.presented, solvers) : []
     // What it brought is a generation: it has served.
     const served = left?.fingerprint != null && order.stored.includes(left.fingerprint) ? left : null
-    if (left && !served && serves(left, wanted) && (await keys.has(lineage, left.spki)))
-      return { begun: left, resumed: true }
+    if (left && !served && serves(left, wanted) && (await keys.has(lineage, left.spki))) return left
     const key = await leafKey(order, keys)
     const account = (await accounts(notes).read(spec.name))?.url ?? ''
     const begun: OpenOrder = {
@@ -87,18 +87,21 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
       account,
       names,
       profile,
+      keepKey,
+      keyType,
       spki: spkiOf(key),
       url: null,
+      asked: false,
       startedAtMs: order.nowMs,
       fingerprint: null,
       replaces:
         served && served.fingerprint === order.newest && order.newestDer
           ? idOf(served, order.newestDer, { account, names })
           : null,
-      presented: [],
+      presented,
     }
     await orders.write(lineage, begun)
-    return { begun, resumed: false }
+    return begun
   }
 
   function idOf(served: OpenOrder, leafDer: Uint8Array, order: Pick<OpenOrder, 'account' | 'names'>): string | null {
@@ -108,22 +111,23 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
   }
 
   /** At the CA: found again, or made. */
-  async function place(client: AcmeClient, lineage: string, begun: OpenOrder, resumed: boolean): Promise<AcmeOrder> {
-    const atCa = () => (begun.url === null ? lost(client, begun) : stillUsable(client, begun.url))
-    const known = resumed ? await atCa() : null
+  async function place(client: AcmeClient, lineage: string, begun: OpenOrder): Promise<AcmeOrder> {
+    const maybeLost = begun.url === null && begun.asked
+    const known = maybeLost ? await lost(client, begun) : begun.url && (await stillUsable(client, begun.url))
     if (known) {
       if (begun.url === null) await orders.write(lineage, { ...begun, url: known.url })
       return known
     }
     await mayIssue(client, begun)
     await history.keepWithin({ ...counted(begun), kind: 'order' }, clock.nowMs())
+    await orders.write(lineage, { ...begun, url: null, asked: true })
     const made = await insist(
       () => newOrder(client, begun),
       () => lost(client, begun),
       tools,
     )
     await history.add({ ...counted(begun), kind: 'order', atMs: clock.nowMs() })
-    await orders.write(lineage, { ...begun, url: made.url, presented: [] })
+    await orders.write(lineage, { ...begun, asked: true, url: made.url })
     return made
   }
 
@@ -182,17 +186,18 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
     try {
       await proveNames(client, placed, {
         ...waiting,
+        names: begun.names,
         solvers,
-        willPresent: (presented) => orders.change(lineage, (open) => open && { ...open, presented }).then(() => {}),
+        notePresented: (presented) => orders.change(lineage, (open) => open && { ...open, presented }).then(() => {}),
       })
     } catch (error) {
-      if (goesOn(error)) throw error
-      await orders.remove(lineage)
+      if (goesOn(error, signal)) throw error
+      // The order is no more; the intent is, with what lies around and what it comes after.
+      await orders.change(lineage, (open) => open && { ...open, url: null, asked: false })
       if (acmeProblemOf(error)) await history.add(...proofs(begun, true))
       throw error
     }
     await history.add(...proofs(begun, false))
-    await orders.change(lineage, (open) => open && { ...open, presented: [] })
     return settledOrder(client, placed.url, waiting)
   }
 
@@ -213,7 +218,7 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
       what: `${spec.name} did not issue the certificate`,
       fact: ended.problem ? sayProblem(ended.problem) : `the order is ${ended.status}`,
       state: 'what is served was not touched',
-      next: 'onecert apply makes a new order',
+      next: 'when the cause is mended: onecert issue --force',
     })
   }
 
@@ -236,7 +241,14 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
     const candidates = [judge(first.pem)]
     // Section 7.4.2: other chains of the same certificate; asked for where the first will not do, or another is preferred.
     if (spec.preferredChain !== undefined || !candidates[0]?.bundle) {
-      for (const url of first.alternates) candidates.push(judge((await client.certificate(url)).pem))
+      for (const url of first.alternates.slice(0, alternatesMax)) {
+        const other = await client
+          .certificate(url)
+          .then(({ pem }) => judge(pem))
+          .catch(() => null)
+        signal.throwIfAborted()
+        if (other) candidates.push(other)
+      }
     }
     const usable = candidates.flatMap(({ bundle }) => bundle ?? [])
     const bundle = usable.find(leadsTo(spec.preferredChain)) ?? usable[0]
@@ -266,5 +278,5 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
 }
 
 function leadsTo(commonName: string | undefined): (bundle: Bundle) => boolean {
-  return ({ chain }) => commonName !== undefined && (chain.at(-1)?.issuer.includes(`CN=${commonName}`) ?? false)
+  return ({ chain }) => commonName !== undefined && chain.at(-1)?.issuerCommonName === commonName
 }

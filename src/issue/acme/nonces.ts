@@ -17,13 +17,18 @@ export function makeNonces(): Nonces {
   return {
     // The newest: CAs forget the oldest first.
     take: () => kept.pop(),
-    keep: ({ headers }) => {
-      const nonce = headers['replay-nonce']
-      // RFC 8555 section 6.5.1: any other one is to be ignored.
-      if (typeof nonce === 'string' && /^[A-Za-z0-9_-]+$/.test(nonce)) kept = [...kept, nonce].slice(-keptMax)
+    keep: (answer) => {
+      const nonce = nonceOf(answer)
+      if (nonce !== undefined) kept = [...kept, nonce].slice(-keptMax)
     },
     forget: () => {
       kept = []
     },
   }
+}
+
+/** RFC 8555 section 6.5.1: one of other characters is to be ignored. */
+export function nonceOf({ headers }: Answer): string | undefined {
+  const nonce = headers['replay-nonce']
+  return typeof nonce === 'string' && /^[A-Za-z0-9_-]+$/.test(nonce) ? nonce : undefined
 }

@@ -12,11 +12,15 @@ export interface OpenOrder {
   /** URL of our account there. */
   readonly account: string
   readonly names: readonly string[]
+  /** What was wanted of the key: to keep this one (its SPKI), or a new one of this type. */
+  readonly keepKey: string | null
+  readonly keyType: string
   /** Of the key that the certificate is for; it is in the vault. */
   readonly spki: string
   readonly profile: string | null
-  /** null: it was intended. Whether the CA has it, only the CA can tell. */
+  /** null: it was intended. If it was `asked` for, only the CA can tell whether there is one. */
   readonly url: string | null
+  readonly asked: boolean
   readonly startedAtMs: number
   /** SHA-256 of the leaf, once it was received; whether it was stored, the newest generation tells. */
   readonly fingerprint: string | null
@@ -34,13 +38,15 @@ export function openOrders(notes: Notes): Shelf<OpenOrder> {
 /** Whether an order that was begun serves what is wanted now. */
 export function serves(
   open: OpenOrder,
-  wanted: Pick<OpenOrder, 'issuer' | 'directory' | 'names' | 'profile'> & { readonly keepKey: string | null },
+  wanted: Pick<OpenOrder, 'issuer' | 'directory' | 'names' | 'profile' | 'keepKey' | 'keyType'>,
 ): boolean {
   return (
     open.issuer === wanted.issuer &&
     open.directory === wanted.directory &&
     open.profile === wanted.profile &&
-    (wanted.keepKey === null || wanted.keepKey === open.spki) &&
+    // A new key was wanted, or none: an order for the other one does not serve.
+    open.keepKey === wanted.keepKey &&
+    open.keyType === wanted.keyType &&
     sameNames(open.names, wanted.names)
   )
 }

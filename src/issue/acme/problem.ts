@@ -20,9 +20,13 @@ export class AcmeProblem extends Error {
   }
 }
 
+const causesMax = 8
+
 /** What the CA said, where that is why something failed; else null. */
 export function acmeProblemOf(thrown: unknown): AcmeProblem | null {
-  return thrown instanceof OnecertError && thrown.cause instanceof AcmeProblem ? thrown.cause : null
+  for (let error = thrown, depth = 0; error instanceof Error && depth < causesMax; error = error.cause, depth++)
+    if (error instanceof AcmeProblem) return error
+  return null
 }
 
 // A document that tells of a failure is read as far as it can be: what is wrong with it is not what has to be told.
@@ -123,10 +127,10 @@ export function sayProblem({ type, detail, status }: Problem): string {
 const steps: Partial<Record<ErrorCode, string>> = {
   ACME_RATE_LIMITED: 'wait until then; asking more often makes it longer',
   ACME_ACCOUNT_UNKNOWN: 'check that the account key in the vault is the one for this CA, or register again',
-  ACME_ACCOUNT_DEACTIVATED: 'make a new account: it needs a new key',
+  ACME_ACCOUNT_DEACTIVATED: 'onecert account ISSUER makes a new one, with a new key',
   ACME_EAB_REQUIRED:
     'get a key id and an HMAC key for external account binding from the CA, and name them at the issuer',
-  ACME_TERMS: 'read the terms, and agree to them at the issuer in the fleet file',
+  ACME_TERMS: 'read the terms; onecert account ISSUER registers, and agrees to them',
   ACME_PROFILE_UNKNOWN: 'take one of the profiles that the CA has, or none',
   ACME_UNSUPPORTED_IDENTIFIER: 'take that name out of the certificate, or get it from another CA',
   ACME_CAA: 'let the CAA record of that name, or of the nearest one above it, name this CA',

@@ -1,4 +1,4 @@
-import { asOnecertError, fail, OnecertError } from '../../base/errors.ts'
+import { asOnecertError, fail, OnecertError, quote } from '../../base/errors.ts'
 import type { Answerable, Solver } from '../solver.ts'
 import type { AcmeClient } from './client.ts'
 import { insist } from './insist.ts'
@@ -8,8 +8,13 @@ import { settledAuthorization, type Waiting } from './settled.ts'
 
 export interface ProofTools extends Waiting {
   readonly solvers: readonly Solver[]
-  /** On disk before anything is put anywhere: what lies around after a crash is taken away by the next run. */
-  readonly willPresent: (challenges: readonly Answerable[]) => Promise<void>
+  /** Those that were ordered: a CA that asks for the proof of another one is not answered. */
+  readonly names: readonly string[]
+  /**
+   * What lies around, or is about to: on disk before anything is put anywhere, so that the next run takes away what a crash
+   * or a removal that failed left.
+   */
+  readonly notePresented: (answers: readonly Answerable[]) => Promise<void>
 }
 
 interface Chosen {
@@ -29,9 +34,18 @@ export async function proveNames(client: AcmeClient, order: AcmeOrder, tools: Pr
   const authorizations = await Promise.all(order.authorizations.map((url) => client.authorization(url)))
   const open = authorizations.filter(({ status }) => status !== 'valid')
   if (open.length === 0) return
-  const chosen = open.map((authorization) => choose(client, authorization, tools.solvers))
+  try {
+    const chosen = open.map((authorization) => choose(client, authorization, tools))
+    await present(client, chosen, tools)
+  } catch (error) {
+    if (!goesOn(error, tools.signal)) await abandonOrder(client, order)
+    throw error
+  }
+}
+
+async function present(client: AcmeClient, chosen: readonly Chosen[], tools: ProofTools): Promise<void> {
   const answers = chosen.map(({ answer }) => answer)
-  await tools.willPresent(answers)
+  await tools.notePresented(answers)
   try {
     await all(chosen, ({ solver, answer }) => solver.present(answer, tools.signal))
     await all(chosen, async (each) => {
@@ -42,27 +56,37 @@ export async function proveNames(client: AcmeClient, order: AcmeOrder, tools: Pr
       )
       await judged(client, each, tools)
     })
-  } catch (error) {
-    if (!goesOn(error)) await abandonOrder(client, order)
-    throw error
   } finally {
-    await takeAway(answers, tools.solvers)
+    // Who lost the lease has lost the answers to somebody else, who may have put the same ones.
+    if (!lostLease(tools.signal)) await tools.notePresented(await takeAway(answers, tools.solvers))
   }
 }
 
-/** What stopped has not decided anything: the next run goes on with the same order. */
-export function goesOn(error: unknown): boolean {
-  return ['ACME_UNREACHABLE', 'ACME_UNDECIDED', 'INTERRUPTED'].includes(asOnecertError(error).code)
+/** What stopped has decided nothing: the next run goes on with the same order. */
+export function goesOn(error: unknown, signal: AbortSignal): boolean {
+  if (signal.aborted) return true
+  const { failure, retryable } = asOnecertError(error)
+  return retryable && (failure.also ?? []).every((each) => each.retryable)
 }
 
-/** A removal that fails leaves something that does no harm: it is told by the next run, which tries again. */
-export async function takeAway(answers: readonly Answerable[], solvers: readonly Solver[]): Promise<void> {
-  await Promise.allSettled(
-    answers.flatMap((answer) => {
+function lostLease(signal: AbortSignal): boolean {
+  return signal.aborted && asOnecertError(signal.reason).code === 'LEASE_LOST'
+}
+
+/** @returns those that could not be taken away, for the next run */
+export async function takeAway(answers: readonly Answerable[], solvers: readonly Solver[]): Promise<Answerable[]> {
+  const left = await Promise.all(
+    answers.map(async (answer) => {
       const solver = solvers.find(({ type }) => type === answer.type)
-      return solver ? [solver.remove(answer)] : []
+      // A way that the issuer does not have any more cannot be gone back either.
+      if (!solver) return []
+      return solver.remove(answer).then(
+        () => [],
+        () => [answer],
+      )
     }),
   )
+  return left.flat()
 }
 
 /** Nothing of it can be used any more; the CA does not count it as pending. */
@@ -75,15 +99,22 @@ async function abandonOrder(client: AcmeClient, order: AcmeOrder): Promise<void>
   )
 }
 
-function choose(client: AcmeClient, authorization: Authorization, solvers: readonly Solver[]): Chosen {
+function choose(client: AcmeClient, authorization: Authorization, { names, solvers, issuer }: ProofTools): Chosen {
   const { name, wildcard, status, challenges } = authorization
+  if (!names.includes(wildcard ? `*.${name}` : name)) {
+    fail('ACME_PROTOCOL', {
+      what: `${quote(issuer)} wants a proof for ${quote(name, 253)}, which was not ordered`,
+      fact: `ordered: ${names.join(', ')}`,
+      state: 'nothing was put anywhere',
+    })
+  }
   if (status !== 'pending') {
     const problem = challenges.find((each) => each.problem)?.problem
     fail('ACME_CHALLENGE_FAILED', {
       what: `the CA has judged ${name} already`,
       fact: problem ? sayProblem(problem) : `its authorization is ${status}`,
       state: 'what is served was not touched',
-      next: 'onecert apply makes a new order',
+      next: 'when the cause is mended: onecert issue --force',
     })
   }
   for (const solver of solvers) {
@@ -102,7 +133,7 @@ function choose(client: AcmeClient, authorization: Authorization, solvers: reado
   const offered = challenges.map(({ type }) => type).join(', ')
   return fail('ACME_NO_CHALLENGE', {
     what: `no way to prove ${wildcard ? '*.' : ''}${name}`,
-    fact: `the CA offers ${offered || 'nothing'}; the issuer has ${solvers.map(({ type }) => type).join(', ')}`,
+    fact: `the CA offers ${quote(offered) || 'nothing'}; the issuer has ${solvers.map(({ type }) => type).join(', ')}`,
     state: 'what is served was not touched',
     next: wildcard ? 'add "dns-01" to the issuer: a wildcard is proved by DNS alone' : 'add one of those to the issuer',
   })

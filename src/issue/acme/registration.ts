@@ -4,6 +4,7 @@ import { asOnecertError, fail } from '../../base/errors.ts'
 import { Secret } from '../../base/secret.ts'
 import type { AcmeIssuer } from '../../fleet/fleet.ts'
 import { generatePrivateKey, privateKeyPem, spkiOf } from '../../pki/key.ts'
+import { readCredential } from '../dns/credential.ts'
 import type { KeyKeeper } from '../issuer.ts'
 import { type Notes, type Shelf, shelf } from '../notes.ts'
 import { type AcmeClient, openAcme } from './client.ts'
@@ -21,7 +22,6 @@ export interface KnownAccount {
   readonly next?: string
 }
 
-const secretFileBytesMax = 4_096
 const rootsBytesMax = 1_048_576
 
 /** An account key stands beside the lineages, under a name that no certificate of the fleet file can have. */
@@ -61,6 +61,12 @@ export async function forgetRegistration(issuer: string, notes: Notes): Promise<
   await accounts(notes).change(issuer, (known) => known && { ...known, url: null })
 }
 
+/** The account was deactivated, for ever: the next one has a key that the CA never saw. */
+export async function beginAnew({ name, directory }: AcmeIssuer, { keys, notes }: AcmeTools): Promise<void> {
+  const spki = spkiOf(await newAccountKey(name, keys))
+  await accounts(notes).write(name, { directory, spki, url: null })
+}
+
 /** The same without asking the CA: `known.url` is null where there is no account yet. */
 export async function openAccount(
   spec: AcmeIssuer,
@@ -73,8 +79,10 @@ export async function openAccount(
     noted?.directory === spec.directory
       ? noted
       : { directory: spec.directory, spki: noted?.spki ?? (await accountKey(spec.name, keys)), url: null }
-  if (known !== noted) await accounts(notes).write(spec.name, known)
-  return { client: await clientWith(spec, tools, known, limits), known }
+  // Of two processes that come first at the same time both take what was noted first.
+  const noteFirst = () => accounts(notes).change(spec.name, (now) => (now?.directory === spec.directory ? now : known))
+  const account = known === noted ? known : ((await noteFirst()) ?? known)
+  return { client: await clientWith(spec, tools, account, limits), known: account }
 }
 
 async function clientWith(
@@ -145,6 +153,5 @@ async function textFile(file: string): Promise<string> {
 }
 
 async function secretFile(file: string): Promise<Secret<string>> {
-  const bytes = await readBounded(file, { bytesMax: secretFileBytesMax })
-  return new Secret(Buffer.from(bytes).toString('utf8').trim())
+  return new Secret((await readCredential(file)).reveal().trim())
 }

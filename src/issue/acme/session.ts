@@ -3,7 +3,7 @@ import { fail, quote } from '../../base/errors.ts'
 import type { Secret } from '../../base/secret.ts'
 import { brokenProtocol, parseJson, sayAnswer } from './document.ts'
 import { jwkOf, signJws } from './jws.ts'
-import { makeNonces } from './nonces.ts'
+import { makeNonces, nonceOf } from './nonces.ts'
 import { problemSchema, refusal, sayProblem } from './problem.ts'
 import type { Problem } from './resources.ts'
 import { backOffMs, type TimeLimit } from './time-limit.ts'
@@ -101,9 +101,10 @@ export function openSession({ issuer, transport, newNonceUrl }: SessionSettings)
     const url = await newNonceUrl(limit)
     // RFC 8555 section 7.2.
     const answer = await untilAnswered({ to: 'give a nonce', repeatable: true }, limit, () =>
-      send({ method: 'HEAD', url }, limit),
+      // Not into the pool: another request may empty it before this one takes its nonce.
+      transport.send({ method: 'HEAD', url }, limit.remainingMs()),
     )
-    return nonces.take() ?? brokenProtocol({ issuer, what: 'a nonce' }, sayAnswer(answer))
+    return nonceOf(answer) ?? brokenProtocol({ issuer, what: 'a nonce' }, sayAnswer(answer))
   }
 
   async function post(asked: Asked, { url, payload, signer, accept }: Signed, limit: TimeLimit): Promise<Answer> {

@@ -53,8 +53,26 @@ export function budget(
   return reached.toSorted((left, right) => right.freeAtMs - left.freeAtMs)[0] ?? null
 }
 
+class BudgetReached extends Error {
+  readonly exhausted: Exhausted
+
+  constructor(exhausted: Exhausted) {
+    super(exhausted.limit)
+    this.exhausted = exhausted
+  }
+}
+
+const causesMax = 8
+
+/** The limit, where that is why something failed; else null. */
+export function exhaustedOf(thrown: unknown): Exhausted | null {
+  for (let error = thrown, depth = 0; error instanceof Error && depth < causesMax; error = error.cause, depth++)
+    if (error instanceof BudgetReached) return error.exhausted
+  return null
+}
+
 /**
- * @throws OnecertError ACME_BUDGET
+ * @throws OnecertError ACME_BUDGET; its limit: exhaustedOf()
  */
 export function keepWithin(
   limits: readonly Limit[],
@@ -69,6 +87,7 @@ export function keepWithin(
     fact: `${reached.count} of ${reached.countMax} are counted for ${quote(reached.of)}`,
     state: 'the CA was not asked',
     next: `wait until ${new Date(reached.freeAtMs).toISOString()}`,
+    cause: new BudgetReached(reached),
   })
 }
 
