@@ -16,7 +16,7 @@ import { openSolvers } from './solvers.ts'
 export interface IssueOptions {
   readonly force: boolean
   readonly rekey: boolean
-  /** No CA is asked for anything: see `wanted`. */
+  /** No CA is asked for a certificate: see `wanted`. */
   readonly dryRun?: boolean
 }
 
@@ -48,7 +48,7 @@ export async function issueCertificate(
   const nowMs = clock.nowMs()
   const lineage = certificate.name
   const newest = await store.newestGeneration(lineage)
-  const renewal = await renewalOf(context, certificate, newest, { askCa: !options.dryRun })
+  const renewal = await renewalOf(context, certificate, newest)
   const spec = nextIssuer(context, certificate, newest, renewal)
   const need = renewalNeed(certificate, newest, {
     ...(await circumstances(context, lineage, renewal)),

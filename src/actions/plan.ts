@@ -17,7 +17,7 @@ export interface Planned {
 
 /**
  * What `apply` would do, lineage by lineage. A certificate of a local CA that is wanted is issued: it costs nothing, and
- * planning then knows its key. No other CA is asked for anything.
+ * planning then knows its key. No other CA is asked for a certificate; when it wants the one that is there renewed, it is.
  */
 export async function plan(context: Context, choice: Choice): Promise<Planned[]> {
   const plans: Planned[] = []

@@ -25,12 +25,11 @@ export async function renewalOf(
   context: Context,
   { name: lineage }: Certificate,
   newest: GenerationRow | null,
-  { askCa }: { readonly askCa: boolean },
 ): Promise<RenewalState> {
   const states = renewalStates(context.store)
   const known = await states.read(lineage)
   const state = stateOf(known, newest?.fingerprint ?? null, Math.random())
-  const asked = newest && askCa ? await askWindow(context, newest, state) : state
+  const asked = newest ? await askWindow(context, newest, state) : state
   if (asked === known) return asked
   const { draw, look, window } = asked
   // Somebody else may have noted a failure meanwhile.
