@@ -1,7 +1,7 @@
-import { fail } from '../base/errors.ts'
+import { asOnecertError, fail } from '../base/errors.ts'
 import { closest } from '../base/similar.ts'
 import type { AcmeIssuer } from '../fleet/fleet.ts'
-import { beginAnew, openRegistered, rollOver } from '../issue/acme/registration.ts'
+import { accounts, beginAnew, openRegistered, rollOver } from '../issue/acme/registration.ts'
 import type { AcmeTools } from '../issue/acme/tools.ts'
 import type { Context } from './context.ts'
 import { withLease } from './lease.ts'
@@ -32,18 +32,23 @@ export async function account(context: Context, name: string, change: AccountCha
     context.ledger.effect(effect, async () => {
       const client = change === 'rollover' ? await rollOver(spec, tools) : await openRegistered(spec, tools)
       if (change === 'contact') await client.updateContact(spec.email.map((each) => `mailto:${each}`))
-      const found = await client.account()
+      const found = await client.account().catch((error: unknown) => {
+        // Deactivated already, by a run that was killed or by the CA: what is left is to begin anew.
+        if (change !== 'deactivate' || asOnecertError(error).code !== 'ACME_ACCOUNT_DEACTIVATED') throw error
+        return null
+      })
       const { meta } = await client.directory()
+      const url = found?.url ?? (await accounts(context.store).read(name))?.url ?? ''
       if (change === 'deactivate') {
-        await client.deactivate()
+        if (found) await client.deactivate()
         await beginAnew(spec, tools)
       }
       return {
         issuer: name,
         directory: spec.directory,
-        url: found.url,
-        status: change === 'deactivate' ? 'deactivated' : found.status,
-        contact: found.contact,
+        url,
+        status: change === 'deactivate' || !found ? 'deactivated' : found.status,
+        contact: found?.contact ?? [],
         thumbprint: client.keyAuthorization('').slice(1),
         termsOfService: meta.termsOfService ?? null,
         profiles: meta.profiles,

@@ -13,6 +13,8 @@ import { circumstances, nextIssuer, noteFailure, notYet, renewalOf } from './ren
 import { revocationOf } from './revoke.ts'
 import { openSolvers } from './solvers.ts'
 
+const hurriedWithinMs = 30_000
+
 export interface IssueOptions {
   readonly force: boolean
   readonly rekey: boolean
@@ -98,7 +100,9 @@ export async function issueCertificate(
     newestDer: newest && leafOf(newest).der,
     onWait: (what: string) => void waits.push(what),
   }
-  const tools = { keys: vault, notes: store, clock, signal: context.signal, solvers: solvers.all }
+  // With a good certificate there is work to go on with: a CA that is down does not hold that up for long.
+  const hurry = newest && newest.notAfterMs > nowMs ? { withinMs: hurriedWithinMs } : {}
+  const tools = { keys: vault, notes: store, clock, signal: context.signal, solvers: solvers.all, ...hurry }
   const bundle = await ledger
     .effect({ effect: 'issue', lineage, reason }, () => issuerOf(spec, tools).issue(order))
     .catch((thrown: unknown) => {

@@ -44,7 +44,7 @@ async function askWindow(context: Context, newest: GenerationRow, state: Renewal
   if (spec?.kind !== 'acme' || dueMs === null || dueMs > nowMs) return state
   const failures = (state.look?.failures ?? 0) + 1
   try {
-    const { client } = await openAccount(spec, await acmeTools(context), { withinMs: lookWithinMs })
+    const { client } = await openAccount(spec, { ...(await acmeTools(context)), withinMs: lookWithinMs })
     const [leaf] = parseCertificates(Buffer.from(newest.chainPem), { file: `the generation of ${newest.lineage}` })
     const info = leaf ? await client.renewalInfo(certificateId(leaf.der)) : null
     const window: Window | null = info && { startMs: info.startMs, endMs: info.endMs }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import { certificateId } from '../../src/issue/acme/certificate-id.ts'
+import { accounts } from '../../src/issue/acme/registration.ts'
 import { type RenewalState, renewalStates } from '../../src/issue/renewal-state.ts'
 import { parseCertificates } from '../../src/pki/certificate.ts'
 import { openStore } from '../../src/store/sqlite.ts'
@@ -246,8 +247,19 @@ test('the account is shown, gets another key, and is deactivated; then the next 
   assert.equal(rolled.url, made.url)
   assert.notEqual(rolled.thumbprint, made.thumbprint)
   await apply(fleet)
+  const noted = await inStore(fleet, (store) => accounts(store).read('lab'))
+  assert.ok(noted)
   const gone = await fleet.run.json<Shown>('account', 'lab', '--deactivate')
   assert.deepEqual([gone.url, gone.status], [made.url, 'deactivated'])
+
+  // As if the run had been killed once the CA had done it.
+  await inStore(fleet, (store) => accounts(store).write('lab', noted))
+  const refused = await fleet.run('renew', 'www')
+  assert.equal(refused.exit, 77, refused.stderr)
+  assert.match(refused.stderr, /ACME_ACCOUNT_DEACTIVATED/)
+  const again = await fleet.run.json<Shown>('account', 'lab', '--deactivate')
+  assert.deepEqual([again.url, again.status], [made.url, 'deactivated'])
+
   const { exit, stderr } = await fleet.run('renew', 'www')
   assert.equal(exit, 0, stderr)
   const next = await fleet.run.json<Shown>('account', 'lab')

@@ -127,7 +127,7 @@ export function sayProblem({ type, detail, status }: Problem): string {
 const steps: Partial<Record<ErrorCode, string>> = {
   ACME_RATE_LIMITED: 'wait until then; asking more often makes it longer',
   ACME_ACCOUNT_UNKNOWN: 'check that the account key in the vault is the one for this CA, or register again',
-  ACME_ACCOUNT_DEACTIVATED: 'onecert account ISSUER makes a new one, with a new key',
+  ACME_ACCOUNT_DEACTIVATED: 'onecert account ISSUER --deactivate; the next run then makes a new one, with a new key',
   ACME_EAB_REQUIRED:
     'get a key id and an HMAC key for external account binding from the CA, and name them at the issuer',
   ACME_TERMS: 'read the terms; onecert account ISSUER registers, and agrees to them',

@@ -71,7 +71,6 @@ export async function beginAnew({ name, directory }: AcmeIssuer, { keys, notes }
 export async function openAccount(
   spec: AcmeIssuer,
   tools: AcmeTools,
-  limits: { readonly withinMs?: number } = {},
 ): Promise<{ readonly client: AcmeClient; readonly known: KnownAccount }> {
   const { keys, notes } = tools
   const noted = await accounts(notes).read(spec.name)
@@ -82,14 +81,13 @@ export async function openAccount(
   // Of two processes that come first at the same time both take what was noted first.
   const noteFirst = () => accounts(notes).change(spec.name, (now) => (now?.directory === spec.directory ? now : known))
   const account = known === noted ? known : ((await noteFirst()) ?? known)
-  return { client: await clientWith(spec, tools, account, limits), known: account }
+  return { client: await clientWith(spec, tools, account), known: account }
 }
 
 async function clientWith(
   spec: AcmeIssuer,
-  { keys, clock, signal }: AcmeTools,
+  { keys, clock, signal, withinMs }: AcmeTools,
   { spki, url }: Pick<KnownAccount, 'spki' | 'url'>,
-  limits: { readonly withinMs?: number } = {},
 ): Promise<AcmeClient> {
   const pem = await keys.get(keyShelf(spec.name), spki)
   return openAcme({
@@ -99,7 +97,7 @@ async function clientWith(
     accountUrl: url,
     clock,
     signal,
-    ...limits,
+    ...(withinMs !== undefined && { withinMs }),
     ...(spec.caFile !== undefined && { trust: await textFile(spec.caFile) }),
   })
 }

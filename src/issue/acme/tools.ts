@@ -8,4 +8,6 @@ export interface AcmeTools {
   readonly notes: Notes
   readonly clock: Clock
   readonly signal: AbortSignal
+  /** Of each operation at the CA, with its retries; absent: as the client has it. */
+  readonly withinMs?: number
 }
