@@ -35,7 +35,11 @@ test('http-01 on five servers: all answer before the CA is told; one that does n
   assert.equal(first.exit, 0, first.stderr)
   assert.match(first.stdout, /5 of 5 servers proven with generation 1/)
   assert.deepEqual(await leftBehind(), [])
-  const { entries } = await fleet.run.json<{ entries: { effect: string; server?: string; phase: string }[] }>('ledger', '--last', '1000')
+  const { entries } = await fleet.run.json<{ entries: { effect: string; server?: string; phase: string }[] }>(
+    'ledger',
+    '--last',
+    '1000',
+  )
   const done = (effect: string) => entries.filter((entry) => entry.effect === effect && entry.phase === 'outcome')
   assert.equal(done('answer').length, 10, 'two names on five servers')
   assert.equal(done('unanswer').length, 10)
