@@ -117,7 +117,16 @@ export async function speak(process: ReceiverProcess): Promise<Speaking> {
     }
   }
 
-  async function requests(verbs: readonly Verb[]): Promise<Answer[]> {
+  let before: Promise<unknown> = Promise.resolve()
+
+  /** Who asks while another one waits for its answer has its turn behind it: the answers bear no names. */
+  function requests(verbs: readonly Verb[]): Promise<Answer[]> {
+    const turn = before.then(() => exchange(verbs))
+    before = turn.catch(() => {})
+    return turn
+  }
+
+  async function exchange(verbs: readonly Verb[]): Promise<Answer[]> {
     // One write, however much it is: each wakes ssh, sshd and the receiver.
     const whole = verbs.map((verb, at) => line(verb, at > 0)).join('')
     sent.bytes += Buffer.byteLength(whole)
