@@ -20,6 +20,8 @@ export interface ServerOptions {
   readonly sshd?: SshdOptions
   /** nginx only: answers HTTP at this port too, from a folder of its own: `webroot`. */
   readonly httpPort?: number
+  /** Directives of that HTTP server; default: it serves `webroot`. */
+  readonly httpLines?: readonly string[]
   /** Keeps what comes over the connection, in clear, as the server sees it: `received()`. */
   readonly tapped?: boolean
 }
@@ -126,9 +128,10 @@ async function startServer(directory: string, name: string, options: ServerOptio
   }
   const webroot = join(home, 'webroot')
   await mkdir(webroot)
+  const { httpPort, httpLines = [`root ${webroot};`] } = options
   const service = await starters[kind]({
     sites: [{ names: [siteName], ...files }],
-    ...(options.httpPort !== undefined && { http: { port: options.httpPort, lines: [`root ${webroot};`] } }),
+    ...(httpPort !== undefined && { http: { port: httpPort, lines: httpLines } }),
   })
   const paths = kind === 'haproxy' ? [files.combined] : [files.chain, files.key]
   return {
