@@ -145,7 +145,7 @@ const http01 = z
       .literal(true)
       .optional()
       .describe('each server answers by itself: onecert account ISSUER --snippet nginx'),
-    listen: hostAndPort.optional().describe('onecert answers here, where the servers redirect to'),
+    listen: hostAndPort.optional().describe('onecert answers here; the servers pass challenges on to it'),
     port: port.default(80).describe('where it is looked at before the CA is told; a CA comes to 80'),
   })
   .refine(

@@ -118,7 +118,7 @@ function webroots({ lineage, serversOf, connect, ledger }: Http01Tools): Place {
   }
 }
 
-/** Answered by ourselves: the servers redirect to us. */
+/** Answered by ourselves: the servers pass on to us what they are asked. */
 function listener({ address, listenPort }: Http01Settings & { readonly kind: 'listen' }): Place {
   const answers = new Map<string, string>()
   let server: Promise<HttpServer> | null = null

@@ -171,3 +171,22 @@ test('a CAA record that names another CA is found before this one is asked for a
   assert.equal(orders(), before)
   assert.deepEqual(await digTxt(primary, '_acme-challenge.www.forbidden.example'), [])
 })
+
+test('a certificate for another key and other names, in the place of the one that was ordered, is not stored', async () => {
+  await wanted('swapped', ['swapped.lab.example'], await byUpdate())
+  const another = await readFile(join(fleet.directory, 'bought', 'leaf.pem'), 'utf8')
+  ca.inject({ on: path('/certZ/'), deed: { kind: 'change', body: () => another } })
+  const served = await fleet.server('eu-1').served()
+  const { exit, stderr } = await fleet.run('issue', 'swapped')
+  assert.match(stderr, /what lab issued for swapped cannot be used/)
+  assert.match(stderr, /it was not stored, and no server was touched/)
+  assert.equal(exit, 65)
+  const { certificates } = await fleet.run.json<{ certificates: { certificate: string; generation: unknown }[] }>(
+    'status',
+  )
+  assert.deepEqual(
+    certificates.filter(({ certificate }) => certificate === 'swapped').map(({ generation }) => generation),
+    [null],
+  )
+  assert.equal(await fleet.server('eu-1').served(), served)
+})
