@@ -21,6 +21,8 @@ export interface Authority {
   readonly rootPem: string
   readonly intermediatePem: string
   sell(order: Order): Promise<Sold>
+  /** The certificate of another CA, with its name and key, signed by this root. */
+  crossSign(certificatePem: string): Promise<string>
 }
 
 export interface Order {
@@ -93,6 +95,24 @@ export async function createAuthority(name = 'Test'): Promise<Authority> {
         keys: leafKeys,
         fingerprint: Buffer.from(await leaf.getThumbprint('SHA-256')).toString('hex'),
       }
+    },
+    async crossSign(certificatePem) {
+      const { subject, publicKey } = new x509.X509Certificate(certificatePem)
+      const crossed = await x509.X509CertificateGenerator.create({
+        subject,
+        issuer: root.subject,
+        publicKey,
+        signingKey: rootKeys.privateKey,
+        signingAlgorithm: ecdsa,
+        ...days(-10, 1800),
+        extensions: [
+          new x509.BasicConstraintsExtension(true, 1, true),
+          certifies(),
+          await x509.SubjectKeyIdentifierExtension.create(publicKey),
+          await x509.AuthorityKeyIdentifierExtension.create(rootKeys.publicKey),
+        ],
+      })
+      return `${crossed.toString('pem')}\n`
     },
   }
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { OnecertError } from '../base/errors.ts'
 import type { Certificate } from '../fleet/fleet.ts'
 import { openAhead } from '../rollout/ahead.ts'
 import { fileHashes, type Generation } from '../rollout/generation.ts'
@@ -14,6 +15,7 @@ import type { Context } from './context.ts'
 import { issueCertificate } from './issue.ts'
 import { withLease } from './lease.ts'
 import { planCertificate } from './plan.ts'
+import { eachInTurn } from './turns.ts'
 
 export interface ApplyOptions extends Choice {
   readonly force?: boolean
@@ -27,24 +29,29 @@ export interface Applied {
   readonly certificate: Certificate
   readonly generation: Generation
   readonly issued: string | null
+  /** A new certificate is wanted and could not be had; the one that is there was rolled out. */
+  readonly failure: OnecertError | null
+  readonly waiting: string | null
   readonly plan: Plan
   readonly result: RolloutResult
 }
 
 /**
- * Issues where needed, rolls out, proves and records, one lineage after the other.
- * @throws OnecertError what stops before any server is touched; what fails at servers is in the outcomes
+ * Issues where needed, rolls out, proves and records, one lineage after the other. One that fails stops no other one.
+ * @throws OnecertError what stopped a lineage before any server was touched, behind the last lineage; what fails at servers
+ * is in the outcomes
  */
-export async function apply(context: Context, options: ApplyOptions): Promise<Applied[]> {
+export async function apply(
+  context: Context,
+  options: ApplyOptions,
+): Promise<{ readonly applied: Applied[]; readonly stopped: OnecertError | null }> {
   const applied: Applied[] = []
-  for (const certificate of chosenCertificates(context.fleet, options)) {
-    applied.push(
-      await withLease(context, certificate.name, (token, signal) =>
-        applyOne({ ...context, signal }, certificate, token, options),
-      ),
-    )
-  }
-  return applied
+  const stopped = await eachInTurn(chosenCertificates(context.fleet, options), context.signal, (certificate) =>
+    withLease(context, certificate.name, async (token, signal) => {
+      applied.push(await applyOne({ ...context, signal }, certificate, token, options))
+    }),
+  )
+  return { applied, stopped }
 }
 
 async function applyOne(
@@ -53,13 +60,21 @@ async function applyOne(
   token: number,
   options: ApplyOptions,
 ): Promise<Applied> {
-  const { generation, issued } = await issueCertificate(context, certificate, {
+  const { generation, issued, failure, waiting } = await issueCertificate(context, certificate, {
     force: options.force ?? false,
     rekey: options.rekey ?? false,
   })
   const plan = await planCertificate(context, certificate, generation, options)
   if (plan.waves.length === 0) {
-    return { certificate, generation, issued, plan, result: { outcomes: [], stopped: null, untouched: [] } }
+    return {
+      certificate,
+      generation,
+      issued,
+      failure,
+      waiting,
+      plan,
+      result: { outcomes: [], stopped: null, untouched: [] },
+    }
   }
   const rollout = newRolloutId(context.clock.nowMs())
   await context.store.startRollout({
@@ -85,7 +100,7 @@ async function applyOne(
     outcome:
       result.outcomes.every(({ state }) => state === 'committed') && result.stopped === null ? 'done' : 'partial',
   })
-  return { certificate, generation, issued, plan, result }
+  return { certificate, generation, issued, failure, waiting, plan, result }
 }
 
 type Given = Pick<ServerRollout, 'rollout' | 'token' | 'generation' | 'hashes' | 'reach' | 'planned' | 'onServed'>

@@ -1,67 +1,126 @@
 import { asOnecertError, fail, OnecertError } from '../base/errors.ts'
-import type { Certificate } from '../fleet/fleet.ts'
+import { Secret } from '../base/secret.ts'
+import type { Certificate, Issuer } from '../fleet/fleet.ts'
 import { issuerOf } from '../issue/issuers.ts'
-import { renewalNeed } from '../issue/renewal.ts'
+import { type Need, renewalNeed } from '../issue/renewal.ts'
 import { assessBundle, fullchainPem } from '../pki/bundle.ts'
-import { parseCertificates } from '../pki/certificate.ts'
+import { parseCertificates, type X509 } from '../pki/certificate.ts'
 import { parsePrivateKey } from '../pki/key.ts'
 import type { Generation } from '../rollout/generation.ts'
 import type { GenerationRow } from '../store/store.ts'
 import type { Context } from './context.ts'
+import { circumstances, nextIssuer, noteFailure, notYet, renewalOf } from './renewal.ts'
+import { revocationOf } from './revoke.ts'
+import { openSolvers } from './solvers.ts'
+
+const hurriedWithinMs = 30_000
 
 export interface IssueOptions {
   readonly force: boolean
   readonly rekey: boolean
+  /** No CA is asked for a certificate: see `wanted`. */
+  readonly dryRun?: boolean
 }
 
 export interface IssuedGeneration {
   readonly generation: Generation
   /** Why a new certificate was issued; null: the newest generation stands. */
   readonly issued: string | null
+  /** A new one is wanted and could not be had; the newest is usable still, and stands meanwhile. */
+  readonly failure: OnecertError | null
+  /** In a dry run: why a new one would be ordered; the generation is then what it would be, as far as that is known. */
+  readonly wanted: string | null
+  /** What a newer one lacks that was seen and could not be taken yet. */
+  readonly waiting: string | null
 }
 
 /**
  * The newest generation of a lineage, issued now where none will do. Whatever it is, it was assessed before it is
  * returned: a bundle with a defect never gets near a server.
- * @throws OnecertError PEM_*, CHAIN_*, CERT_*, KEY_*, P12_*, VAULT_*
+ * @throws OnecertError PEM_*, CHAIN_*, CERT_*, KEY_*, P12_*, VAULT_*; ACME_*, CHALLENGE_* and DNS_* where there is nothing
+ * usable yet
  */
 export async function issueCertificate(
   context: Context,
   certificate: Certificate,
   options: IssueOptions,
 ): Promise<IssuedGeneration> {
-  const { fleet, store, ledger, clock } = context
+  const { store, ledger, clock } = context
   const vault = await context.vault()
   const nowMs = clock.nowMs()
   const lineage = certificate.name
   const newest = await store.newestGeneration(lineage)
-  const spec = fleet.issuers.get(certificate.issuer)
-  if (!spec) fail('ISSUER_UNKNOWN', { what: `no issuer "${certificate.issuer}" in the fleet file` })
-  const need = renewalNeed(certificate, newest, { nowMs, ...options })
-  // An import is asked each time: a new file is the only sign that there is something new.
-  const imported = spec.kind !== 'local-ca'
-  if (!imported && need.reason === null && newest)
-    return { generation: await loaded(context, certificate, newest), issued: null }
+  const renewal = await renewalOf(context, certificate, newest)
+  const spec = nextIssuer(context, certificate, newest, renewal)
+  const need = renewalNeed(certificate, newest, {
+    ...(await circumstances(context, lineage, renewal)),
+    force: options.force,
+    rekey: options.rekey,
+    revoked: newest && (await revocationOf(context, newest)),
+  })
+  const stands = async (
+    row: GenerationRow,
+    { failure = null, waiting = null }: { failure?: OnecertError | null; waiting?: string | null } = {},
+  ): Promise<IssuedGeneration> => ({
+    generation: await standing(context, certificate, row, waiting).catch((defect: unknown) => {
+      // Why there is no better one comes first.
+      if (!failure) throw defect
+      const also = [...(failure.failure.also ?? []), asOnecertError(defect)]
+      throw new OnecertError(failure.code, { ...failure.failure, also, cause: failure })
+    }),
+    issued: null,
+    failure,
+    wanted: null,
+    waiting,
+  })
+  if (!askedEachTime(spec) && need.reason === null && newest) return stands(newest)
 
+  if (spec.kind === 'acme' && need.reason !== null) {
+    if (options.dryRun) {
+      const generation = expected(certificate, newest, need)
+      return { generation, issued: null, failure: null, wanted: need.reason, waiting: null }
+    }
+    const early = options.force ? null : notYet(spec.name, newest, renewal, nowMs)
+    if (early && !newest) throw early
+    if (early && newest) return stands(newest, { failure: early })
+  }
+
+  const waits: string[] = []
+  await using solvers = await openSolvers(context, spec, certificate)
   const reason = need.reason ?? 'the issuer may have a newer one'
+  const order = {
+    lineage,
+    names: certificate.names,
+    keyType: certificate.key.type,
+    keepKey: need.keepKey && newest ? newest.spki : null,
+    nowMs,
+    newest: newest?.fingerprint ?? null,
+    stored: (await store.generations(lineage)).map(({ fingerprint }) => fingerprint),
+    newestFromMs: newest?.notBeforeMs ?? null,
+    newestDer: newest && leafOf(newest).der,
+    onWait: (what: string) => void waits.push(what),
+  }
+  // With a good certificate there is work to go on with: a CA that is down does not hold that up for long.
+  const hurry = newest && newest.notAfterMs > nowMs ? { withinMs: hurriedWithinMs } : {}
+  const tools = { keys: vault, notes: store, clock, signal: context.signal, solvers: solvers.all, ...hurry }
   const bundle = await ledger
-    .effect({ effect: 'issue', lineage, reason }, () =>
-      issuerOf(spec, vault).issue({
-        lineage,
-        names: certificate.names,
-        keyType: certificate.key.type,
-        keepKey: need.keepKey && newest ? newest.spki : null,
-        nowMs,
-        newest: newest?.fingerprint ?? null,
-      }),
-    )
+    .effect({ effect: 'issue', lineage, reason }, () => issuerOf(spec, tools).issue(order))
     .catch((thrown: unknown) => {
       const error = asOnecertError(thrown)
-      throw new OnecertError(error.code, { state: 'no server was touched', ...error.failure, cause: error })
+      return new OnecertError(error.code, { state: 'no server was touched', ...error.failure, cause: error })
     })
+  const [waiting = null] = waits
+  if (waiting !== null) context.report({ kind: 'notice', lineage, text: `waits for a newer certificate: ${waiting}` })
+  if (bundle instanceof OnecertError) {
+    const mayWait = spec.kind === 'acme' || certificate.issuers.length > 1
+    if (mayWait && !context.signal.aborted) await noteFailure(context, lineage, spec.name, renewal, bundle)
+    // What a CA will not give today is no reason to leave servers alone that have drifted.
+    if (!mayWait || !newest || newest.notAfterMs <= nowMs || context.signal.aborted) throw bundle
+    return stands(newest, { failure: bundle })
+  }
   if (bundle === null) {
     if (!newest) fail('INTERNAL', { what: `the issuer of ${lineage} has nothing new, and there is nothing old` })
-    return { generation: await loaded(context, certificate, newest), issued: null }
+    return stands(newest, { waiting })
   }
   const row = await store.addGeneration({
     lineage,
@@ -71,11 +130,51 @@ export async function issueCertificate(
     notAfterMs: bundle.leaf.notAfterMs,
     chainPem: fullchainPem(bundle),
     names: [...bundle.leaf.names],
-    issuer: certificate.issuer,
+    issuer: spec.name,
     keyMadeAtMs: newest?.spki === bundle.spki ? newest.keyMadeAtMs : nowMs,
     createdAtMs: nowMs,
   })
-  return { generation: await loaded(context, certificate, row), issued: need.reason ?? 'the issuer had a newer one' }
+  const generation = await loaded(context, certificate, row)
+  return { generation, issued: need.reason ?? 'the issuer had a newer one', failure: null, wanted: null, waiting }
+}
+
+/** What the next generation would be; its leaf, dates and perhaps its key are not known before it is there. */
+function expected({ name }: Certificate, newest: GenerationRow | null, { keepKey }: Need): Generation {
+  return {
+    lineage: name,
+    number: (newest?.number ?? 0) + 1,
+    spki: keepKey && newest ? newest.spki : '',
+    fingerprint: '',
+    chain: [],
+    notBeforeMs: 0,
+    notAfterMs: 0,
+    chainPem: '',
+    keyPem: new Secret(''),
+  }
+}
+
+/** Where the newest generation does not do any more, what would take its place belongs to the answer. */
+function standing(
+  context: Context,
+  certificate: Certificate,
+  newest: GenerationRow,
+  waiting: string | null,
+): Promise<Generation> {
+  return loaded(context, certificate, newest).catch((thrown: unknown) => {
+    if (waiting === null || !(thrown instanceof OnecertError)) throw thrown
+    const fact = [thrown.failure.fact, waiting].filter((each) => each !== undefined).join('\n')
+    throw new OnecertError(thrown.code, { ...thrown.failure, fact, cause: thrown })
+  })
+}
+
+/** A new file is the only sign that there is something new. */
+function askedEachTime({ kind }: Issuer): boolean {
+  return kind !== 'local-ca' && kind !== 'acme'
+}
+
+function leafOf({ chainPem, lineage, number }: GenerationRow): X509 {
+  const [leaf] = parseCertificates(Buffer.from(chainPem), { file: `generation ${number} of ${lineage}` })
+  return leaf ?? fail('INTERNAL', { what: `generation ${number} of ${lineage} has no leaf` })
 }
 
 /** A stored generation with its key, assessed as it would be when it came in: dates go by and names change. */

@@ -1,4 +1,5 @@
 import { asOnecertError } from '../base/errors.ts'
+import { inLanes } from '../base/lanes.ts'
 import type { Placement } from '../fleet/fleet.ts'
 import type { Served } from '../observe/served.ts'
 import { endpointsOf, lookDirectly } from '../rollout/prober.ts'
@@ -17,23 +18,19 @@ const timeoutMs = 5_000
 /** One handshake from here with each endpoint, `parallel` at a time; servers behind `through-server` are left out. */
 export async function lookAtAll(placements: readonly Placement[], signal: AbortSignal): Promise<Looked[]> {
   const look = lookDirectly(signal)
-  const waiting = placements
+  const all = placements
     .filter(({ server }) => server.probe === 'direct')
     .flatMap((placement) => endpointsOf(placement).map((endpoint) => ({ server: placement.server.name, endpoint })))
   const looked: Looked[] = []
-  await Promise.all(
-    Array.from({ length: Math.min(parallel, waiting.length) }, async () => {
-      for (let next = waiting.shift(); next; next = waiting.shift()) {
-        const { server, endpoint } = next
-        try {
-          const { served } = await look(endpoint, timeoutMs)
-          looked.push({ server, name: endpoint.name, served, reason: null })
-        } catch (error) {
-          signal.throwIfAborted()
-          looked.push({ server, name: endpoint.name, served: null, reason: asOnecertError(error).failure.what })
-        }
-      }
-    }),
-  )
+  await inLanes(all, parallel, async ({ server, endpoint }) => {
+    signal.throwIfAborted()
+    try {
+      const { served } = await look(endpoint, timeoutMs)
+      looked.push({ server, name: endpoint.name, served, reason: null })
+    } catch (error) {
+      signal.throwIfAborted()
+      looked.push({ server, name: endpoint.name, served: null, reason: asOnecertError(error).failure.what })
+    }
+  })
   return looked
 }

@@ -9,12 +9,22 @@ import type { Context } from './context.ts'
 import { issueCertificate } from './issue.ts'
 import { lookAtAll } from './look.ts'
 
-/** What `apply` would do, lineage by lineage. A certificate that is wanted is issued: planning needs to know its key. */
-export async function plan(context: Context, choice: Choice): Promise<Plan[]> {
-  const plans: Plan[] = []
+export interface Planned {
+  readonly plan: Plan
+  /** Why a CA would be asked for a new certificate first; null: it would not. */
+  readonly wanted: string | null
+}
+
+/**
+ * What `apply` would do, lineage by lineage. A certificate of a local CA that is wanted is issued: it costs nothing, and
+ * planning then knows its key. No other CA is asked for a certificate; when it wants the one that is there renewed, it is.
+ */
+export async function plan(context: Context, choice: Choice): Promise<Planned[]> {
+  const plans: Planned[] = []
   for (const certificate of chosenCertificates(context.fleet, choice)) {
-    const { generation } = await issueCertificate(context, certificate, { force: false, rekey: false })
-    plans.push(await planCertificate(context, certificate, generation, choice))
+    const options = { force: false, rekey: false, dryRun: true }
+    const { generation, wanted } = await issueCertificate(context, certificate, options)
+    plans.push({ plan: await planCertificate(context, certificate, generation, choice), wanted })
   }
   return plans
 }

@@ -2,6 +2,7 @@ import { asOnecertError } from '../base/errors.ts'
 import type { Certificate, Site } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import { renewalNeed } from '../issue/renewal.ts'
+import { renewalStates, stateOf } from '../issue/renewal-state.ts'
 import { type KeyCopy, keyCopies } from '../ledger/keycopies.ts'
 import { handshake } from '../observe/handshake.ts'
 import type { Vantage } from '../observe/served.ts'
@@ -11,6 +12,8 @@ import type { GenerationRow } from '../store/store.ts'
 import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
 import { lookAtAll } from './look.ts'
+import { circumstances } from './renewal.ts'
+import { revocationOf } from './revoke.ts'
 
 export interface CertificateStatus {
   readonly certificate: string
@@ -67,7 +70,7 @@ const lookTimeoutMs = 5_000
 
 /** What is served where, now: one handshake with each endpoint, beside what the store and the ledger know. */
 export async function status(context: Context, choice: Choice): Promise<Status> {
-  const { fleet, store, ledger, clock, signal } = context
+  const { fleet, store, ledger, clock } = context
   const certificates: CertificateStatus[] = []
   const endpoints: EndpointStatus[] = []
   const balancers: BalancerStatus[] = []
@@ -76,25 +79,29 @@ export async function status(context: Context, choice: Choice): Promise<Status> 
     const lineage = certificate.name
     const newest = await store.newestGeneration(lineage)
     const chain = newest ? chainOf(newest) : null
+    const state = stateOf(await renewalStates(store).read(lineage), newest?.fingerprint ?? null, 0)
     const ours = keyCopies(await ledger.entries({ lineage }))
     copies.push(...ours)
     certificates.push({
       certificate: lineage,
       names: certificate.names,
-      issuer: certificate.issuer,
+      issuer: newest?.issuer ?? certificate.issuers.join(', '),
       generation: newest?.number ?? null,
       fingerprint: newest?.fingerprint ?? null,
       spki: newest?.spki ?? null,
       notAfterMs: newest?.notAfterMs ?? null,
       daysLeft: newest ? Math.floor((newest.notAfterMs - clock.nowMs()) / dayMs) : null,
       renewal: newest
-        ? renewalNeed(certificate, newest, { nowMs: clock.nowMs(), force: false, rekey: false }).reason
+        ? renewalNeed(certificate, newest, {
+            ...(await circumstances(context, lineage, state)),
+            revoked: await revocationOf(context, newest),
+          }).reason
         : null,
       licence: seats(certificate, ours),
     })
     endpoints.push(...(await endpointsStatus(context, certificate, chain, choice)))
     for (const site of fleet.sites.values()) {
-      if (site.certificate === lineage) balancers.push(...(await balancerStatus(site, chain, signal)))
+      if (site.certificates.includes(lineage)) balancers.push(...(await balancerStatus(context, site, lineage, chain)))
     }
   }
   return { certificates, endpoints, balancers, keyCopies: copies }
@@ -161,14 +168,19 @@ async function endpointsStatus(
 }
 
 async function balancerStatus(
+  { fleet, signal }: Context,
   { name, topology }: Site,
+  lineage: string,
   chain: readonly string[] | null,
-  signal: AbortSignal,
 ): Promise<BalancerStatus[]> {
   if (topology.kind !== 'load-balancer') return []
   const { address, port } = topology
+  const keyKind = placements(fleet, lineage)[0]?.keyKind
   try {
-    const served = await handshake({ address, port, name }, { timeoutMs: lookTimeoutMs, signal })
+    const served = await handshake(
+      { address, port, name, ...(keyKind && { keyKind }) },
+      { timeoutMs: lookTimeoutMs, signal },
+    )
     return [{ site: name, address, port, served: served.chain[0] ?? null, ...judge(served.chain, null, chain) }]
   } catch (error) {
     signal.throwIfAborted()

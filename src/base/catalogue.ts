@@ -27,6 +27,7 @@ export const catalogue = {
   // Input of any kind
   INPUT_NOT_FOUND: badData,
   INPUT_NOT_A_FILE: badData,
+  INPUT_NOT_A_DIRECTORY: badData,
   INPUT_UNREADABLE: denied,
   INPUT_TOO_LARGE: badData,
 
@@ -107,6 +108,55 @@ export const catalogue = {
   // Issuing
   ISSUER_UNKNOWN: configuration,
   LICENCE_SEATS: configuration,
+
+  // An ACME CA
+  ACME_NOT_A_DIRECTORY: configuration,
+  ACME_ADDRESS_REFUSED: denied,
+  ACME_UNTRUSTED: denied,
+  ACME_UNREACHABLE: unavailable,
+  ACME_PROTOCOL: unavailable,
+  ACME_UNDECIDED: temporary,
+  ACME_RATE_LIMITED: temporary,
+  ACME_ACCOUNT_UNKNOWN: denied,
+  ACME_ACCOUNT_DEACTIVATED: denied,
+  ACME_EAB_REQUIRED: configuration,
+  ACME_TERMS: configuration,
+  ACME_PROFILE_UNKNOWN: configuration,
+  ACME_UNSUPPORTED_IDENTIFIER: badData,
+  ACME_CAA: denied,
+  ACME_DNSSEC: denied,
+  ACME_NXDOMAIN: denied,
+  ACME_CHALLENGE_FAILED: denied,
+  ACME_REFUSED: denied,
+  ACME_NO_CHALLENGE: configuration,
+  ACME_BUDGET: temporary,
+  ISSUE_LATER: temporary,
+
+  // Answers to the challenges of a CA
+  CHALLENGE_NO_SERVER: configuration,
+  CHALLENGE_CANNOT_LISTEN: { exit: 73 },
+  CHALLENGE_NOT_SERVED: temporary,
+
+  // Certificates that another client keeps
+  WATCH_NOTHING_FOUND: badData,
+  WATCH_INCOMPLETE: temporary,
+  IMPORT_NOTHING_FOUND: badData,
+  IMPORT_UNREADABLE: badData,
+  IMPORT_EXISTS: { exit: 73 },
+
+  // The DNS: looking up, writing a challenge, CAA
+  DNS_UNREACHABLE: unavailable,
+  DNS_ANSWER_BAD: unavailable,
+  DNS_ZONE_NOT_FOUND: configuration,
+  DNS_CNAME_LOOP: configuration,
+  DNS_REFUSED: denied,
+  DNS_TSIG_BAD: denied,
+  DNS_CREDENTIAL_BAD: configuration,
+  DNS_CREDENTIAL_OPEN: denied,
+  DNS_NOT_PROPAGATED: unavailable,
+  DNS_PROVIDER_FAILED: unavailable,
+  DNS_PROVIDER_BUSY: temporary,
+  CAA_FORBIDS: configuration,
 
   // Reaching a server
   SSH_MISSING: configuration,

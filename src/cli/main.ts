@@ -1,12 +1,16 @@
-import { readFileSync } from 'node:fs'
 import tab from '@bomb.sh/tab/commander'
 import { Command, CommanderError, Option } from 'commander'
 import { asOnecertError, OnecertError } from '../base/errors.ts'
+import { programVersion } from '../base/version.ts'
+import { accountCommand } from './commands/account.ts'
 import { applyCommand, renewCommand } from './commands/apply.ts'
 import { caCommand } from './commands/ca.ts'
 import { checkCommand, initCommand, schemaCommand } from './commands/fleet.ts'
+import { importCommand } from './commands/import.ts'
+import { issueCommand } from './commands/issue.ts'
 import { ledgerCommand } from './commands/ledger.ts'
 import { planCommand } from './commands/plan.ts'
+import { revokeCommand } from './commands/revoke.ts'
 import { serverCommand } from './commands/server.ts'
 import { statusCommand } from './commands/status.ts'
 import { describe, printError, type Shell, usageExit } from './shell.ts'
@@ -41,12 +45,9 @@ try {
 process.exitCode = shell.exit
 
 function buildProgram(): Command {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string
-  }
   const root = new Command('onecert')
     .description('Keeps one TLS certificate right on many servers, and proves it by handshake.')
-    .version(version, '--version', 'print the version')
+    .version(programVersion(), '--version', 'print the version')
     .addOption(new Option('--fleet <file>', 'the fleet file').env('ONECERT_FLEET'))
     .addOption(new Option('--state <directory>', 'where state and vault are').env('ONECERT_STATE'))
     .option('--identity <file>', 'the vault identity')
@@ -62,12 +63,16 @@ function buildProgram(): Command {
     initCommand,
     checkCommand,
     schemaCommand,
+    importCommand,
     planCommand,
     applyCommand,
     renewCommand,
     statusCommand,
     ledgerCommand,
+    issueCommand,
+    revokeCommand,
     serverCommand,
+    accountCommand,
     caCommand,
   ]) {
     add(root, shell)

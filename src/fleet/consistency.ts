@@ -19,7 +19,13 @@ function entries<Entry extends z.ZodType>(entry: Entry) {
 const outline = z
   .object({
     issuers: entries(z.unknown()),
-    certificates: entries(z.object({ names: texts, issuer: text })),
+    certificates: entries(
+      z.object({
+        key: z.object({ type: text }).optional().catch(undefined),
+        names: texts,
+        issuer: z.union([z.string(), texts]).optional().catch(undefined),
+      }),
+    ),
     servers: entries(
       z.object({
         address: text,
@@ -32,7 +38,14 @@ const outline = z
         files: entries(z.record(z.string(), z.unknown())),
       }),
     ),
-    sites: entries(z.object({ certificate: text, dns: texts, 'load-balancer': members, 'reverse-proxy': members })),
+    sites: entries(
+      z.object({
+        certificate: z.union([z.string(), texts]).optional().catch(undefined),
+        dns: texts,
+        'load-balancer': members,
+        'reverse-proxy': members,
+      }),
+    ),
   })
   .catch({ issuers: undefined, certificates: undefined, servers: undefined, sites: undefined })
 
@@ -43,7 +56,9 @@ export function reportInconsistencies(source: Source): void {
   const fleet = outline.parse(source.value)
   for (const [name, certificate] of Object.entries(fleet.certificates ?? {})) {
     const path = ['certificates', name]
-    refer(source, 'issuer', certificate?.issuer, fleet.issuers, [...path, 'issuer'])
+    const issuers = certificate?.issuer
+    for (const [at, each] of [issuers].flat().entries())
+      refer(source, 'issuer', each, fleet.issuers, [...path, 'issuer', ...(Array.isArray(issuers) ? [at] : [])])
     reportRepeated(source, certificate?.names.map(hostNameOf) ?? [], [...path, 'names'])
   }
   for (const [name, server] of Object.entries(fleet.servers ?? {})) {
@@ -55,8 +70,16 @@ export function reportInconsistencies(source: Source): void {
   reportSitesTwice(source, Object.keys(fleet.sites ?? {}))
   for (const [name, site] of Object.entries(fleet.sites ?? {})) {
     const path = ['sites', name]
-    refer(source, 'certificate', site?.certificate, fleet.certificates, [...path, 'certificate'])
-    reportUncovered(source, name, site?.certificate, fleet)
+    const certificates = site?.certificate
+    for (const [at, each] of [certificates].flat().entries()) {
+      refer(source, 'certificate', each, fleet.certificates, [
+        ...path,
+        'certificate',
+        ...(Array.isArray(certificates) ? [at] : []),
+      ])
+      reportUncovered(source, name, each, fleet)
+    }
+    if (Array.isArray(certificates)) reportPair(source, name, certificates, fleet)
     for (const [at, servers] of [
       [[...path, 'dns'], site?.dns],
       [[...path, 'load-balancer', 'servers'], site?.['load-balancer']?.servers],
@@ -180,6 +203,28 @@ function reportUncovered(
     }),
     'key',
   )
+}
+
+/** Which of both a client gets, its algorithms decide: so they must differ in the kind of their key, and be looked at from here. */
+function reportPair(source: Source, site: string, names: readonly (string | undefined)[], fleet: Outline): void {
+  const path = ['sites', site, 'certificate']
+  const kinds = names.map((name) => (fleet.certificates?.[name ?? '']?.key?.type?.startsWith('rsa') ? 'RSA' : 'EC'))
+  if (names.length === 2 && kinds[0] === kinds[1]) {
+    source.report('CONFIG_BAD_VALUE', path, () => ({
+      what: `both certificates of "${quote(site)}" have an ${kinds[0]} key`,
+      fact: 'clients choose between an EC and an RSA key',
+      next: 'give one of them key: { type: rsa-2048 }',
+    }))
+  }
+  const written = fleet.sites?.[site]
+  const servers = [written?.dns, written?.['load-balancer']?.servers, written?.['reverse-proxy']?.servers].flat()
+  const hidden = servers.find((server) => fleet.servers?.[server ?? '']?.probe === 'through-server')
+  if (hidden === undefined) return
+  source.report('CONFIG_BAD_VALUE', path, () => ({
+    what: `two certificates on "${quote(site)}", and ${quote(hidden)} is looked at through the server`,
+    fact: 'which of both is served can be seen from here alone',
+    next: `take "probe" of ${quote(hidden)} away, or one of the certificates`,
+  }))
 }
 
 /** Explicit paths must fit what the service reads: a pair of files, or one combined file. */

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { parseHostName } from '../pki/names.ts'
+import { acmeIssuer } from './acme.ts'
 import { reportInconsistencies } from './consistency.ts'
 import type { Certificate, FileSettings, Fleet, Issuer, Server, ServiceSettings, Site } from './fleet.ts'
 import { type FleetAsWritten, fleetSchema } from './schema.ts'
@@ -50,7 +51,7 @@ function normalise(written: FleetAsWritten, directory: string): Fleet {
     sites: new Map(
       Object.entries(written.sites).map(([text, each]) => {
         const name = parseHostName(text)
-        return [name, { name, certificate: each.certificate, topology: topologyOf(each) }]
+        return [name, { name, certificates: [each.certificate].flat(), topology: topologyOf(each) }]
       }),
     ),
     rollout: {
@@ -65,15 +66,17 @@ function normaliseCertificate(name: string, written: FleetAsWritten['certificate
   return {
     name,
     names: written.names.map((text) => parseHostName(text)),
-    issuer: written.issuer,
+    issuers: [written.issuer].flat(),
     key: { type: written.key.type, keepForMs: written.key['keep-for'] },
     ...(written.licence && { licence: written.licence }),
   }
 }
 
 function normaliseIssuer(name: string, written: FleetAsWritten['issuers'][string], directory: string): Issuer {
+  if (written.acme !== undefined) return acmeIssuer(name, { ...written, acme: written.acme }, directory)
   const ca = written['local-ca']
   if (ca) return { kind: 'local-ca', name, commonName: ca['common-name'], lifetimeMs: ca.lifetime }
+  if (written.watch !== undefined) return { kind: 'watch', name, directory: resolve(directory, written.watch) }
   const { certificate, key, chain, pkcs12, 'passphrase-file': passphraseFile } = written.import ?? {}
   const path = (text: string) => resolve(directory, text)
   const passphrase = passphraseFile === undefined ? {} : { passphraseFile: path(passphraseFile) }
@@ -105,6 +108,7 @@ function normaliseServer(name: string, written: ServerAsWritten, directory: stri
         Object.fromEntries(Object.entries(each).filter(([, value]) => value !== undefined)) as FileSettings,
       ]),
     ),
+    ...(written.webroot !== undefined && { webroot: written.webroot }),
     probe: written.probe,
   }
 }

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { isMap, isNode, isScalar, isSeq, type Pair, parseDocument, type YAMLMap } from 'yaml'
 import { fail, OnecertError, quote } from '../base/errors.ts'
+import { type Additions, addedSections, type Entry, entryLines, flowEntry } from './entries.ts'
 import { readSource } from './source.ts'
 
 const file = 'the fleet file'
@@ -30,6 +31,74 @@ export function setHostKey(text: string, server: string, fingerprint: string): s
     state: 'nothing was changed',
     next: `write it by hand, at ${quote(server)}:  host-key: "${quote(fingerprint)}"`,
   })
+}
+
+/**
+ * The fleet file with entries added at the end of their sections, and every other byte as it was.
+ * @throws OnecertError IMPORT_EXISTS; CONFIG_BAD_VALUE where they cannot be written without changing something else; what
+ * `readSource` throws
+ */
+export function addEntries(text: string, additions: Additions): string {
+  const wanted = readValue(text)
+  const there = addedSections.flatMap((section) =>
+    additions[section]
+      .filter(({ name }) => child(child(wanted, section), name) !== undefined)
+      .map(({ name }) => `${section}.${name}`),
+  )
+  if (there.length > 0) {
+    fail('IMPORT_EXISTS', {
+      what: `${file} has ${there.length === 1 ? 'an entry of this name' : 'entries of these names'} already`,
+      fact: there.map((each) => quote(each)).join(', '),
+      state: 'nothing was changed',
+      next: 'run it without --write, and copy what is missing by hand',
+    })
+  }
+  let edited: string | null = text
+  for (const section of addedSections) {
+    if (additions[section].length === 0) continue
+    edited = edited === null ? null : withEntries(edited, section, additions[section])
+    if (!isMapping(wanted)) continue
+    const values = additions[section].map(({ name, value }) => [name, value])
+    wanted[section] = { ...(isMapping(wanted[section]) ? wanted[section] : {}), ...Object.fromEntries(values) }
+  }
+  if (edited !== null && sameMeaning(readable(edited), wanted)) return edited
+  return fail('CONFIG_BAD_VALUE', {
+    what: `the entries cannot be written without changing something else in ${file}`,
+    state: 'nothing was changed',
+    next: 'run it without --write, and copy them by hand',
+  })
+}
+
+/** What was read has mappings without a prototype. */
+function sameMeaning(left: unknown, right: unknown): boolean {
+  return left !== undefined && isDeepStrictEqual(structuredClone(left), structuredClone(right))
+}
+
+/** Only a proposal, as below. */
+function withEntries(text: string, section: string, entries: readonly Entry[]): string | null {
+  const { contents } = parseDocument(text, { version: '1.2', merge: false, logLevel: 'silent' })
+  const lineEnd = text.includes('\r\n') ? '\r\n' : '\n'
+  const lines = (indent: string) => entryLines(entries, indent).join(lineEnd)
+  const pair = pairOf(contents, section)
+  if (!pair) return `${text}${/\n$/.test(text) ? '' : lineEnd}${lineEnd}${section}:${lineEnd}${lines('  ')}${lineEnd}`
+  const { key, value } = pair
+  if (!isNode(key) || !key.range) return null
+  if (isMap(value) && value.flow && value.range) {
+    const close = value.range[1] - 1
+    const written = text.slice(value.range[0], close).trimEnd()
+    const comma = value.items.length > 0 && !written.endsWith(',') ? ', ' : ' '
+    const at = value.range[0] + written.length
+    return `${text.slice(0, at)}${comma}${entries.map(flowEntry).join(', ')} ${text.slice(close)}`
+  }
+  const first = isMap(value) ? value.items[0]?.key : undefined
+  const start = isScalar(first) ? first.range?.[0] : undefined
+  const indent = start === undefined ? '  ' : ' '.repeat(start - (text.lastIndexOf('\n', start - 1) + 1))
+  const end = isMap(value) && value.range ? value.range[1] : key.range[1]
+  // A comment at the end of the last line belongs to that line.
+  const content = text.slice(0, end).trimEnd().length
+  const next = text.indexOf('\n', content)
+  if (next < 0) return `${text}${lineEnd}${lines(indent)}${lineEnd}`
+  return `${text.slice(0, next + 1)}${lines(indent)}${lineEnd}${text.slice(next + 1)}`
 }
 
 function readValue(text: string): unknown {

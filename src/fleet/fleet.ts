@@ -10,7 +10,7 @@ export interface Fleet {
   readonly rollout: RolloutPolicy
 }
 
-export type Issuer = ImportPemIssuer | ImportPkcs12Issuer | LocalCaIssuer
+export type Issuer = ImportPemIssuer | ImportPkcs12Issuer | LocalCaIssuer | WatchIssuer | AcmeIssuer
 
 /** A bought certificate in PEM or DER files. Paths are absolute. */
 export interface ImportPemIssuer {
@@ -31,6 +31,13 @@ export interface ImportPkcs12Issuer {
   readonly passphraseFile?: string
 }
 
+/** What another client keeps in a directory: whatever is newest there. The path is absolute. */
+export interface WatchIssuer {
+  readonly kind: 'watch'
+  readonly name: string
+  readonly directory: string
+}
+
 /** Root and intermediate in our own vault: for labs and internal names. */
 export interface LocalCaIssuer {
   readonly kind: 'local-ca'
@@ -39,11 +46,75 @@ export interface LocalCaIssuer {
   readonly lifetimeMs: number
 }
 
+/** A CA that speaks ACME (RFC 8555). Paths are absolute. */
+export interface AcmeIssuer {
+  readonly kind: 'acme'
+  readonly name: string
+  /** The URL of its directory. */
+  readonly directory: string
+  readonly email: readonly string[]
+  /** Roots that its own HTTPS is checked against; absent: the public ones. */
+  readonly caFile?: string
+  /** Roots that clients know; absent: the public ones, or what the chain leads to where `caFile` is given. */
+  readonly rootsFile?: string
+  readonly profile?: string
+  readonly preferredChain?: string
+  readonly eab?: { readonly keyId: string; readonly hmacFile: string }
+  /** At least one of them. */
+  readonly http01?: Http01Settings
+  readonly dns01?: Dns01Settings
+  readonly tlsAlpn01?: TlsAlpn01Settings
+}
+
+/** Where http-01 challenges are answered. `port`: where that is looked at before the CA is told. */
+export type Http01Settings = { readonly port: number } & (
+  | { readonly kind: 'webroot'; readonly webroot: string }
+  | { readonly kind: 'stateless' }
+  | { readonly kind: 'listen'; readonly address: string; readonly listenPort: number }
+)
+
+/** Where we listen ourselves. */
+export interface TlsAlpn01Settings {
+  readonly address: string
+  readonly port: number
+}
+
+export interface Dns01Settings {
+  readonly provider: DnsProviderSettings
+  /** `address:port`, `[address]:port`; empty: those of this machine. */
+  readonly resolvers: readonly string[]
+  /** Of the authoritative name servers. */
+  readonly port: number
+  readonly withinMs: number
+}
+
+export type DnsProviderSettings =
+  | {
+      readonly kind: 'rfc2136'
+      /** `address:port`. */
+      readonly server: string
+      readonly zone?: string
+      readonly keyName?: string
+      readonly keyFile: string
+      readonly algorithm?: 'hmac-sha256' | 'hmac-sha384' | 'hmac-sha512'
+    }
+  | { readonly kind: 'exec'; readonly argv: readonly string[] }
+  | { readonly kind: 'cloudflare'; readonly tokenFile: string; readonly endpoint?: string }
+  | {
+      readonly kind: 'route53'
+      readonly credentialsFile: string
+      readonly profile: string
+      readonly zoneId?: string
+      readonly endpoint?: string
+    }
+  | { readonly kind: 'acme-dns'; readonly url: string; readonly accountFile: string }
+
 /** The policy of one lineage. */
 export interface Certificate {
   readonly name: string
   readonly names: readonly string[]
-  readonly issuer: string
+  /** At least one; a later one takes over when those before it stay down. */
+  readonly issuers: readonly string[]
   readonly key: { readonly type: KeyType; readonly keepForMs: number }
   /** What the CA's terms allow; absent means unlimited. */
   readonly licence?: { readonly servers: number }
@@ -61,6 +132,8 @@ export interface Server {
   readonly directory: string
   /** Per certificate name. */
   readonly files: ReadonlyMap<string, FileSettings>
+  /** What it serves over HTTP, where that is not the webroot of the issuer. */
+  readonly webroot?: string
   readonly probe: 'direct' | 'through-server'
 }
 
@@ -109,7 +182,8 @@ export interface FileSettings {
 
 export interface Site {
   readonly name: string
-  readonly certificate: string
+  /** One, or a pair: one with an EC key, and one with an RSA key for clients that know no other. */
+  readonly certificates: readonly string[]
   readonly topology: DnsTopology | LoadBalancerTopology | ReverseProxyTopology
 }
 
@@ -139,8 +213,12 @@ export interface RolloutPolicy {
   readonly confirmWithinMs: number
 }
 
+export type KeyKind = 'ecdsa' | 'rsa'
+
 /** One lineage on one server, and the host names that must be proved there. */
 export interface Placement {
   readonly server: Server
   readonly names: readonly string[]
+  /** Where another lineage is served beside it: clients of which kind see this one. */
+  readonly keyKind?: KeyKind
 }

@@ -128,6 +128,100 @@ const importer = z
     rule('has "key" or "chain" beside "pkcs12"', 'the container holds both: take them away'),
   )
 
+const https = z.string().regex(/^https:\/\/[^\s/@]+(\/\S*)?$/, 'is no https:// URL')
+
+const hostAndPort = z
+  .string()
+  .regex(
+    /^(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:]+\]):\d{1,5}$/i,
+    'is no address with a port such as 192.0.2.53:53 or [2001:db8::53]:53',
+  )
+  .refine((text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535, 'has a port above 65535')
+
+const http01 = z
+  .strictObject({
+    webroot: serverPath.optional().describe('the folder that each server serves over HTTP; the answers go below it'),
+    stateless: z
+      .literal(true)
+      .optional()
+      .describe('each server answers by itself: onecert account ISSUER --snippet nginx'),
+    listen: hostAndPort.optional().describe('onecert answers here; the servers pass challenges on to it'),
+    port: port.default(80).describe('where it is looked at before the CA is told; a CA comes to 80'),
+  })
+  .refine(
+    (spec) => given(spec.webroot, spec.stateless, spec.listen) === 1,
+    rule('needs exactly one of "webroot", "stateless" and "listen"'),
+  )
+
+const dns01 = z
+  .strictObject({
+    rfc2136: z
+      .strictObject({
+        server: z
+          .union([address, hostAndPort], 'is no address such as 192.0.2.53 or 192.0.2.53:53')
+          .describe('the primary name server'),
+        zone: hostName.optional().describe('absent: found by asking'),
+        'key-name': z.string().min(1).max(253).optional().describe('of the TSIG key, where the file does not say it'),
+        'key-file': localPath.describe('a key file of BIND, or the secret in Base64'),
+        algorithm: z.enum(['hmac-sha256', 'hmac-sha384', 'hmac-sha512']).optional(),
+      })
+      .optional()
+      .describe('dynamic updates with TSIG (BIND, Knot, PowerDNS, Windows)'),
+    exec: argv.optional().describe('a program of your own: see docs/guides/acme.md'),
+    cloudflare: z.strictObject({ 'token-file': localPath, endpoint: https.optional() }).optional(),
+    route53: z
+      .strictObject({
+        'credentials-file': localPath.describe('as the AWS tools write it'),
+        profile: z.string().default('default'),
+        'zone-id': z.string().optional(),
+        endpoint: https.optional(),
+      })
+      .optional(),
+    'acme-dns': z.strictObject({ url: https, 'account-file': localPath }).optional(),
+    resolvers: z
+      .array(z.union([address, hostAndPort]))
+      .optional()
+      .describe('absent: those of this machine'),
+    port: port.default(53).describe('of the authoritative name servers'),
+    within: duration(5_000, 86_400_000).prefault('10m').describe('how long all name servers may take to have it'),
+  })
+  .refine(
+    (spec) => given(spec.rfc2136, spec.exec, spec.cloudflare, spec.route53, spec['acme-dns']) === 1,
+    rule('needs exactly one of "rfc2136", "exec", "cloudflare", "route53" and "acme-dns"'),
+  )
+
+const mail = z.email('is no e-mail address')
+
+/** Beside `acme`. */
+const acmeSettings = {
+  email: z
+    .union([mail, z.array(mail).min(1)])
+    .optional()
+    .describe('whom the CA may write to'),
+  'ca-file': localPath.optional().describe('PEM: the roots that the HTTPS of a CA of your own is checked against'),
+  'roots-file': localPath.optional().describe('PEM: the roots that clients know, if not the public ones'),
+  profile: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]{1,64}$/, 'is no name of a profile')
+    .optional(),
+  'preferred-chain': z
+    .string()
+    .min(1)
+    .max(100)
+    .optional()
+    .describe('common name of the root that the chain should lead to'),
+  eab: z
+    .strictObject({ 'key-id': z.string().min(1), 'hmac-file': localPath })
+    .optional()
+    .describe('External Account Binding, where the CA wants it'),
+  'http-01': http01.optional(),
+  'dns-01': dns01.optional(),
+  'tls-alpn-01': z
+    .strictObject({ listen: hostAndPort })
+    .optional()
+    .describe('onecert answers here, for names whose port 443 leads to it'),
+}
+
 const issuer = z
   .strictObject({
     import: importer.optional(),
@@ -144,16 +238,35 @@ const issuer = z
           .describe('of each certificate'),
       })
       .optional(),
-    acme: reserved('is not known to this version, which has "import" and "local-ca"'),
+    watch: localPath
+      .optional()
+      .describe('a directory that certbot, acme.sh, lego, Caddy or a person keeps: the newest certificate in it'),
+    acme: https.optional().describe("the URL of the CA's ACME directory"),
+    ...acmeSettings,
   })
   .refine(
-    (spec) => spec.acme !== undefined || given(spec.import, spec['local-ca']) === 1,
-    rule('needs exactly one of "import" and "local-ca"'),
+    (spec) => given(spec.acme, spec.import, spec['local-ca'], spec.watch) === 1,
+    rule('needs exactly one of "acme", "import", "local-ca" and "watch"'),
+  )
+  .refine(
+    (spec) => spec.acme === undefined || given(spec['http-01'], spec['dns-01'], spec['tls-alpn-01']) > 0,
+    rule('has "acme" without a challenge', 'add "http-01", "dns-01" or "tls-alpn-01"'),
+  )
+  .refine(
+    (spec) =>
+      spec.acme !== undefined || Object.keys(acmeSettings).every((key) => spec[key as keyof typeof spec] === undefined),
+    rule(
+      `has one of ${Object.keys(acmeSettings)
+        .map((key) => `"${key}"`)
+        .join(', ')} without "acme"`,
+    ),
   )
 
 const certificate = z.strictObject({
   names: z.array(hostName).min(1).max(100).describe('host names; a wildcard needs quotes: "*.example.com"'),
-  issuer: z.string(),
+  issuer: z
+    .union([z.string(), z.array(z.string()).min(1).max(5)], 'is neither the name of an issuer nor a list of names')
+    .describe('the name of an issuer; of several, a later one takes over when the ones before it stay down'),
   key: z
     .strictObject({
       type: z.enum(['ec-p256', 'ec-p384', 'rsa-2048', 'rsa-3072', 'rsa-4096']).default('ec-p256'),
@@ -254,6 +367,9 @@ const server = z
     ]),
     directory: serverPath.default('/etc/onecert').describe('generations live in DIRECTORY/CERTIFICATE/'),
     files: z.record(name, files).optional().describe('per certificate: paths that the configuration names already'),
+    webroot: serverPath
+      .optional()
+      .describe('the folder that it serves over HTTP, where that is not the one of the issuer'),
     probe: z.enum(['direct', 'through-server']).default('direct'),
   })
   .refine(
@@ -273,7 +389,9 @@ const serverNames = z.array(z.string()).min(1)
 
 const site = z
   .strictObject({
-    certificate: z.string(),
+    certificate: z
+      .union([z.string(), z.array(z.string()).length(2)], 'is neither a certificate nor a pair of two')
+      .describe('one, or a pair: one with an EC key and one with an RSA key'),
     dns: serverNames.optional().describe('the name resolves to these servers, in different places'),
     'load-balancer': z
       .strictObject({

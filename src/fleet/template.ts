@@ -10,6 +10,8 @@ issuers:
     local-ca: { common-name: Internal, lifetime: 90d }
   # bought:                                  # a certificate that was bought
   #   import: { certificate: ./www.pem, key: ./www.key, chain: ./chain.pem }
+  # kept:                                    # what certbot, acme.sh, lego or Caddy keep in a directory
+  #   watch: /etc/letsencrypt/live/www.domain.example
 
 # One certificate, one key pair, for all the servers of its sites.
 certificates:

@@ -22,6 +22,14 @@ export interface Order {
   readonly nowMs: number
   /** Leaf fingerprint of the newest generation, if there is one. */
   readonly newest: string | null
+  /** Leaf fingerprints of all generations: what is among them was stored, and does not come back. */
+  readonly stored: readonly string[]
+  /** Leaf of the newest in DER, for a CA that wants to know what is replaced (RFC 9773 section 5). */
+  readonly newestDer: Uint8Array | null
+  /** When the newest begins to be valid. */
+  readonly newestFromMs: number | null
+  /** Is told of something newer that cannot be taken yet, in one line; the newest generation stands until then. */
+  readonly onWait?: (reason: string) => void
 }
 
 /** Private keys at rest; the vault is one. */

@@ -1,5 +1,5 @@
 import 'reflect-metadata'
-import { createHash, createPrivateKey, createPublicKey, type KeyObject, randomBytes, webcrypto } from 'node:crypto'
+import { createHash, createPublicKey, type KeyObject, randomBytes, webcrypto } from 'node:crypto'
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -18,9 +18,10 @@ import { Secret } from '../base/secret.ts'
 import type { LocalCaIssuer } from '../fleet/fleet.ts'
 import { type Bundle, makeBundle } from '../pki/bundle.ts'
 import { issued, parseCertificate, type X509 } from '../pki/certificate.ts'
-import { generatePrivateKey, parsePrivateKey, privateKeyPem, spkiOf } from '../pki/key.ts'
+import { generatePrivateKey, parsePrivateKey, privateKeyPem } from '../pki/key.ts'
 import { parsePem } from '../pki/pem.ts'
 import type { Issuer, KeyKeeper, Order } from './issuer.ts'
+import { leafKey } from './leaf-key.ts'
 
 cryptoProvider.set(webcrypto)
 
@@ -134,16 +135,6 @@ function authorityName(commonName: string, role: Role): string {
   const suffix = role === 'root' ? ' Root' : ' Intermediate'
   const room = commonNameCharactersMax - suffix.length
   return `${[...commonName].slice(0, room).join('').trimEnd()}${suffix}`
-}
-
-async function leafKey(order: Order, keys: KeyKeeper): Promise<Secret<KeyObject>> {
-  if (order.keepKey !== null) {
-    const pem = await keys.get(order.lineage, order.keepKey)
-    return new Secret(createPrivateKey(pem.reveal()))
-  }
-  const key = generatePrivateKey(order.keyType)
-  await keys.put(order.lineage, privateKeyPem(key), spkiOf(key))
-  return key
 }
 
 async function signLeaf(

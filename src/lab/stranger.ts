@@ -23,6 +23,9 @@ export async function putStranger(server: Spot, name: string): Promise<void> {
     keepKey: null,
     nowMs: Date.now(),
     newest: null,
+    stored: [],
+    newestDer: null,
+    newestFromMs: null,
   })
   if (!bundle) throw new Error('the forgotten CA issued nothing')
   const [chain, key] = [fullchainPem(bundle), privateKeyPem(bundle.key).reveal()]

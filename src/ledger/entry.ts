@@ -11,6 +11,10 @@ export type Effect =
   | 'purge'
   | 'enrol'
   | 'release'
+  | 'answer'
+  | 'unanswer'
+  | 'account'
+  | 'revoke'
 
 /** The facts of an effect. Never key material: a key is named by its SPKI. */
 export interface EffectFields {

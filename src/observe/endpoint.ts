@@ -1,9 +1,13 @@
+import type { KeyKind } from '../fleet/fleet.ts'
+
 /** Where a certificate is looked at. */
 export interface Endpoint {
   readonly address: string
   readonly port: number
   /** Sent as SNI. */
   readonly name: string
+  /** As a client that takes only certificates of this kind; absent: of both. */
+  readonly keyKind?: KeyKind
 }
 
 export function endpointText({ address, port, name }: Endpoint): string {

@@ -2,6 +2,7 @@ import type { X509Certificate } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
 import { fail, OnecertError, quote } from '../base/errors.ts'
+import type { KeyKind } from '../fleet/fleet.ts'
 import { type Endpoint, endpointText, probedName } from './endpoint.ts'
 import type { Served } from './served.ts'
 
@@ -14,7 +15,13 @@ export interface HandshakeOptions {
 
 const chainMax = 10
 
-let context: SecureContext | undefined
+const contexts = new Map<KeyKind | undefined, SecureContext>()
+
+/** A server that has certificates of both kinds shows the one that goes with these (RFC 8446 section 4.4.2.2). */
+const sigalgs: Record<KeyKind, string> = {
+  ecdsa: 'ecdsa_secp256r1_sha256:ecdsa_secp384r1_sha384:ecdsa_secp521r1_sha512',
+  rsa: 'rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512',
+}
 
 /**
  * The key share sent is the first one. A look sends no secret, so that is not the post-quantum one, which a quarter of its
@@ -26,8 +33,12 @@ const ecdhCurve = /^3\.[0-4]\./.test(process.versions.openssl)
   : `${groups}:X25519MLKEM768:SecP256r1MLKEM768:SecP384r1MLKEM1024`
 
 /** No roots: else OpenSSL would complete the chain with certificates that were not served. Made once: it costs a millisecond. */
-function trustingNothing(): SecureContext {
-  context ??= createSecureContext({ minVersion: 'TLSv1.2', ca: [], ecdhCurve })
+function trustingNothing(keyKind: KeyKind | undefined): SecureContext {
+  const known = contexts.get(keyKind)
+  if (known) return known
+  const kind = keyKind === undefined ? {} : { sigalgs: sigalgs[keyKind] }
+  const context = createSecureContext({ minVersion: 'TLSv1.2', ca: [], ecdhCurve, ...kind })
+  contexts.set(keyKind, context)
   return context
 }
 
@@ -43,7 +54,7 @@ export function handshake(endpoint: Endpoint, { timeoutMs, signal, stream }: Han
       ...(stream ? { socket: stream } : { host: endpoint.address, port: endpoint.port }),
       servername: probedName(endpoint.name),
       rejectUnauthorized: false,
-      secureContext: trustingNothing(),
+      secureContext: trustingNothing(endpoint.keyKind),
     })
     const finish = (settle: () => void) => {
       clearTimeout(timer)

@@ -101,6 +101,8 @@ export const number = (value: number): Der => new asn1js.Integer({ value })
 export const objectId = (value: string): Der => new asn1js.ObjectIdentifier({ value })
 export const nothing = (): Der => new asn1js.Null()
 export const octetString = (bytes: Uint8Array): Der => new asn1js.OctetString({ valueHex: copy(bytes) })
+/** Whole bytes. */
+export const bitString = (bytes: Uint8Array): Der => new asn1js.BitString({ valueHex: copy(bytes), unusedBits: 0 })
 export const bmpString = (value: string): Der => new asn1js.BmpString({ value })
 
 /** `[tag] EXPLICIT`. */

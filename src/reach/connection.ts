@@ -33,7 +33,7 @@ export interface ReceiverText {
 export interface Connection {
   /** How the bytes travel, for the ledger: `local` or `ssh <key exchange>`. */
   readonly way: string
-  /** Sends one verb and waits for its answer; one at a time. Words are [A-Za-z0-9._:/=+@,-]+. */
+  /** Sends one verb and waits for its answer; several are done in turn. Words are [A-Za-z0-9._:/=+@,-]+. */
   request(verb: string, words: readonly string[], options?: RequestOptions): Promise<Answer>
   /**
    * Several verbs in one round trip: one that fails is the last that is done. Each is on its way before the answer of the

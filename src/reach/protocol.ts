@@ -117,7 +117,16 @@ export async function speak(process: ReceiverProcess): Promise<Speaking> {
     }
   }
 
-  async function requests(verbs: readonly Verb[]): Promise<Answer[]> {
+  let turn: Promise<unknown> = Promise.resolve()
+
+  /** Answers come in the order of the verbs: who asks while another one waits has its turn behind it. */
+  function requests(verbs: readonly Verb[]): Promise<Answer[]> {
+    const answers = turn.then(() => exchange(verbs))
+    turn = answers.catch(() => {})
+    return answers
+  }
+
+  async function exchange(verbs: readonly Verb[]): Promise<Answer[]> {
     // One write, however much it is: each wakes ssh, sshd and the receiver.
     const whole = verbs.map((verb, at) => line(verb, at > 0)).join('')
     sent.bytes += Buffer.byteLength(whole)

@@ -557,6 +557,34 @@ verb_commit() {
   ok purged="${purged#,}"
 }
 
+# answer LINEAGE TOKEN TEXT: the answer to an http-01 challenge (RFC 8555 section 8.3), below the webroot of the lineage.
+verb_answer() {
+  webroot_of "$1" || return
+  case $2 in '' | *[!A-Za-z0-9_-]*) refuse RECEIVER_PROTOCOL why=token; return ;; esac
+  safe_paths "$answers" || return
+  umask 022
+  mkdir -p "$answers" 2>/dev/null && printf '%s' "$3" >"$answers/.$2" && mv -f "$answers/.$2" "$answers/$2"
+  status=$?
+  umask 077
+  [ "$status" = 0 ] || { not_writable "$webroot"; return; }
+  ok path="$answers/$2"
+}
+
+# unanswer LINEAGE TOKEN: it goes again, and folders that are empty then.
+verb_unanswer() {
+  webroot_of "$1" || return
+  case $2 in '' | *[!A-Za-z0-9_-]*) refuse RECEIVER_PROTOCOL why=token; return ;; esac
+  rm -f "$answers/$2" "$answers/.$2"
+  rmdir "$answers" "${answers%/*}" 2>/dev/null
+  ok
+}
+
+webroot_of() { # lineage
+  lineage_settings "$1" || { refuse RECEIVER_OUTDATED lineage="$1"; return; }
+  [ -n "$webroot" ] || { refuse RECEIVER_OUTDATED why=no-webroot; return; }
+  answers=${webroot%/}/.well-known/acme-challenge
+}
+
 # rollback: the swap is undone; the service is reloaded by a verb of its own.
 verb_rollback() {
   fenced || return
@@ -654,7 +682,8 @@ while IFS= read -r request; do
   failed= verb=${1-}
   [ $# = 0 ] || shift
   case $verb in
-    begin | adopt | release | stage | key | reuse | seal | test | swap | reload | start | commit | rollback | probe | install | authorize)
+    begin | adopt | release | stage | key | reuse | seal | test | swap | reload | start | commit | rollback | probe | \
+      install | authorize | answer | unanswer)
       "verb_$verb" "$@" || failed=1 ;;
     bye) ok; exit 0 ;;
     *) refuse RECEIVER_PROTOCOL why=verb || failed=1 ;;

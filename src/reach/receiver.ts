@@ -22,6 +22,8 @@ export interface LineageSettings {
   readonly chainPath?: string
   readonly keyPath?: string
   readonly combinedPath?: string
+  /** The folder that the web server serves over HTTP: answers to http-01 challenges go below it. */
+  readonly webroot?: string
 }
 
 /** Where `onecert server enrol` puts the receiver. */
@@ -41,7 +43,7 @@ function header(settings: ReceiverSettings): string {
     (each) =>
       `    ${quoteWord(each.lineage)}) layout=${each.layout} key_mode=${quoteWord(each.keyMode)} key_owner=${quoteWord(each.owner ?? '')} ` +
       `chain_path=${quoteWord(each.chainPath ?? '')} key_path=${quoteWord(each.keyPath ?? '')} ` +
-      `combined_path=${quoteWord(each.combinedPath ?? '')} ;;`,
+      `combined_path=${quoteWord(each.combinedPath ?? '')} webroot=${quoteWord(each.webroot ?? '')} ;;`,
   )
   return [
     `directory=${quoteWord(settings.directory)}`,

@@ -61,7 +61,7 @@ export function planRollout(
   const todo = new Map(
     planned.filter(({ action }) => action !== 'none').map((each) => [each.placement.server.name, each]),
   )
-  const sites = [...fleet.sites.values()].filter((site) => site.certificate === certificate.name)
+  const sites = [...fleet.sites.values()].filter(({ certificates }) => certificates.includes(certificate.name))
   const cut = spareLastHealthy(waves([...todo.keys()], fleet.rollout), sites, options.fragile)
   return {
     certificate,

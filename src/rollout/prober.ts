@@ -12,8 +12,8 @@ export type Look = (
   timeoutMs: number,
 ) => Promise<{ readonly served: Served; readonly vantage: Vantage }>
 
-export function endpointsOf({ server, names }: Placement): Endpoint[] {
-  return names.map((name) => ({ address: server.address, port: server.port, name }))
+export function endpointsOf({ server, names, keyKind }: Placement): Endpoint[] {
+  return names.map((name) => ({ address: server.address, port: server.port, name, ...(keyKind && { keyKind }) }))
 }
 
 /** From here. */

@@ -16,6 +16,7 @@ export function receiverFor(fleet: Fleet, server: Server): ReceiverText {
     start: service.start,
     lineages: lineagesOn(fleet, server.name).map((lineage) => {
       const files = server.files.get(lineage)
+      const webroot = webrootOf(fleet, lineage, server)
       return {
         lineage,
         layout: service.layout,
@@ -24,7 +25,17 @@ export function receiverFor(fleet: Fleet, server: Server): ReceiverText {
         ...(files?.chain && { chainPath: files.chain }),
         ...(files?.key && { keyPath: files.key }),
         ...(files?.combined && { combinedPath: files.combined }),
+        ...(webroot !== null && { webroot }),
       }
     }),
   })
+}
+
+/** Where the lineage's challenges are answered on one of its servers. */
+function webrootOf({ certificates, issuers }: Fleet, lineage: string, server: Server): string | null {
+  for (const name of certificates.get(lineage)?.issuers ?? []) {
+    const issuer = issuers.get(name)
+    if (issuer?.kind === 'acme' && issuer.http01?.kind === 'webroot') return server.webroot ?? issuer.http01.webroot
+  }
+  return null
 }

@@ -32,6 +32,9 @@ const migrations: readonly string[] = [
     seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, body TEXT NOT NULL, prev TEXT NOT NULL, hash TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  CREATE TABLE note (kind TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, name)) STRICT;
+  `,
 ]
 
 /** Brings the tables up to date. @throws OnecertError STATE_TOO_NEW */

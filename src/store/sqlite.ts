@@ -232,6 +232,17 @@ function sqliteStore(database: DatabaseSync, path: string, log: FileHandle): Sto
     if (changes === 0) fail('INTERNAL', { what: `rollout ${id} is known, and of another generation` })
   }
 
+  function note(kind: string, name: string): string | null {
+    return get<{ body: string }>('SELECT body FROM note WHERE kind = ? AND name = ?', kind, name)?.body ?? null
+  }
+
+  function changeNote(kind: string, name: string, change: (body: string | null) => string | null): string | null {
+    const body = change(note(kind, name))
+    if (body === null) run('DELETE FROM note WHERE kind = ? AND name = ?', kind, name)
+    else run('INSERT OR REPLACE INTO note VALUES (?, ?, ?)', kind, name, body)
+    return body
+  }
+
   return {
     addGeneration: (wanted) => durably(() => transaction(() => addGeneration(wanted))),
     generations: (lineage) =>
@@ -277,6 +288,9 @@ function sqliteStore(database: DatabaseSync, path: string, log: FileHandle): Sto
         })
       }),
     record: () => attempt(() => all<RecordSql>('SELECT * FROM record ORDER BY seq').map(recordRow)),
+
+    note: (kind, name) => attempt(() => note(kind, name)),
+    changeNote: (kind, name, change) => durably(() => transaction(() => changeNote(kind, name, change))),
 
     async close() {
       await attempt(() => database.close())

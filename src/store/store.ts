@@ -46,6 +46,11 @@ export interface Store {
   ): Promise<RecordRow[]>
   record(): Promise<RecordRow[]>
 
+  /** What a room keeps by kind and name: small, JSON, not secret. null where there is none. */
+  note(kind: string, name: string): Promise<string | null>
+  /** Reads, changes and writes in one transaction; null takes the note away. Durable before it resolves. @returns the new body */
+  changeNote(kind: string, name: string, change: (body: string | null) => string | null): Promise<string | null>
+
   close(): Promise<void>
 }
 

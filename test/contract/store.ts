@@ -421,6 +421,38 @@ export function storeContract(kind: string, makePlace: () => Promise<StorePlace>
     }
   })
 
+  promise('a note is kept by kind and name, changed in one go, and goes with null', async (place, store) => {
+    assert.equal(await store.note('order', 'www'), null)
+    assert.equal(await store.changeNote('order', 'www', (body) => `${body} and one`), 'null and one')
+    await store.changeNote('order', 'api', () => 'another name')
+    await store.changeNote('account', 'www', () => 'another kind')
+    const other = await place.open()
+    try {
+      await Promise.all(
+        [store, other, store, other].map((each) => each.changeNote('order', 'www', (body) => `${body}+`)),
+      )
+      assert.equal(await other.note('order', 'www'), 'null and one++++')
+    } finally {
+      await other.close()
+    }
+    assert.equal(await store.changeNote('order', 'www', () => null), null)
+    assert.equal(await store.note('order', 'www'), null)
+    assert.deepEqual(
+      [await store.note('order', 'api'), await store.note('account', 'www')],
+      ['another name', 'another kind'],
+    )
+  })
+
+  promise('a change of a note that fails leaves it as it was', async (_, store) => {
+    await store.changeNote('order', 'www', () => 'before')
+    await assert.rejects(
+      store.changeNote('order', 'www', () => {
+        throw new Error('no')
+      }),
+    )
+    assert.equal(await store.note('order', 'www'), 'before')
+  })
+
   promise(
     'after kill -9 everything that was told as written is there, and nothing is half there',
     async (place, store) => {

@@ -36,7 +36,14 @@ function codesInUse(): ErrorCode[] {
 }
 
 /** Named in the pages, and no codes. */
-const environment = ['ONECERT_FLEET', 'ONECERT_STATE', 'SSH_AUTH_SOCK']
+const environment = [
+  'ONECERT_FLEET',
+  'ONECERT_STATE',
+  'ONECERT_DNS_NAME',
+  'ONECERT_DNS_VALUE',
+  'ONECERT_DNS_ZONE',
+  'SSH_AUTH_SOCK',
+]
 
 const entries = entriesOf(read('docs/errors.md'))
 const described = entries.map(({ code }) => code)

@@ -20,14 +20,42 @@ function fleetOf(text: string, file: string): Fleet {
   return parseFleet(text, { file, directory: root })
 }
 
+/** `webroot`, `rfc2136`, … of the ACME issuers in a fleet file. */
+function waysOf(file: string): string[] {
+  const issuers = [...fleetOf(read(file), file).issuers.values()]
+  return issuers.flatMap((each) =>
+    each.kind === 'acme' ? [each.http01?.kind ?? [], each.dns01?.provider.kind ?? []].flat() : [],
+  )
+}
+
+test('there is an example for each way in which a name is proved to an ACME CA', () => {
+  assert.deepEqual([...new Set(examples.flatMap(waysOf))].sort(), [
+    'acme-dns',
+    'cloudflare',
+    'exec',
+    'listen',
+    'rfc2136',
+    'route53',
+    'stateless',
+    'webroot',
+  ])
+})
+
 test('there is an example for each topology, and one with all three', () => {
   const kinds = (file: string) =>
     new Set([...fleetOf(read(file), file).sites.values()].map(({ topology }) => topology.kind))
   assert.deepEqual(Object.fromEntries(examples.map((file) => [file, [...kinds(file)].sort()])), {
+    'examples/acme-dns-api.yaml': ['dns'],
+    'examples/acme-dns-exec.yaml': ['dns'],
+    'examples/acme-dns-rfc2136.yaml': ['dns'],
+    'examples/acme-http-01.yaml': ['dns'],
+    'examples/acme-listen.yaml': ['reverse-proxy'],
+    'examples/acme-stateless.yaml': ['dns'],
     'examples/all.yaml': ['dns', 'load-balancer', 'reverse-proxy'],
     'examples/dns.yaml': ['dns'],
     'examples/load-balancer.yaml': ['load-balancer'],
     'examples/reverse-proxy.yaml': ['reverse-proxy'],
+    'examples/watch.yaml': ['dns'],
   })
 })
 

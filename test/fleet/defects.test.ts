@@ -398,6 +398,13 @@ const defects: readonly Defect[] = [
     at: 'edge:\n',
     told: /has "host-key" or "known-hosts" beside "local: true".*take them away/s,
   },
+  {
+    what: 'an issuer that is two',
+    change: ['    import: { pkcs12: www.p12 }', '    watch: live/www\n    local-ca: {}'],
+    code: 'CONFIG_BAD_VALUE',
+    at: 'boxed',
+    told: /"issuers\.boxed" needs exactly one of "acme", "import", "local-ca" and "watch"/,
+  },
   ...['key: www.key', 'chain: chain.pem'].map((beside) => ({
     what: `a container with ${beside}`,
     change: ['pkcs12: www.p12', `pkcs12: www.p12, ${beside}`] as const,
@@ -410,6 +417,7 @@ const defects: readonly Defect[] = [
       ['identity: keys/deploy', 'identity: ~/.ssh/k'],
       ['known-hosts: known_hosts', 'known-hosts: ~/.ssh/known_hosts'],
       ['pkcs12: www.p12', 'pkcs12: ~ops/www.p12'],
+      ['import: { pkcs12: www.p12 }', 'watch: ~/.acme.sh/www_ecc'],
     ] as const
   ).map((change) => ({
     what: `the path ${change[1]}`,
@@ -611,9 +619,9 @@ for (const [what, line] of secrets) {
 
 const alone: readonly (readonly [string, readonly [string, string], string])[] = [
   [
-    'acme',
+    'acme without a challenge',
     ['import: { pkcs12: www.p12 }', 'acme: https://acme.example'],
-    '"issuers.boxed.acme" is not known to this version',
+    '"issuers.boxed" has "acme" without a challenge',
   ],
   ['agent', ['    local: true', '    agent: true'], '"servers.edge.agent" is not known to this version'],
   ['a newer version with other sections', ['version: 1\nissuers:', 'version: 2\norigins:'], 'version 2 is for a newer'],
@@ -633,6 +641,27 @@ for (const [what, change, told] of alone) {
   })
 }
 
+const pair = spoilt(
+  'sites:\n  www.domain.example: { certificate: www, dns: [eu-1, us-1] }',
+  'sites:\n  www.domain.example: { certificate: [www, twin], dns: [eu-1] }',
+)
+const twin = (key: string) =>
+  pair.replace('  api:\n', `  twin: { names: [www.domain.example], issuer: bought, key: { type: ${key} } }\n  api:\n`)
+
+test('two certificates on one site differ in the kind of their key', () => {
+  assert.deepEqual(problemsOf(twin('ec-p256')).map(printed), [])
+  const [problem, ...others] = problemsOf(twin('rsa-2048'))
+  assert.deepEqual(others, [])
+  assert.ok(problem)
+  assert.match(printed(problem), /both certificates of "www\.domain\.example" have an RSA key/)
+})
+
+test('two certificates on one site are looked at from here', () => {
+  const [problem] = problemsOf(twin('ec-p256').replace('dns: [eu-1] }', 'dns: [eu-1, us-1] }'))
+  assert.ok(problem)
+  assert.match(printed(problem), /two certificates on "www\.domain\.example", and us-1 is looked at through the server/)
+})
+
 test('keys that are only reserved are not offered', () => {
   for (const [found, written] of [
     ['import: { pkcs12: www.p12 }', 'quux: 1'],
@@ -640,7 +669,7 @@ test('keys that are only reserved are not offered', () => {
   ] as const) {
     const [problem] = problemsOf(spoilt(found, written))
     assert.match(problem?.failure.fact ?? '', /^known here: .*(local-ca|local,)/)
-    assert.doesNotMatch(problem?.failure.fact ?? '', /acme|agent/)
+    assert.doesNotMatch(problem?.failure.fact ?? '', /agent/)
   }
 })
 

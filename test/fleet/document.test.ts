@@ -22,17 +22,19 @@ test('a good file is read with its references resolved, its paths absolute and i
     passphraseFile: '/etc/fleet/pass',
   })
   assert.deepEqual(fleet.issuers.get('boxed'), { kind: 'import-pkcs12', name: 'boxed', pkcs12: '/etc/fleet/www.p12' })
+  const watched = parse(spoilt('import: { pkcs12: www.p12 }', 'watch: live/www'))
+  assert.deepEqual(watched.issuers.get('boxed'), { kind: 'watch', name: 'boxed', directory: '/etc/fleet/live/www' })
   assert.deepEqual(fleet.certificates.get('www'), {
     name: 'www',
     names: ['www.domain.example', 'shop.domain.example', '*.app.domain.example'],
-    issuer: 'lab',
+    issuers: ['lab'],
     key: { type: 'rsa-3072', keepForMs: 180 * dayMs },
     licence: { servers: 10 },
   })
   assert.deepEqual(fleet.certificates.get('api'), {
     name: 'api',
     names: ['api.domain.example'],
-    issuer: 'bought',
+    issuers: ['bought'],
     key: { type: 'ec-p256', keepForMs: 365 * dayMs },
   })
   assert.deepEqual(fleet.rollout, { canary: 2, wave: { share: 0.4 }, confirmWithinMs: 90_000 })
@@ -104,18 +106,18 @@ test('each topology is read, and sites go by their host name in lower case', () 
   assert.deepEqual(
     [...sites.values()],
     [
-      { name: 'www.domain.example', certificate: 'www', topology: { kind: 'dns', servers: ['eu-1', 'us-1'] } },
+      { name: 'www.domain.example', certificates: ['www'], topology: { kind: 'dns', servers: ['eu-1', 'us-1'] } },
       {
         name: 'shop.domain.example',
-        certificate: 'www',
+        certificates: ['www'],
         topology: { kind: 'load-balancer', address: '203.0.113.5', port: 443, servers: ['us-1', 'other'] },
       },
       {
         name: '*.app.domain.example',
-        certificate: 'www',
+        certificates: ['www'],
         topology: { kind: 'reverse-proxy', servers: ['edge'], upstreams: ['http://10.0.1.5:8080'] },
       },
-      { name: 'api.domain.example', certificate: 'api', topology: { kind: 'dns', servers: ['us-1'] } },
+      { name: 'api.domain.example', certificates: ['api'], topology: { kind: 'dns', servers: ['us-1'] } },
     ],
   )
   assert.deepEqual(

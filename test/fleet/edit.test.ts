@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { setHostKey } from '../../src/fleet/edit.ts'
+import { addEntries, setHostKey } from '../../src/fleet/edit.ts'
+import { entriesText } from '../../src/fleet/entries.ts'
 import { fleetTemplate } from '../../src/fleet/template.ts'
 import { refusalOf } from '../base/refusals.ts'
 import { good, parse } from './good.ts'
@@ -176,5 +177,99 @@ test('a host key is not set beside another way to know the server', async () => 
   ] as const) {
     const { code, failure } = await refusalOf(() => setHostKey(good, server, fingerprint))
     assert.deepEqual([code, failure.next], ['CONFIG_BAD_VALUE', `take "${key}" away first`])
+  }
+})
+
+const additions = {
+  issuers: [{ name: 'kept', value: { watch: '/etc/letsencrypt/live/kept' }, comments: ['by certbot'] }],
+  certificates: [
+    {
+      name: 'true.example',
+      value: { names: ['*.true.example'], issuer: 'kept', key: { type: 'rsa-2048', 'keep-for': '0d' } },
+      comments: ['until May'],
+    },
+  ],
+}
+const issuerLine = 'kept: { watch: /etc/letsencrypt/live/kept }'
+const certificateLine =
+  'true.example: { names: ["*.true.example"], issuer: kept, key: { type: rsa-2048, keep-for: 0d } }'
+
+test('entries are added behind the others, and the file means the same but for them', () => {
+  const edited = addEntries(good, additions)
+  const [before, after] = [parse(good), parse(edited)]
+  assert.deepEqual([...after.issuers.keys()], [...before.issuers.keys(), 'kept'])
+  assert.deepEqual([...after.certificates.keys()], [...before.certificates.keys(), 'true.example'])
+  assert.deepEqual(after.certificates.get('true.example'), {
+    name: 'true.example',
+    names: ['*.true.example'],
+    issuers: ['kept'],
+    key: { type: 'rsa-2048', keepForMs: 0 },
+  })
+  for (const section of ['servers', 'sites', 'rollout'] as const) assert.deepEqual(after[section], before[section])
+})
+
+test('adding to the template keeps every line of it', () => {
+  const lines = addEntries(fleetTemplate(), additions).split('\n')
+  for (const line of fleetTemplate().split('\n')) assert.ok(lines.includes(line), line)
+  assert.deepEqual(lines.slice(lines.indexOf('  # by certbot'), lines.indexOf('  # by certbot') + 2), [
+    '  # by certbot',
+    `  ${issuerLine}`,
+  ])
+})
+
+test('the text of the entries alone is YAML that says the same', () => {
+  assert.equal(
+    entriesText(additions),
+    `issuers:\n  # by certbot\n  ${issuerLine}\ncertificates:\n  # until May\n  ${certificateLine}\n`,
+  )
+})
+
+const added: readonly (readonly [what: string, text: string, edited: string])[] = [
+  [
+    'with comments at the end of the last line and below it',
+    'issuers:\n    a:\n      local-ca: {} # last\n    # b: {}\n\nservers: {}\n',
+    'issuers:\n    a:\n      local-ca: {} # last\n    # by certbot\n    ISSUER\n    # b: {}\n\nservers: {}\n',
+  ],
+  ['with braces', 'issuers: {a: {}}\n', 'issuers: {a: {}, ISSUER }\n'],
+  ['with braces and a comma at the end', 'issuers: { a: {}, }\n', 'issuers: { a: {}, ISSUER }\n'],
+  ['that is empty', 'issuers: {} # none\n', 'issuers: { ISSUER } # none\n'],
+  ['without a value', 'issuers: # none yet\nx: 1\n', 'issuers: # none yet\n  # by certbot\n  ISSUER\nx: 1\n'],
+  ['that is not there', 'version: 1', 'version: 1\n\nissuers:\n  # by certbot\n  ISSUER\n'],
+  ['without a line end', 'issuers:\n  a: {}', 'issuers:\n  a: {}\n  # by certbot\n  ISSUER\n'],
+  [
+    'with line ends of Windows',
+    'issuers:\r\n  a: {}\r\nx: 1\r\n',
+    'issuers:\r\n  a: {}\r\n  # by certbot\r\n  ISSUER\r\nx: 1\r\n',
+  ],
+  [
+    'whose last value is a text of several lines',
+    'issuers:\n  a: |\n    one\n    two\n\nx: 1\n',
+    'issuers:\n  a: |\n    one\n    two\n  # by certbot\n  ISSUER\n\nx: 1\n',
+  ],
+]
+
+for (const [what, text, edited] of added) {
+  test(`only an entry is added to a section ${what}`, () => {
+    assert.equal(addEntries(text, { ...additions, certificates: [] }), edited.replace('ISSUER', issuerLine))
+  })
+}
+
+test('an entry of the same name is not replaced', async () => {
+  for (const text of [
+    'issuers: { kept: { local-ca: {} } }\n',
+    'issuers:\n  kept:\ncertificates:\n  true.example: {}\n',
+  ]) {
+    const error = await refusalOf(() => addEntries(text, additions))
+    assert.deepEqual([error.code, error.exit], ['IMPORT_EXISTS', 73])
+    assert.match(error.failure.fact ?? '', /issuers\.kept/)
+    assert.equal(error.failure.state, 'nothing was changed')
+  }
+})
+
+test('a section that an alias gives, or that is a list, is refused', async () => {
+  for (const text of ['x: &x { a: {} }\nissuers: *x\n', 'issuers:\n  - a\n', 'issuers: &x { a: {} }\ny: *x\n']) {
+    const error = await refusalOf(() => addEntries(text, additions))
+    assert.equal(error.code, 'CONFIG_BAD_VALUE', text)
+    assert.equal(error.failure.state, 'nothing was changed')
   }
 })

@@ -8,7 +8,7 @@ test('the fleet file that init writes is valid as it is', () => {
   const fleet = parse(fleetTemplate())
   assert.deepEqual(
     [...fleet.sites.values()],
-    [{ name: 'www.domain.example', certificate: 'www', topology: { kind: 'dns', servers: ['web-1'] } }],
+    [{ name: 'www.domain.example', certificates: ['www'], topology: { kind: 'dns', servers: ['web-1'] } }],
   )
   assert.equal(fleet.issuers.get('internal')?.kind, 'local-ca')
 })
@@ -25,6 +25,8 @@ function without(text: string, ...pieces: readonly string[]): string {
 test('the examples in its comments are valid too', () => {
   const bought = without(fleetTemplate(), 'bought:', 'import: {').replace('issuer: internal', 'issuer: bought')
   assert.equal(parse(bought).issuers.get('bought')?.kind, 'import-pem')
+  const kept = without(fleetTemplate(), 'kept:', 'watch:').replace('issuer: internal', 'issuer: kept')
+  assert.equal(parse(kept).issuers.get('kept')?.kind, 'watch')
   const files = parse(without(fleetTemplate(), 'files: {')).servers.get('web-1')?.files.get('www')
   assert.deepEqual(files, { chain: '/etc/nginx/ssl/www.crt', key: '/etc/nginx/ssl/www.key' })
   assert.deepEqual(parse(without(fleetTemplate(), 'licence: {')).certificates.get('www')?.licence, { servers: 10 })

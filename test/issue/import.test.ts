@@ -28,7 +28,7 @@ async function putText(keeper: Keeper, name: string, text: string): Promise<stri
 }
 
 function issue(keeper: Keeper, spec: IssuerSpec, wanted: Partial<Order> = {}): Promise<Bundle | null> {
-  return issuerOf(spec, keeper.keys).issue(orderOf({ nowMs, ...wanted }))
+  return issuerOf(spec, keeper.tools).issue(orderOf({ nowMs, ...wanted }))
 }
 
 async function issued(keeper: Keeper, spec: IssuerSpec, wanted: Partial<Order> = {}): Promise<Bundle> {

@@ -1,4 +1,8 @@
+import { systemClock } from '../../src/base/clock.ts'
+import type { AcmeTools } from '../../src/issue/acme/tools.ts'
 import type { Order } from '../../src/issue/issuer.ts'
+import type { Solver } from '../../src/issue/solver.ts'
+import { openStore } from '../../src/store/sqlite.ts'
 import { createIdentity } from '../../src/vault/identity.ts'
 import { openVault, type Vault } from '../../src/vault/vault.ts'
 import { type Scratch, scratch } from '../base/scratch.ts'
@@ -7,14 +11,21 @@ import { type Scratch, scratch } from '../base/scratch.ts'
 export interface Keeper extends AsyncDisposable {
   readonly directory: Scratch
   readonly keys: Vault
+  readonly tools: AcmeTools & { readonly solvers: readonly Solver[] }
 }
 
 export async function openKeeper(): Promise<Keeper> {
   const directory = await scratch()
+  const keys = openVault(directory.file('vault'), await createIdentity(directory.file('identity')))
+  const store = await openStore(directory.file('state'))
   return {
     directory,
-    keys: openVault(directory.file('vault'), await createIdentity(directory.file('identity'))),
-    [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
+    keys,
+    tools: { keys, notes: store, clock: systemClock, signal: AbortSignal.timeout(60_000), solvers: [] },
+    async [Symbol.asyncDispose]() {
+      await store.close()
+      await directory[Symbol.asyncDispose]()
+    },
   }
 }
 
@@ -26,6 +37,9 @@ export function orderOf(wanted: Partial<Order> = {}): Order {
     keepKey: null,
     nowMs: Date.now(),
     newest: null,
+    stored: [],
+    newestDer: null,
+    newestFromMs: null,
     ...wanted,
   }
 }

@@ -329,7 +329,7 @@ test('keys of the CA lie in the keeper alone, one of each kind, away from the li
   await issue(keeper)
   const lineages = (await keeper.keys.list()).map(({ lineage }) => lineage)
   assert.deepEqual(lineages.toSorted(), ['ca..lab..intermediate', 'ca..lab..root', 'www'])
-  assert.deepEqual((await readdir(keeper.directory.path)).toSorted(), ['identity', 'vault'])
+  assert.deepEqual((await readdir(keeper.directory.path)).toSorted(), ['identity', 'state', 'vault'])
 })
 
 test('each issuer has a CA of its own', async () => {

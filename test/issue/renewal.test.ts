@@ -12,7 +12,7 @@ const day = (count: number) => start + count * dayMs
 const policy: Certificate = {
   name: 'www',
   names: ['www.example', 'shop.example'],
-  issuer: 'lab',
+  issuers: ['lab'],
   key: { type: 'ec-p256', keepForMs: 180 * dayMs },
 }
 
@@ -31,6 +31,7 @@ interface Case {
   readonly nowMs?: number
   readonly force?: boolean
   readonly rekey?: boolean
+  readonly revoked?: string
   readonly reason: RegExp | null
   readonly keepKey: boolean
 }
@@ -52,6 +53,8 @@ const cases: readonly Case[] = [
     reason: null,
     keepKey: false,
   },
+  { what: 'it was revoked', revoked: 'superseded', reason: /it was revoked \(superseded\)/, keepKey: true },
+  { what: 'its key is known to others', revoked: 'keyCompromise', reason: /keyCompromise/, keepKey: false },
   { what: 'a renewal was asked for', force: true, reason: /a renewal was asked for/, keepKey: true },
   { what: 'a new key was asked for', rekey: true, reason: /a new key was asked for/, keepKey: false },
   { what: 'both were asked for', force: true, rekey: true, reason: /a new key was asked for/, keepKey: false },
@@ -81,24 +84,40 @@ const cases: readonly Case[] = [
     keepKey: true,
   },
   {
-    what: 'a lifetime of six days has two days left',
+    what: 'a lifetime of six days has three days left',
     newest: { notAfterMs: day(6) },
-    nowMs: day(4),
-    reason: /last third/,
+    nowMs: day(3),
+    reason: /last half/,
     keepKey: true,
   },
   {
-    what: 'a lifetime of six days has more than two days left',
+    what: 'a lifetime of six days has more than three days left',
     newest: { notAfterMs: day(6) },
-    nowMs: day(4) - 1,
+    nowMs: day(3) - 1,
+    reason: null,
+    keepKey: true,
+  },
+  {
+    what: 'a lifetime of ten days has more than a third left',
+    newest: { notAfterMs: day(10) },
+    nowMs: day(6),
     reason: null,
     keepKey: true,
   },
 ]
 
-for (const { what, newest: known = {}, nowMs = day(1), force = false, rekey = false, reason, keepKey } of cases) {
+for (const {
+  what,
+  newest: known = {},
+  nowMs = day(1),
+  force = false,
+  rekey = false,
+  revoked = null,
+  reason,
+  keepKey,
+} of cases) {
   test(`${what}: ${reason ? 'renew' : 'leave it'}, ${keepKey ? 'the key may stay' : 'with a new key'}`, () => {
-    const need = renewalNeed(policy, known && { ...newest, ...known }, { nowMs, force, rekey })
+    const need = renewalNeed(policy, known && { ...newest, ...known }, { nowMs, force, rekey, revoked })
     assert.equal(need.keepKey, keepKey)
     if (reason) assert.match(need.reason ?? 'none', reason)
     else assert.equal(need.reason, null)
@@ -118,20 +137,124 @@ test('a key that may be kept for no time is never kept', () => {
   assert.equal(need.keepKey, false)
 })
 
-test('once a renewal is due it stays due, and before two thirds of the lifetime it never is', () => {
-  const moments = fc.record({
-    lifetimeMs: fc.integer({ min: 3_600_000, max: 400 * dayMs }),
-    share: fc.double({ min: 0, max: 2, noNaN: true }),
-    laterMs: fc.nat(),
-  })
+const asked = { force: false, rekey: false }
+const moments = fc.record({
+  lifetimeMs: fc.integer({ min: 3_600_000, max: 400 * dayMs }),
+  nowMs: fc.integer({ min: start - dayMs, max: day(800) }),
+  laterMs: fc.nat({ max: 400 * dayMs }),
+  draw: fc.double({ min: 0, max: 1, noNaN: true }),
+})
+const anyWindow = fc.record({
+  startMs: fc.integer({ min: day(-1000), max: day(1000) }),
+  endMs: fc.integer({ min: day(-1000), max: day(1000) }),
+})
+const known = (lifetimeMs: number): Newest => ({ ...newest, notAfterMs: start + lifetimeMs, keyMadeAtMs: day(-1000) })
+const lastMoment = (lifetimeMs: number) =>
+  start + (lifetimeMs < 10 * dayMs ? lifetimeMs / 2 : lifetimeMs - lifetimeMs / 3)
+
+test('without a word of the CA it is due when a third is left, or half of less than ten days, or up to 2 % earlier', () => {
   fc.assert(
-    fc.property(moments, ({ lifetimeMs, share, laterMs }) => {
-      const known = { ...newest, notAfterMs: start + lifetimeMs }
-      const nowMs = start + Math.floor(lifetimeMs * share)
-      const due = (at: number) => renewalNeed(policy, known, { nowMs: at, force: false, rekey: false }).reason !== null
-      if (due(nowMs)) assert.ok(due(nowMs + laterMs))
-      if (share < 0.666) assert.ok(!due(nowMs))
-      if (share > 0.667) assert.ok(due(nowMs))
+    fc.property(moments, ({ lifetimeMs, nowMs, draw }) => {
+      const { dueMs, reason } = renewalNeed(policy, known(lifetimeMs), { ...asked, nowMs, draw })
+      assert.ok(dueMs !== null && dueMs <= lastMoment(lifetimeMs))
+      assert.ok(dueMs >= lastMoment(lifetimeMs) - lifetimeMs * 0.0201)
+      assert.equal(reason !== null, nowMs >= dueMs)
     }),
   )
 })
+
+test('a larger draw is never later', () => {
+  fc.assert(
+    fc.property(moments, fc.double({ min: 0, max: 1, noNaN: true }), ({ lifetimeMs, nowMs, draw }, other) => {
+      const due = (at: number) => renewalNeed(policy, known(lifetimeMs), { ...asked, nowMs, draw: at }).dueMs ?? 0
+      assert.ok(due(Math.max(draw, other)) <= due(Math.min(draw, other)))
+    }),
+  )
+})
+
+test('whatever window the CA names, it is never due later than without one, and once due it stays due', () => {
+  fc.assert(
+    fc.property(moments, anyWindow, fc.array(fc.integer()), ({ lifetimeMs, nowMs, laterMs, draw }, window, days) => {
+      const suggestion = { window, issuedAtMs: days.map(day) }
+      const need = (at: number) => renewalNeed(policy, known(lifetimeMs), { ...asked, nowMs: at, draw, suggestion })
+      assert.ok((need(nowMs).dueMs ?? Number.NaN) <= lastMoment(lifetimeMs))
+      if (need(nowMs).reason !== null) assert.notEqual(need(nowMs + laterMs).reason, null)
+    }),
+  )
+})
+
+test('what becomes due before the next run is due now, and what becomes due at it is not', () => {
+  const need = (nextRunMs: number) => renewalNeed(policy, newest, { ...asked, nowMs: day(59.5), nextRunMs }).reason
+  assert.match(need(day(60.5)) ?? 'none', /last third/)
+  assert.equal(need(day(60)), null)
+})
+
+test('a next run that lies in the past counts as now', () => {
+  assert.notEqual(renewalNeed(policy, newest, { ...asked, nowMs: day(60), nextRunMs: day(2) }).reason, null)
+})
+
+interface Suggested {
+  readonly what: string
+  readonly from: number
+  readonly to: number
+  readonly issued?: readonly number[]
+  readonly atDay: number
+  readonly due: number
+  readonly reason: RegExp | null
+}
+
+const suggested: readonly Suggested[] = [
+  { what: 'lies ahead', from: 20, to: 30, atDay: 24, due: 25, reason: null },
+  { what: 'has its point behind it', from: 20, to: 30, atDay: 25, due: 25, reason: /its CA asks/ },
+  { what: 'lies wholly in the past', from: -9, to: -7, atDay: 1, due: -8, reason: /its CA asks/ },
+  {
+    what: 'reaches beyond the last moment: its first part counts',
+    from: 59,
+    to: 61,
+    atDay: 59.5,
+    due: 59.5,
+    reason: /CA/,
+  },
+  { what: 'begins at the last moment', from: 60, to: 62, atDay: 60, due: 59.1, reason: /last third/ },
+  { what: 'lies behind the end', from: 95, to: 99, atDay: 59.1, due: 59.1, reason: /last third/ },
+  { what: 'ends before it begins', from: 30, to: 20, atDay: 58, due: 59.1, reason: null },
+  { what: 'has no length', from: 20, to: 20, atDay: 58, due: 59.1, reason: null },
+  { what: 'is no date', from: Number.NaN, to: Number.NaN, atDay: 58, due: 59.1, reason: null },
+  {
+    what: 'lies in the past for the third certificate of a week',
+    from: -9,
+    to: -7,
+    issued: [-6, -1, 0],
+    atDay: 0.5,
+    due: 59.1,
+    reason: null,
+  },
+  {
+    what: 'lies in the past for the second certificate of a week',
+    from: -9,
+    to: -7,
+    issued: [-6.6, -1, 0],
+    atDay: 0.5,
+    due: -8,
+    reason: /its CA asks/,
+  },
+  {
+    what: 'is the usual one, though three were issued in a week',
+    from: 59.2,
+    to: 60.8,
+    issued: [57, 58, 59],
+    atDay: 60,
+    due: 59.6,
+    reason: /its CA asks/,
+  },
+]
+
+for (const { what, from, to, issued = [0], atDay, due, reason } of suggested) {
+  test(`a window that ${what}: ${reason ? 'renew' : 'leave it'}`, () => {
+    const suggestion = { window: { startMs: day(from), endMs: day(to) }, issuedAtMs: issued.map(day) }
+    const need = renewalNeed(policy, newest, { ...asked, nowMs: day(atDay), draw: 0.5, suggestion })
+    assert.equal(((need.dueMs ?? 0) - start) / dayMs, due)
+    if (reason) assert.match(need.reason ?? 'none', reason)
+    else assert.equal(need.reason, null)
+  })
+}

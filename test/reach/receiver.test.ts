@@ -211,6 +211,26 @@ for (const [name, shell] of Object.entries(shells)) {
       await bring(talk, made, 'gen-0001')
     })
 
+    test('the answer to a challenge lies below the webroot, readable by all, and goes again with its folders', async () => {
+      await using place = await makePlace(shell)
+      const webroot = join(place.root, 'web root')
+      await mkdir(webroot)
+      const talk = await place.talk({ lineages: [{ lineage: 'www', layout: 'pair', keyMode: '0600', webroot }] })
+      const answer = join(webroot, '.well-known', 'acme-challenge', 'tok-en_1')
+      for (let twice = 0; twice < 2; twice++)
+        assert.match(await talk.ask('answer www tok-en_1 tok-en_1.thumb_print'), /^ok path=/)
+      assert.equal(await readFile(answer, 'utf8'), 'tok-en_1.thumb_print')
+      assert.equal((await lstat(answer)).mode & 0o777, 0o644)
+      assert.equal((await lstat(join(webroot, '.well-known'))).mode & 0o777, 0o755)
+      for (const hostile of ['../../x', '..', '.', '/etc/x', '-rf'])
+        assert.match(await talk.ask(`answer www ${hostile} text`), hostile === '-rf' ? /^ok/ : /^fail/, hostile)
+      await talk.ask('unanswer www -rf')
+      for (let twice = 0; twice < 2; twice++) assert.equal(await talk.ask('unanswer www tok-en_1'), 'ok')
+      assert.deepEqual(await readdir(webroot), [])
+      assert.match(await talk.ask('answer api tok text'), /^fail RECEIVER_OUTDATED/)
+      assert.match(await (await place.talk()).ask('answer www tok text'), /^fail RECEIVER_OUTDATED/, 'no webroot')
+    })
+
     test('verbs that are sent at once are answered one by one; behind one that fails the others are left out', async () => {
       await using place = await makePlace(shell)
       const talk = await place.talk({ test: ['false'] })

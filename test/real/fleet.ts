@@ -1,6 +1,5 @@
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { handshake } from '../../src/observe/handshake.ts'
@@ -10,6 +9,7 @@ import { startApache } from './apache.ts'
 import { writeCertificate } from './certificate.ts'
 import { startHaproxy } from './haproxy.ts'
 import { startNginx } from './nginx.ts'
+import { makeDirectory } from './running.ts'
 import type { RunningService } from './service.ts'
 import { type RunningSshd, type SshdOptions, startSshd } from './sshd.ts'
 
@@ -18,6 +18,10 @@ export type Kind = 'nginx' | 'apache' | 'haproxy'
 export interface ServerOptions {
   readonly kind: Kind
   readonly sshd?: SshdOptions
+  /** nginx only: answers HTTP at this port too, from a folder of its own: `webroot`. */
+  readonly httpPort?: number
+  /** Directives of that HTTP server; default: it serves `webroot`. */
+  readonly httpLines?: readonly string[]
   /** Keeps what comes over the connection, in clear, as the server sees it: `received()`. */
   readonly tapped?: boolean
 }
@@ -30,6 +34,8 @@ export interface RealServer {
   readonly sshd: RunningSshd
   /** Where the service's certificate lies; the service's configuration names these paths. */
   readonly paths: readonly string[]
+  /** What is served over HTTP, where that was asked for. */
+  readonly webroot: string
   /** Where the generations of `www` lie. */
   readonly base: string
   /** The leaf before onecert came. */
@@ -62,7 +68,8 @@ export type FleetDocument = any
 export const siteName = 'www.lab.example'
 
 export async function startFleet(options: Readonly<Record<string, Kind | ServerOptions>>): Promise<RealFleet> {
-  const directory = await mkdtemp(join(tmpdir(), 'onecert-e2e-'))
+  // A web server's own account passes through it to the webroots.
+  const directory = await makeDirectory('e2e')
   const fleetFile = join(directory, 'onecert.yaml')
   const authority = await createAuthority()
   const servers = await Promise.all(
@@ -119,7 +126,13 @@ async function startServer(directory: string, name: string, options: ServerOptio
       mode: 0o755,
     })
   }
-  const service = await starters[kind]({ sites: [{ names: [siteName], ...files }] })
+  const webroot = join(home, 'webroot')
+  await mkdir(webroot)
+  const { httpPort, httpLines = [`root ${webroot};`] } = options
+  const service = await starters[kind]({
+    sites: [{ names: [siteName], ...files }],
+    ...(httpPort !== undefined && { http: { port: httpPort, lines: httpLines } }),
+  })
   const paths = kind === 'haproxy' ? [files.combined] : [files.chain, files.key]
   return {
     name,
@@ -131,6 +144,7 @@ async function startServer(directory: string, name: string, options: ServerOptio
       address: service.address,
     }),
     paths,
+    webroot,
     base: join(home, 'onecert', 'www'),
     original: files.fingerprint,
     async served() {
@@ -162,7 +176,7 @@ function fleetDocument(servers: readonly RealServer[], directory: string, bought
   }
 }
 
-function serverDocument({ name, kind, service, sshd, paths }: RealServer, directory: string): FleetDocument {
+function serverDocument({ name, kind, service, sshd, paths, webroot }: RealServer, directory: string): FleetDocument {
   return {
     ssh: { destination: `${sshd.user}@${sshd.address}`, port: sshd.port, identity: sshd.clientKey },
     'host-key': sshd.hostKeys[0]?.fingerprint,
@@ -170,6 +184,7 @@ function serverDocument({ name, kind, service, sshd, paths }: RealServer, direct
     port: service.port,
     service: { [kind]: { test: [...service.test], reload: [...service.reload], start: [...service.start] } },
     directory: join(directory, name, 'onecert'),
+    webroot,
     files: { www: kind === 'haproxy' ? { combined: paths[0] } : { chain: paths[0], key: paths[1] } },
   }
 }

@@ -8,12 +8,14 @@ export interface NginxOptions extends Endpoint {
   readonly proxyProtocol?: boolean
   /** Directives for each server block, such as `ssl_protocols TLSv1.2;`. */
   readonly serverLines?: readonly string[]
+  /** A plain HTTP server on the same address. */
+  readonly http?: { readonly port: number; readonly lines: readonly string[] }
   /** Directives at the top level, such as a `stream` block. */
   readonly mainLines?: readonly string[]
 }
 
 export async function startNginx(options: NginxOptions): Promise<RunningService> {
-  const { sites, proxyProtocol, serverLines = [], mainLines = [] } = options
+  const { sites, proxyProtocol, http, serverLines = [], mainLines = [] } = options
   const { address, port } = await chooseEndpoint(options)
   const directory = await makeDirectory('nginx')
   const servers = sites.map(
@@ -26,6 +28,7 @@ export async function startNginx(options: NginxOptions): Promise<RunningService>
     location / { default_type text/plain; return 200 "${bodyOf(site)}"; }
   }`,
   )
+  if (http) servers.push(`  server {\n    listen ${address}:${http.port};\n    ${http.lines.join('\n    ')}\n  }`)
   const nginx = await writeNginx(directory, { servers, mainLines })
   return { ...nginx, ...(await startProgram({ ...nginx, address, port, directory })) }
 }

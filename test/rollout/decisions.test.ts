@@ -86,7 +86,7 @@ describe('waves', () => {
   test('no wave holds all servers of a site where one of them may die of a reload; no server is lost', () => {
     const site = (servers: readonly string[]): Site => ({
       name: 'www.lab.example',
-      certificate: 'www',
+      certificates: ['www'],
       topology: { kind: 'dns', servers },
     })
     assert.deepEqual(spareLastHealthy([['a'], ['b', 'c']], [site(['b', 'c'])], new Set(['c'])), [['a'], ['b'], ['c']])

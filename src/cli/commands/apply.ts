@@ -1,6 +1,8 @@
 import type { Command } from 'commander'
 import { type Applied, apply } from '../../actions/apply.ts'
+import { chosenCertificates } from '../../actions/choice.ts'
 import type { Context } from '../../actions/context.ts'
+import { type Rehearsed, rehearse } from '../../actions/rehearse.ts'
 import { asOnecertError, OnecertError } from '../../base/errors.ts'
 import { wholeNumber } from '../numbers.ts'
 import { configurationExit, describe, printError, printJson, type Shell, usageExit, withContext } from '../shell.ts'
@@ -15,7 +17,12 @@ interface Options {
 const exits = [
   usageExit,
   { status: 65, when: 'a certificate or key has a defect: no server was touched' },
-  { status: 75, when: 'partial: some servers are not proven; run it again to complete what is missing' },
+  { status: 69, when: 'the CA cannot be reached; what is there was rolled out' },
+  {
+    status: 75,
+    when: 'partial: some servers are not proven; run it again to complete what is missing; or the CA is not asked now',
+  },
+  { status: 77, when: 'the CA refuses; what is there was rolled out' },
   configurationExit,
 ]
 
@@ -40,13 +47,15 @@ export function renewCommand(program: Command, shell: Shell): void {
       .command('renew')
       .argument('<certificate...>', 'which')
       .option('--rekey', 'with a new private key, which then travels to every server')
+      .option('--dry-run', 'order nothing: see whether the challenges of the CA would be answered')
       .summary('issue a new certificate now and roll it out'),
   ).description(
     'Issues a new certificate although the old one would do, and rolls it out. Its key is kept inside keep-for: then no private key travels.',
   )
-  describe(command, ['onecert renew www', 'onecert renew www --rekey'], exits).action(
-    (certificates: string[], options: Options & { rekey?: boolean }) =>
+  describe(command, ['onecert renew www', 'onecert renew www --rekey', 'onecert renew www --dry-run'], exits).action(
+    (certificates: string[], options: Options & { rekey?: boolean; dryRun?: boolean }) =>
       withContext(shell, command, async (context, json) => {
+        if (options.dryRun) return runRehearsal(shell, context, json, certificates)
         await runApply(shell, context, json, certificates, options, { force: true, rekey: options.rekey ?? false })
       }),
   )
@@ -59,6 +68,25 @@ function rolloutOptions(command: Command): Command {
     .option('--connect-timeout <seconds>', 'for each server', wholeNumber(1, 600), 15)
 }
 
+async function runRehearsal(
+  { terminal }: Shell,
+  context: Context,
+  json: boolean,
+  certificates: readonly string[],
+): Promise<void> {
+  const rehearsed: Rehearsed[] = []
+  for (const certificate of chosenCertificates(context.fleet, { certificates }))
+    rehearsed.push(...(await rehearse(context, certificate)))
+  if (json) return printJson(terminal, { rehearsed })
+  for (const { certificate, issuer, proofs } of rehearsed) {
+    const how = proofs.map(({ name, type }) => `${name} (${type})`).join(', ')
+    terminal.out(
+      `${terminal.style('bold', certificate)}: ${issuer} was not asked; what it would look for was seen: ${how}`,
+    )
+  }
+  if (rehearsed.length === 0) terminal.out('no ACME CA issues these: there is nothing to rehearse (onecert plan)')
+}
+
 async function runApply(
   shell: Shell,
   context: Context,
@@ -68,7 +96,7 @@ async function runApply(
   how: { force: boolean; rekey: boolean },
 ): Promise<void> {
   const startedMs = context.clock.nowMs()
-  const applied = await apply(context, {
+  const { applied, stopped } = await apply(context, {
     ...(certificates.length > 0 && { certificates }),
     ...(options.server && { servers: options.server }),
     ...how,
@@ -80,10 +108,12 @@ async function runApply(
     const elapsedMs = context.clock.nowMs() - startedMs
     for (const each of applied) printApplied(each, shell.terminal, { forced: how.force, elapsedMs })
   }
-  const partial = partialError(applied)
-  if (!partial) return
-  shell.exit = partial.exit
-  if (!json) printError(partial, shell.terminal, { json, debug: false })
+  const failures = [...applied.flatMap(({ failure }) => failure ?? []), ...[partialError(applied) ?? []].flat()]
+  for (const each of failures) {
+    shell.exit = each.exit
+    if (!json) printError(each, shell.terminal, { json, debug: false })
+  }
+  if (stopped) throw stopped
 }
 
 function partialError(applied: readonly Applied[]): OnecertError | null {
@@ -120,15 +150,15 @@ function licenceError(applied: readonly Applied[]): OnecertError | null {
 }
 
 function printApplied(
-  { certificate, generation, issued, plan, result }: Applied,
+  { certificate, generation, issued, failure, plan, result }: Applied,
   terminal: Terminal,
   { forced, elapsedMs }: { readonly forced: boolean; readonly elapsedMs: number },
 ): void {
   const name = terminal.style('bold', certificate.name)
   if (issued) terminal.out(`${name}: generation ${generation.number} issued, because ${issued}`)
-  else if (forced) {
+  else if (forced && !failure) {
     terminal.out(
-      `${name}: nothing was issued: what the issuer ${certificate.issuer} has is generation ${generation.number} still; put a newer certificate into its files`,
+      `${name}: nothing was issued: what the issuer ${certificate.issuers.join(', ')} has is generation ${generation.number} still; put a newer certificate into its files`,
     )
   }
   const done = result.outcomes.filter(({ state }) => state === 'committed')
@@ -143,13 +173,23 @@ function printApplied(
   )
 }
 
-function appliedJson({ certificate, generation, issued, plan, result }: Applied): Record<string, unknown> {
+function appliedJson({
+  certificate,
+  generation,
+  issued,
+  failure,
+  waiting,
+  plan,
+  result,
+}: Applied): Record<string, unknown> {
   return {
     certificate: certificate.name,
     generation: generation.number,
     fingerprint: generation.chain[0],
     spki: generation.spki,
     issued,
+    ...(failure && { failure: failure.toJSON() }),
+    waiting,
     alreadyProven: plan.proven.map(({ placement }) => placement.server.name),
     servers: result.outcomes.map(({ error, ...outcome }) => ({
       ...outcome,

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
-import { plan } from '../../actions/plan.ts'
-import type { Action, Plan, PlannedServer } from '../../rollout/plan.ts'
+import { type Planned, plan } from '../../actions/plan.ts'
+import type { Action, PlannedServer } from '../../rollout/plan.ts'
 import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import type { Terminal } from '../terminal.ts'
 
@@ -34,10 +34,14 @@ const words: Record<Action, string> = {
   key: 'chain and private key travel',
 }
 
-function printPlan(plan: Plan, terminal: Terminal): void {
+function printPlan({ plan, wanted }: Planned, terminal: Terminal): void {
   const { certificate, generation } = plan
+  const what =
+    wanted === null
+      ? `valid until ${new Date(generation.notAfterMs).toISOString().slice(0, 10)}`
+      : `to be issued by ${certificate.issuers.join(' or ')}, because ${wanted}`
   terminal.out(
-    `${terminal.style('bold', certificate.name)}: generation ${generation.number}, ${certificate.names.join(', ')}, valid until ${new Date(generation.notAfterMs).toISOString().slice(0, 10)}`,
+    `${terminal.style('bold', certificate.name)}: generation ${generation.number}, ${certificate.names.join(', ')}, ${what}`,
   )
   for (const [at, wave] of plan.waves.entries()) {
     const confirm = plan.policy.confirmWithinMs / 1000
@@ -69,7 +73,7 @@ function serverLine({ placement, action, reason }: PlannedServer): string {
   return `${server.name} (${way}): ${words[action]} (${reason})`
 }
 
-function planJson(plan: Plan): Record<string, unknown> {
+function planJson({ plan, wanted }: Planned): Record<string, unknown> {
   const brief = ({ placement, action, reason }: PlannedServer) => ({
     server: placement.server.name,
     sites: placement.names,
@@ -79,7 +83,7 @@ function planJson(plan: Plan): Record<string, unknown> {
   return {
     certificate: plan.certificate.name,
     generation: plan.generation.number,
-    fingerprint: plan.generation.chain[0],
+    ...(wanted === null ? { fingerprint: plan.generation.chain[0] } : { toBeIssued: wanted }),
     waves: plan.waves.map((wave) => wave.map(brief)),
     proven: plan.proven.map(brief),
     withoutSeat: plan.blocked.map(({ server }) => server.name),

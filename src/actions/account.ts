@@ -1,0 +1,75 @@
+import { asOnecertError, fail } from '../base/errors.ts'
+import { closest } from '../base/similar.ts'
+import type { AcmeIssuer } from '../fleet/fleet.ts'
+import { accounts, beginAnew, openRegistered, rollOver } from '../issue/acme/registration.ts'
+import type { AcmeTools } from '../issue/acme/tools.ts'
+import type { Context } from './context.ts'
+import { withLease } from './lease.ts'
+
+export interface AccountStatus {
+  readonly issuer: string
+  readonly directory: string
+  readonly url: string
+  readonly status: string
+  readonly contact: readonly string[]
+  /** Of the account key: what stateless answers to http-01 challenges are made of (RFC 8555 section 8.1). Public. */
+  readonly thumbprint: string
+  readonly termsOfService: string | null
+  readonly profiles: Readonly<Record<string, string>>
+}
+
+export type AccountChange = 'none' | 'contact' | 'rollover' | 'deactivate'
+
+/**
+ * The account of an ACME issuer, registered now where there is none.
+ * @param change `contact`: as the fleet file says; `rollover`: a new key; `deactivate`: for ever
+ */
+export async function account(context: Context, name: string, change: AccountChange): Promise<AccountStatus> {
+  const spec = acmeIssuerOf(context, name)
+  const tools = await acmeTools(context)
+  const effect = { effect: 'account', reason: `${change === 'none' ? 'look' : change} at ${name}` } as const
+  const run = () =>
+    context.ledger.effect(effect, async () => {
+      const client = change === 'rollover' ? await rollOver(spec, tools) : await openRegistered(spec, tools)
+      if (change === 'contact') await client.updateContact(spec.email.map((each) => `mailto:${each}`))
+      const found = await client.account().catch((error: unknown) => {
+        // Deactivated already, by a run that was killed or by the CA: what is left is to begin anew.
+        if (change !== 'deactivate' || asOnecertError(error).code !== 'ACME_ACCOUNT_DEACTIVATED') throw error
+        return null
+      })
+      const { meta } = await client.directory()
+      const url = found?.url ?? (await accounts(context.store).read(name))?.url ?? ''
+      if (change === 'deactivate') {
+        if (found) await client.deactivate()
+        await beginAnew(spec, tools)
+      }
+      return {
+        issuer: name,
+        directory: spec.directory,
+        url,
+        status: change === 'deactivate' || !found ? 'deactivated' : found.status,
+        contact: found?.contact ?? [],
+        thumbprint: client.keyAuthorization('').slice(1),
+        termsOfService: meta.termsOfService ?? null,
+        profiles: meta.profiles,
+      }
+    })
+  // One change at a time; a look holds nobody up.
+  return change === 'none' ? run() : withLease(context, `acme..${name}`, run)
+}
+
+export async function acmeTools({ vault, store, clock, signal }: Context): Promise<AcmeTools> {
+  return { keys: await vault(), notes: store, clock, signal }
+}
+
+/** @throws OnecertError USAGE with a did-you-mean */
+export function acmeIssuerOf({ fleet }: Context, name: string): AcmeIssuer {
+  const spec = fleet.issuers.get(name)
+  if (spec?.kind === 'acme') return spec
+  const known = [...fleet.issuers.values()].filter(({ kind }) => kind === 'acme').map((each) => each.name)
+  const near = closest(name, known)
+  return fail('USAGE', {
+    what: spec ? `the issuer ${name} is no ACME CA` : `no issuer "${name}" in the fleet file`,
+    fact: near ? `did you mean "${near}"?` : `ACME issuers: ${known.slice(0, 10).join(', ') || 'none'}`,
+  })
+}

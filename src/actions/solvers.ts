@@ -1,0 +1,62 @@
+import type { Certificate, Dns01Settings, Issuer } from '../fleet/fleet.ts'
+import { dns01 } from '../issue/dns/dns01.ts'
+import { providerOf } from '../issue/dns/provider/providers.ts'
+import { makeResolver } from '../issue/dns/resolver.ts'
+import type { Solver } from '../issue/solver.ts'
+import { type Door, http01 } from '../rollout/http01.ts'
+import { receiverFor } from '../rollout/receiver.ts'
+import type { Context } from './context.ts'
+
+export interface Solvers extends AsyncDisposable {
+  readonly all: readonly Solver[]
+}
+
+const connectTimeoutMs = 15_000
+
+/** What answers the challenges of an issuer for one lineage; connections to its servers are closed at the end. */
+export async function openSolvers(context: Context, spec: Issuer, { name: lineage }: Certificate): Promise<Solvers> {
+  const { fleet, ledger, signal } = context
+  if (spec.kind !== 'acme') return { all: [], [Symbol.asyncDispose]: async () => {} }
+  const { http01: settings } = spec
+  const web =
+    settings &&
+    http01(settings, {
+      lineage,
+      serversOf: (name) =>
+        (fleet.sites.get(name)?.topology.servers ?? []).flatMap((each) => fleet.servers.get(each) ?? []),
+      doorsOf: (name) => doorsOf(context, name),
+      connect: (server) =>
+        context.reachOf(server).open(server, {
+          receiver: receiverFor(fleet, server),
+          carriesKey: false,
+          timeoutMs: connectTimeoutMs,
+          signal,
+        }),
+      ledger,
+      notice: (text) => context.report({ kind: 'notice', lineage, text }),
+    })
+  const dns = spec.dns01 && dnsSolver(context, spec.dns01)
+  const tls = spec.tlsAlpn01 && (await import('../issue/tls-alpn01.ts')).tlsAlpn01(spec.tlsAlpn01, context)
+  return {
+    all: [web ?? [], dns ?? [], tls ?? []].flat(),
+    async [Symbol.asyncDispose]() {
+      await web?.[Symbol.asyncDispose]()
+      await tls?.[Symbol.asyncDispose]()
+    },
+  }
+}
+
+function dnsSolver({ clock }: Context, settings: Dns01Settings): Solver {
+  const { provider, resolvers, port, withinMs } = settings
+  const resolver = makeResolver(resolvers.length > 0 ? { servers: resolvers } : {})
+  return dns01(providerOf(provider, resolver, clock), { resolver, clock, withinMs, authoritativePort: port })
+}
+
+/** Each server by itself, and what stands before them. */
+function doorsOf({ fleet }: Context, name: string): Door[] {
+  const topology = fleet.sites.get(name)?.topology
+  if (!topology) return []
+  const servers = topology.servers.flatMap((each) => fleet.servers.get(each) ?? [])
+  const own = servers.map((server): Door => ({ name: server.name, address: server.address }))
+  return topology.kind === 'load-balancer' ? [...own, { name: 'the balancer', address: topology.address }] : own
+}

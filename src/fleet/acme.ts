@@ -1,0 +1,81 @@
+import { resolve } from 'node:path'
+import type { AcmeIssuer, Dns01Settings, DnsProviderSettings, Http01Settings } from './fleet.ts'
+import type { FleetAsWritten } from './schema.ts'
+
+type Written = FleetAsWritten['issuers'][string]
+type WrittenDns = NonNullable<Written['dns-01']>
+
+/** An ACME issuer as the fleet file describes it: paths resolved against `directory`. */
+export function acmeIssuer(name: string, written: Written & { readonly acme: string }, directory: string): AcmeIssuer {
+  const path = (text: string) => resolve(directory, text)
+  const { email, profile, eab, 'http-01': http, 'dns-01': dns, 'tls-alpn-01': alpn } = written
+  const { 'ca-file': caFile, 'roots-file': rootsFile, 'preferred-chain': preferredChain } = written
+  return {
+    kind: 'acme',
+    name,
+    directory: written.acme,
+    email: email === undefined ? [] : [email].flat(),
+    ...(caFile !== undefined && { caFile: path(caFile) }),
+    ...(rootsFile !== undefined && { rootsFile: path(rootsFile) }),
+    ...(profile !== undefined && { profile }),
+    ...(preferredChain !== undefined && { preferredChain }),
+    ...(eab && { eab: { keyId: eab['key-id'], hmacFile: path(eab['hmac-file']) } }),
+    ...(http && { http01: http01(http) }),
+    ...(dns && { dns01: dns01(dns, path) }),
+    ...(alpn && { tlsAlpn01: endpoint(alpn.listen) }),
+  }
+}
+
+function http01({ webroot, listen, port }: NonNullable<Written['http-01']>): Http01Settings {
+  if (webroot !== undefined) return { kind: 'webroot', webroot, port }
+  if (listen === undefined) return { kind: 'stateless', port }
+  const own = endpoint(listen)
+  return { kind: 'listen', address: own.address, listenPort: own.port, port }
+}
+
+function endpoint(text: string): { address: string; port: number } {
+  const [, address = '', port] = /^(.*):(\d+)$/.exec(text) ?? []
+  return { address: address.replace(/^\[|\]$/g, ''), port: Number(port) }
+}
+
+function dns01(written: WrittenDns, path: (text: string) => string): Dns01Settings {
+  const { resolvers = [], port, within } = written
+  return { provider: provider(written, path), resolvers: resolvers.map(withPort), port, withinMs: within }
+}
+
+function provider(written: WrittenDns, path: (text: string) => string): DnsProviderSettings {
+  const { rfc2136, exec, cloudflare, route53, 'acme-dns': acmeDns } = written
+  if (rfc2136) {
+    const { server, zone, 'key-name': keyName, 'key-file': keyFile, algorithm } = rfc2136
+    return {
+      kind: 'rfc2136',
+      server: withPort(server),
+      ...(zone !== undefined && { zone }),
+      ...(keyName !== undefined && { keyName }),
+      keyFile: path(keyFile),
+      ...(algorithm !== undefined && { algorithm }),
+    }
+  }
+  if (cloudflare) {
+    const { 'token-file': tokenFile, endpoint } = cloudflare
+    return { kind: 'cloudflare', tokenFile: path(tokenFile), ...(endpoint !== undefined && { endpoint }) }
+  }
+  if (route53) {
+    const { 'credentials-file': credentialsFile, profile, 'zone-id': zoneId, endpoint } = route53
+    return {
+      kind: 'route53',
+      credentialsFile: path(credentialsFile),
+      profile,
+      ...(zoneId !== undefined && { zoneId }),
+      ...(endpoint !== undefined && { endpoint }),
+    }
+  }
+  if (acmeDns) return { kind: 'acme-dns', url: acmeDns.url, accountFile: path(acmeDns['account-file']) }
+  return { kind: 'exec', argv: exec ?? [] }
+}
+
+/** `address:53` where no port is given. */
+function withPort(text: string): string {
+  if (/^\[.*\]:\d+$|^[\d.]+:\d+$/.test(text)) return text
+  return text.includes(':') ? `[${text}]:53` : `${text}:53`
+}
