@@ -116,11 +116,12 @@ export async function issueCertificate(
     if (mayWait && !context.signal.aborted) await noteFailure(context, lineage, spec.name, renewal, bundle)
     // What a CA will not give today is no reason to leave servers alone that have drifted.
     if (!mayWait || !newest || newest.notAfterMs <= nowMs || context.signal.aborted) throw bundle
-    return stands(newest, { failure: bundle })
+    // Awaited here: its failure would go unheard while the solvers are closed, and end the process.
+    return await stands(newest, { failure: bundle })
   }
   if (bundle === null) {
     if (!newest) fail('INTERNAL', { what: `the issuer of ${lineage} has nothing new, and there is nothing old` })
-    return stands(newest, { waiting })
+    return await stands(newest, { waiting })
   }
   const row = await store.addGeneration({
     lineage,
