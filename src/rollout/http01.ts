@@ -188,7 +188,7 @@ async function lookEverywhere(
           notServed(
             where,
             name,
-            `it answered ${page.status} "${quote(page.body.trim(), answerCharactersMax)}"${page.url === url ? '' : `, from ${quote(page.url, 120)}`}`,
+            `it answered ${page.status} "${quote(page.body.trim().replace(/\s+/g, ' '), answerCharactersMax)}"${page.url === url ? '' : `, from ${quote(page.url, 120)}`}`,
             unreachable?.get(door.name),
           ),
         )
