@@ -152,9 +152,7 @@ describe('http-01 on five servers', () => {
     assert.equal(await generation(), 2)
   })
 
-  test('kill -9 while the answers are there: the next run takes them away, and goes on with the order', async () => {
-    const ordered = () => proxy.seen.filter(({ path }) => path.startsWith('/order-plz')).length
-    const orders = ordered()
+  test('kill -9 while the answers are there: the next run takes them away, also where it wants another order', async () => {
     const { child, ended } = fleet.run.start('issue', 'www', '--force')
     proxy.inject({
       on: ({ path }) => path.startsWith('/chalZ') && child.kill('SIGKILL'),
@@ -162,11 +160,14 @@ describe('http-01 on five servers', () => {
     })
     assert.equal((await ended).exit, null)
     for (const server of fleet.servers) assert.deepEqual(await answersOn(server), ['.well-known'])
+    // With the same key type it would go on with the same order, and its own answers.
+    await configured((document) => {
+      document.certificates.www.key = { type: 'ec-p384' }
+    })
     const { exit, stderr } = await fleet.run('issue', 'www', '--force')
     assert.equal(exit, 0, stderr)
     await nothingLeft()
     assert.equal(await generation(), 3)
-    assert.ok(ordered() - orders <= 1, 'no second order')
   })
 
   test('one of them cannot be logged in to, and then is down altogether: it is named each time, and holds up nothing in the end', async () => {
