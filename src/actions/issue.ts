@@ -4,11 +4,12 @@ import type { Certificate, Issuer } from '../fleet/fleet.ts'
 import { issuerOf } from '../issue/issuers.ts'
 import { type Need, renewalNeed } from '../issue/renewal.ts'
 import { assessBundle, fullchainPem } from '../pki/bundle.ts'
-import { parseCertificates, type X509 } from '../pki/certificate.ts'
+import { parseCertificates } from '../pki/certificate.ts'
 import { parsePrivateKey } from '../pki/key.ts'
 import type { Generation } from '../rollout/generation.ts'
 import type { GenerationRow } from '../store/store.ts'
 import type { Context } from './context.ts'
+import { leafOf } from './leaf.ts'
 import { circumstances, nextIssuer, noteFailure, notYet, renewalOf } from './renewal.ts'
 import { revocationOf } from './revoke.ts'
 import { openSolvers } from './solvers.ts'
@@ -171,11 +172,6 @@ function standing(
 /** A new file is the only sign that there is something new. */
 function askedEachTime({ kind }: Issuer): boolean {
   return kind !== 'local-ca' && kind !== 'acme'
-}
-
-function leafOf({ chainPem, lineage, number }: GenerationRow): X509 {
-  const [leaf] = parseCertificates(Buffer.from(chainPem), { file: `generation ${number} of ${lineage}` })
-  return leaf ?? fail('INTERNAL', { what: `generation ${number} of ${lineage} has no leaf` })
 }
 
 /** A stored generation with its key, assessed as it would be when it came in: dates go by and names change. */

@@ -9,10 +9,10 @@ import { exhaustedOf } from '../issue/limits/budget.ts'
 import type { Circumstances } from '../issue/renewal.ts'
 import { noAttempts, type RenewalState, renewalStates, stateOf } from '../issue/renewal-state.ts'
 import { nextLook, type Window } from '../issue/window.ts'
-import { parseCertificates } from '../pki/certificate.ts'
 import type { GenerationRow } from '../store/store.ts'
 import { acmeTools } from './account.ts'
 import type { Context } from './context.ts'
+import { leafOf } from './leaf.ts'
 
 /** A CA that does not say when it wants a renewal holds nothing up. */
 const lookWithinMs = 10_000
@@ -45,8 +45,7 @@ async function askWindow(context: Context, newest: GenerationRow, state: Renewal
   const failures = (state.look?.failures ?? 0) + 1
   try {
     const { client } = await openAccount(spec, { ...(await acmeTools(context)), withinMs: lookWithinMs })
-    const [leaf] = parseCertificates(Buffer.from(newest.chainPem), { file: `the generation of ${newest.lineage}` })
-    const info = leaf ? await client.renewalInfo(certificateId(leaf.der)) : null
+    const info = await client.renewalInfo(certificateId(leafOf(newest).der))
     const window: Window | null = info && { startMs: info.startMs, endMs: info.endMs }
     return { ...state, window, look: { atMs: nowMs, retryAfterMs: info?.retryAfterMs ?? null, failures: 0 } }
   } catch {

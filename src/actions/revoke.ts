@@ -2,11 +2,11 @@ import { fail } from '../base/errors.ts'
 import { acmeProblemOf } from '../issue/acme/problem.ts'
 import { openRegistered } from '../issue/acme/registration.ts'
 import { shelf } from '../issue/notes.ts'
-import { parseCertificates } from '../pki/certificate.ts'
 import type { GenerationRow } from '../store/store.ts'
 import { acmeIssuerOf, acmeTools } from './account.ts'
 import { chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
+import { leafOf } from './leaf.ts'
 import { withLease } from './lease.ts'
 
 /** Reasons that a subscriber may give (RFC 5280 section 5.3.1, and what the rules of public CAs leave of it). */
@@ -57,7 +57,7 @@ export async function revoke(
     // Before the CA hears of it: whatever becomes of this, such a key is not kept.
     if (reason === 'keyCompromise') await compromises(context).write(spki, true)
     await ledger.effect(fields, () =>
-      client.revoke(leafDer(row), revocationReasons[reason]).catch((error: unknown) => {
+      client.revoke(leafOf(row).der, revocationReasons[reason]).catch((error: unknown) => {
         // The answer to an earlier request was lost: it is as it was to be (RFC 8555 section 7.6).
         if (acmeProblemOf(error)?.problem.type !== 'alreadyRevoked') throw error
       }),
@@ -74,9 +74,4 @@ export async function revocationOf(
 ): Promise<RevocationReason | null> {
   if (await compromises(context).read(spki)) return 'keyCompromise'
   return revocations(context).read(fingerprint)
-}
-
-function leafDer({ chainPem, lineage }: GenerationRow): Uint8Array {
-  const [leaf] = parseCertificates(Buffer.from(chainPem), { file: `the generation of ${lineage}` })
-  return leaf?.der ?? fail('INTERNAL', { what: `a generation of ${lineage} has no leaf` })
 }
