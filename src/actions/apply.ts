@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { OnecertError } from '../base/errors.ts'
 import type { Certificate } from '../fleet/fleet.ts'
+import { endpointsOf } from '../observe/endpoint.ts'
 import { openAhead } from '../rollout/ahead.ts'
 import { fileHashes, type Generation } from '../rollout/generation.ts'
 import type { Plan, PlannedServer } from '../rollout/plan.ts'
@@ -123,13 +124,14 @@ function taskOf(context: Context, given: Given, { connectTimeoutMs }: ApplyOptio
 }
 
 async function rolloutOne({ store, clock }: Context, task: ServerRollout): Promise<ServerOutcome> {
-  const { server, names } = task.planned.placement
+  const { server } = task.planned.placement
   const outcome = await rolloutServer(task)
   if (outcome.vantage) {
-    for (const name of names) {
+    for (const { name, port } of endpointsOf(task.planned.placement)) {
       await store.recordObservation({
         server: server.name,
         name,
+        port,
         atMs: clock.nowMs(),
         vantage: outcome.vantage,
         fingerprint: task.generation.fingerprint,

@@ -1,12 +1,13 @@
 import { asOnecertError } from '../base/errors.ts'
 import { inLanes } from '../base/lanes.ts'
 import type { Placement } from '../fleet/fleet.ts'
+import { type Endpoint, endpointsOf } from '../observe/endpoint.ts'
 import type { Served } from '../observe/served.ts'
-import { endpointsOf, lookDirectly } from '../rollout/prober.ts'
+import { lookDirectly } from '../rollout/prober.ts'
 
 export interface Looked {
   readonly server: string
-  readonly name: string
+  readonly endpoint: Endpoint
   readonly served: Served | null
   /** Why there is nothing to see. */
   readonly reason: string | null
@@ -26,10 +27,10 @@ export async function lookAtAll(placements: readonly Placement[], signal: AbortS
     signal.throwIfAborted()
     try {
       const { served } = await look(endpoint, timeoutMs)
-      looked.push({ server, name: endpoint.name, served, reason: null })
+      looked.push({ server, endpoint, served, reason: null })
     } catch (error) {
       signal.throwIfAborted()
-      looked.push({ server, name: endpoint.name, served: null, reason: asOnecertError(error).failure.what })
+      looked.push({ server, endpoint, served: null, reason: asOnecertError(error).failure.what })
     }
   })
   return looked

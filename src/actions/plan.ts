@@ -1,6 +1,7 @@
 import type { Certificate } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import { keyCopies } from '../ledger/keycopies.ts'
+import { endpointText } from '../observe/endpoint.ts'
 import type { Generation } from '../rollout/generation.ts'
 import { type Known, type Plan, planRollout } from '../rollout/plan.ts'
 import { serviceOf } from '../services/drivers.ts'
@@ -53,7 +54,9 @@ export async function planCertificate(
         committed: committed.get(server.name) ?? null,
         holds: new Set(copies.filter((copy) => copy.server === server.name).map(({ spki }) => spki)),
         served: new Map(
-          looked.filter((look) => look.server === server.name).map(({ name, served }) => [name, served?.chain ?? null]),
+          looked
+            .filter((look) => look.server === server.name)
+            .map(({ endpoint, served }) => [endpointText(endpoint), served?.chain ?? null]),
         ),
       },
     ]),

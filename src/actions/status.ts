@@ -4,6 +4,7 @@ import { placements } from '../fleet/placement.ts'
 import { renewalNeed } from '../issue/renewal.ts'
 import { renewalStates, stateOf } from '../issue/renewal-state.ts'
 import { type KeyCopy, keyCopies } from '../ledger/keycopies.ts'
+import { endpointsOf, endpointText } from '../observe/endpoint.ts'
 import { handshake } from '../observe/handshake.ts'
 import type { Vantage } from '../observe/served.ts'
 import { parseCertificates } from '../pki/certificate.ts'
@@ -130,20 +131,22 @@ async function endpointsStatus(
   const looked = await lookAtAll(all, signal)
   const committed = await store.committedGenerations(certificate.name)
   const recorded = await store.observations()
-  return all.flatMap(({ server, names }) =>
-    names.map((name): EndpointStatus => {
+  return all.flatMap((placement) =>
+    endpointsOf(placement).map((endpoint): EndpointStatus => {
+      const { server } = placement
+      const { name, port } = endpoint
       const base = {
         certificate: certificate.name,
         server: server.name,
         site: name,
         address: server.address,
-        port: server.port,
+        port,
         location: server.location ?? null,
         generation: committed.get(server.name) ?? null,
       }
-      const look = looked.find((each) => each.server === server.name && each.name === name)
+      const look = looked.find((each) => endpointText(each.endpoint) === endpointText(endpoint))
       if (!look) {
-        const last = recorded.find((each) => each.server === server.name && each.name === name)
+        const last = recorded.find((each) => each.server === server.name && each.name === name && each.port === port)
         const right = last?.fingerprint !== undefined && last.fingerprint === chain?.[0]
         return {
           ...base,

@@ -203,6 +203,7 @@ export const catalogue = {
   ROLLOUT_STOPPED: temporary,
   PROBE_REFUSED: unavailable,
   PROBE_TIMEOUT: unavailable,
+  PROBE_NO_STARTTLS: unavailable,
   PROBE_NOT_TLS: unavailable,
   PROBE_FAILED: unavailable,
 } as const satisfies Record<string, CatalogueEntry>

@@ -30,6 +30,10 @@ const outline = z
       z.object({
         address: text,
         port: z.number().default(443).catch(0),
+        listeners: z
+          .array(z.object({ port: z.number().catch(0) }).catch({ port: 0 }))
+          .optional()
+          .catch(undefined),
         probe: text,
         service: z
           .union([z.string(), z.record(z.string(), z.object({ layout: text }).catch({}))])
@@ -164,20 +168,23 @@ function reportSitesTwice(source: Source, written: readonly string[]): void {
 
 /** Both would be looked at by the same handshakes. Through the server an address is that server's own. */
 function reportSharedAddresses(source: Source, servers: NonNullable<Outline['servers']>): void {
-  const direct = Object.entries(servers).filter(
-    ([, server]) => server && server.probe !== 'through-server' && server.port > 0,
-  )
-  const endpoints = direct.map(([, server]) =>
-    server?.address !== undefined && isAddress(server.address)
-      ? `${canonicalAddress(server.address)} port ${server.port}`
-      : undefined,
-  )
-  for (const [again, first] of repetitions(endpoints)) {
-    const [name, before] = [direct[again]?.[0] ?? '', direct[first]?.[0] ?? '']
-    source.report('CONFIG_BAD_VALUE', ['servers', name, 'address'], () => ({
-      what: `the servers "${quote(before)}" and "${quote(name)}" have the same address and port`,
-      fact: `${endpoints[again]}; the first is in line ${source.lineOf(['servers', before, 'address'])}`,
-    }))
+  const direct = Object.entries(servers).flatMap(([name, server]) => {
+    if (!server || server.probe === 'through-server' || server.address === undefined || !isAddress(server.address))
+      return []
+    const address = canonicalAddress(server.address)
+    const ports = (server.listeners ?? [server]).map(({ port }) => port).filter((port) => port > 0)
+    return ports.map((port) => ({ name, endpoint: `${address} port ${port}` }))
+  })
+  for (const [again, first] of repetitions(direct.map(({ endpoint }) => endpoint))) {
+    const [name, before] = [direct[again]?.name ?? '', direct[first]?.name ?? '']
+    source.report('CONFIG_BAD_VALUE', ['servers', name, 'address'], () =>
+      name === before
+        ? { what: `"${quote(name)}" has a port twice`, fact: direct[again]?.endpoint ?? '' }
+        : {
+            what: `the servers "${quote(before)}" and "${quote(name)}" have the same address and port`,
+            fact: `${direct[again]?.endpoint}; the first is in line ${source.lineOf(['servers', before, 'address'])}`,
+          },
+    )
   }
 }
 

@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { parseHostName } from '../pki/names.ts'
 import { acmeIssuer } from './acme.ts'
 import { reportInconsistencies } from './consistency.ts'
-import type { Certificate, FileSettings, Fleet, Issuer, Server, ServiceSettings, Site } from './fleet.ts'
+import type { Certificate, FileSettings, Fleet, Issuer, Listener, Server, ServiceSettings, Site } from './fleet.ts'
 import { type FleetAsWritten, fleetSchema } from './schema.ts'
 import { readSource, type Source } from './source.ts'
 import { reportIssues, wording } from './wording.ts'
@@ -92,13 +92,16 @@ function normaliseIssuer(name: string, written: FleetAsWritten['issuers'][string
 }
 
 type ServerAsWritten = FleetAsWritten['servers'][string]
+type ListenerAsWritten = NonNullable<ServerAsWritten['listeners']>[number]
+
+const tlsPort = 443
 
 function normaliseServer(name: string, written: ServerAsWritten, directory: string): Server {
   return {
     name,
     reach: reachOf(written, directory),
     address: written.address,
-    port: written.port,
+    listeners: (written.listeners ?? [{ ...written, port: written.port ?? tlsPort }]).map(listenerOf),
     ...(written.location !== undefined && { location: written.location }),
     service: serviceOf(written.service),
     directory: written.directory.replace(/\/+$/, ''),
@@ -111,6 +114,10 @@ function normaliseServer(name: string, written: ServerAsWritten, directory: stri
     ...(written.webroot !== undefined && { webroot: written.webroot }),
     probe: written.probe,
   }
+}
+
+function listenerOf({ port, starttls, 'proxy-protocol': proxyProtocol }: ListenerAsWritten): Listener {
+  return { port, ...(starttls && { starttls }), ...(proxyProtocol && { proxyProtocol }) }
 }
 
 function reachOf(written: ServerAsWritten, directory: string): Server['reach'] {

@@ -123,9 +123,10 @@ export interface Certificate {
 export interface Server {
   readonly name: string
   readonly reach: SshReach | LocalReach
-  /** Where its own handshakes are looked at: IP address and port. */
+  /** Where its own handshakes are looked at. */
   readonly address: string
-  readonly port: number
+  /** At least one; each is proved. */
+  readonly listeners: readonly Listener[]
   readonly location?: string
   readonly service: ServiceSettings
   /** Generations live in `<directory>/<lineage>/gen-NNNN/`. */
@@ -136,6 +137,19 @@ export interface Server {
   readonly webroot?: string
   readonly probe: 'direct' | 'through-server'
 }
+
+/** A port at which TLS is spoken, and what comes before it. */
+export interface Listener {
+  readonly port: number
+  /** TLS begins inside of this protocol. */
+  readonly starttls?: Starttls
+  /** It expects the header by which a balancer names the client (HAProxy's PROXY protocol). */
+  readonly proxyProtocol?: ProxyProtocol
+}
+
+export type Starttls = 'smtp' | 'imap' | 'pop3' | 'postgres'
+
+export type ProxyProtocol = 'v1' | 'v2'
 
 export interface SshReach {
   readonly kind: 'ssh'

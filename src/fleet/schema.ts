@@ -322,6 +322,11 @@ const files = z.strictObject({
     .optional(),
 })
 
+const listener = {
+  starttls: z.enum(['smtp', 'imap', 'pop3', 'postgres']).optional().describe('TLS begins inside of this protocol'),
+  'proxy-protocol': z.enum(['v1', 'v2']).optional().describe('it expects the header of a balancer before TLS'),
+}
+
 const server = z
   .strictObject({
     ssh: z
@@ -347,7 +352,14 @@ const server = z
     local: z.literal(true).optional().describe('this machine'),
     agent: reserved('is not known to this version, which has "ssh" and "local"'),
     address: address.describe('where its own handshakes are looked at'),
-    port: port.default(443),
+    port: port.optional().describe('default: 443'),
+    ...listener,
+    listeners: z
+      .array(z.strictObject({ port, ...listener }))
+      .min(1)
+      .max(16)
+      .optional()
+      .describe('where it speaks TLS at several ports: in place of port, starttls and proxy-protocol'),
     location: z.string().max(60).optional(),
     service: z.union([
       z.enum(['nginx', 'apache', 'haproxy'], {
@@ -379,6 +391,10 @@ const server = z
   .refine(
     (spec) => given(spec['host-key'], spec['known-hosts']) < 2,
     rule('has both "host-key" and "known-hosts": one is enough'),
+  )
+  .refine(
+    (spec) => spec.listeners === undefined || given(spec.port, spec.starttls, spec['proxy-protocol']) === 0,
+    rule('has "port", "starttls" or "proxy-protocol" beside "listeners"', 'put them into the list'),
   )
   .refine(
     (spec) => spec.local === undefined || spec.ssh !== undefined || given(spec['host-key'], spec['known-hosts']) === 0,

@@ -1,15 +1,22 @@
-import type { KeyKind } from '../fleet/fleet.ts'
+import type { KeyKind, Listener, Placement } from '../fleet/fleet.ts'
 
 /** Where a certificate is looked at. */
-export interface Endpoint {
+export interface Endpoint extends Listener {
   readonly address: string
-  readonly port: number
   /** Sent as SNI. */
   readonly name: string
   /** As a client that takes only certificates of this kind; absent: of both. */
   readonly keyKind?: KeyKind
 }
 
+/** Each name at each port of a server. */
+export function endpointsOf({ server, names, keyKind }: Placement): Endpoint[] {
+  return names.flatMap((name) =>
+    server.listeners.map((listener) => ({ ...listener, address: server.address, name, ...(keyKind && { keyKind }) })),
+  )
+}
+
+/** It identifies an endpoint too. */
 export function endpointText({ address, port, name }: Endpoint): string {
   return `${address.includes(':') ? `[${address}]` : address}:${port} (${name})`
 }

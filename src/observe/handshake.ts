@@ -1,9 +1,11 @@
 import type { X509Certificate } from 'node:crypto'
+import { connect as connectTcp, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
 import { fail, OnecertError, quote } from '../base/errors.ts'
 import type { KeyKind } from '../fleet/fleet.ts'
 import { type Endpoint, endpointText, probedName } from './endpoint.ts'
+import { beforeTls } from './preamble.ts'
 import type { Served } from './served.ts'
 
 export interface HandshakeOptions {
@@ -45,21 +47,19 @@ function trustingNothing(keyKind: KeyKind | undefined): SecureContext {
 /**
  * One full TLS handshake (1.2 or 1.3, never resumed): that it completes proves that the server holds the private key.
  * Nothing is trusted and nothing is fetched: judging what was served is the caller's.
- * @throws OnecertError PROBE_REFUSED, PROBE_TIMEOUT, PROBE_NOT_TLS, PROBE_FAILED
+ * @throws OnecertError PROBE_REFUSED, PROBE_TIMEOUT, PROBE_NO_STARTTLS, PROBE_NOT_TLS, PROBE_FAILED
  */
 export function handshake(endpoint: Endpoint, { timeoutMs, signal, stream }: HandshakeOptions): Promise<Served> {
   const started = performance.now()
   return new Promise((resolve, reject) => {
-    const socket = connect({
-      ...(stream ? { socket: stream } : { host: endpoint.address, port: endpoint.port }),
-      servername: probedName(endpoint.name),
-      rejectUnauthorized: false,
-      secureContext: trustingNothing(endpoint.keyKind),
-    })
+    const carrier = stream ?? connectTcp({ host: endpoint.address, port: endpoint.port })
+    let ended = false
     const finish = (settle: () => void) => {
+      if (ended) return
+      ended = true
       clearTimeout(timer)
       signal?.removeEventListener('abort', abort)
-      socket.destroy()
+      carrier.destroy()
       settle()
     }
     const refuse = (error: unknown) =>
@@ -67,16 +67,29 @@ export function handshake(endpoint: Endpoint, { timeoutMs, signal, stream }: Han
     const abort = () => finish(() => reject(signal?.reason))
     const timer = setTimeout(() => refuse({ code: 'ETIMEDOUT' }), timeoutMs)
     signal?.addEventListener('abort', abort, { once: true })
-    socket.on('error', refuse)
-    socket.on('close', () => refuse({ code: 'ECONNRESET' }))
-    socket.on('secureConnect', () => {
-      try {
-        const served = readServed(socket, endpoint)
-        finish(() => resolve(served))
-      } catch (error) {
-        refuse(error)
-      }
-    })
+    carrier.on('error', refuse)
+    carrier.on('close', () => refuse({ code: 'ECONNRESET' }))
+    const greet = () => {
+      const socket = connect({
+        socket: carrier,
+        servername: probedName(endpoint.name),
+        rejectUnauthorized: false,
+        secureContext: trustingNothing(endpoint.keyKind),
+      })
+      socket.on('error', refuse)
+      socket.on('close', () => refuse({ code: 'ECONNRESET' }))
+      socket.on('secureConnect', () => {
+        try {
+          const served = readServed(socket, endpoint)
+          finish(() => resolve(served))
+        } catch (error) {
+          refuse(error)
+        }
+      })
+    }
+    const begin = () => beforeTls(carrier, endpoint).then(() => ended || greet(), refuse)
+    if (carrier instanceof Socket && carrier.connecting) carrier.once('connect', begin)
+    else begin()
   })
 }
 

@@ -598,10 +598,10 @@ verb_rollback() {
   ok current="$was" fired=no
 }
 
-# probe ADDRESS:PORT NAME: a handshake made here, where no connection can be carried to.
+# probe ADDRESS:PORT NAME [STARTTLS]: a handshake made here, where no connection can be carried to.
 verb_probe() {
   command -v openssl >/dev/null 2>&1 || { refuse SERVER_TOOL_MISSING tool=openssl; return; }
-  shown=$(timeout 10 openssl s_client -connect "$1" -servername "$2" -showcerts </dev/null 2>/dev/null) ||
+  shown=$(timeout 10 openssl s_client -connect "$1" -servername "$2" ${3:+-starttls "$3"} -showcerts </dev/null 2>/dev/null) ||
     { refuse PROBE_FAILED; return; }
   printf '%s\n' "$shown" | {
     inside=

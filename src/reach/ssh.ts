@@ -73,7 +73,7 @@ async function openOnce(
   settings: SshSettings & { readonly withoutAlgorithms: readonly string[] },
 ): Promise<Connection> {
   const socketDirectory = server.probe === 'through-server' ? await mkdtemp(join(tmpdir(), 'onecert-')) : null
-  const socket = socketDirectory === null ? null : join(socketDirectory, 'forward')
+  const socketOf = (port: number) => (socketDirectory === null ? null : join(socketDirectory, String(port)))
   const startedMs = performance.now()
   const argv = sshArguments(reach, {
     carriesKey: options.carriesKey,
@@ -81,7 +81,10 @@ async function openOnce(
     connectTimeoutMs: options.timeoutMs,
     withoutAlgorithms: settings.withoutAlgorithms,
     ...(settings.configFile && { configFile: settings.configFile }),
-    forwards: socket === null ? [] : [`${socket}:${bracketed(server.address)}:${server.port}`],
+    forwards:
+      socketDirectory === null
+        ? []
+        : server.listeners.map(({ port }) => `${socketOf(port)}:${bracketed(server.address)}:${port}`),
   })
   // A process group of its own: Ctrl-C in the terminal is for us, and we end the connection in order.
   const child = spawn('ssh', [...argv, remoteCommand(options.receiver.text, reach, options.sentAlong ?? false)], {
@@ -150,8 +153,11 @@ async function openOnce(
   return {
     ...spoken,
     way: `ssh ${/^debug1: kex: algorithm: (\S+)/m.exec(stderr)?.[1] ?? 'unknown'}`,
-    forward: async (address, port) =>
-      socket !== null && address === server.address && port === server.port ? openSocket(socket) : null,
+    async forward(address, port) {
+      const known = address === server.address && server.listeners.some((each) => each.port === port)
+      const socket = known ? socketOf(port) : null
+      return socket === null ? null : openSocket(socket)
+    },
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Certificate, Fleet, Placement, RolloutPolicy } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
+import { endpointsOf, endpointText } from '../observe/endpoint.ts'
 import type { Generation } from './generation.ts'
 import { licenceSeats } from './licence.ts'
 import { spareLastHealthy, waves } from './wave.ts'
@@ -10,7 +11,7 @@ export interface Known {
   readonly committed: number | null
   /** SPKIs of the key copies that the ledger knows there. */
   readonly holds: ReadonlySet<string>
-  /** What each of its names served just now; null where it was not looked at or did not answer. */
+  /** What each of its endpoints served just now; null where it was not looked at or did not answer. */
   readonly served: ReadonlyMap<string, readonly string[] | null>
 }
 
@@ -81,11 +82,11 @@ function planServer(placement: Placement, generation: Generation, known: Known |
   if (known.committed !== generation.number) {
     return say('chain', known.committed === null ? 'not committed yet' : `has generation ${known.committed}`)
   }
-  for (const name of placement.names) {
-    const served = known.served.get(name)
-    if (served == null) return say('check', `${name} could not be looked at from here`)
+  for (const endpoint of endpointsOf(placement)) {
+    const served = known.served.get(endpointText(endpoint))
+    if (served == null) return say('check', `${endpoint.name} could not be looked at from here`)
     const wrong = servedWrong(served, generation)
-    if (wrong) return say('check', `${name} ${wrong}`)
+    if (wrong) return say('check', `${endpoint.name} ${wrong}`)
   }
   return say('none', 'proven')
 }

@@ -1,6 +1,5 @@
 import { X509Certificate } from 'node:crypto'
 import { fail, OnecertError } from '../base/errors.ts'
-import type { Placement } from '../fleet/fleet.ts'
 import { type Endpoint, endpointText, probedName } from '../observe/endpoint.ts'
 import { handshake } from '../observe/handshake.ts'
 import type { Served, Vantage } from '../observe/served.ts'
@@ -11,10 +10,6 @@ export type Look = (
   endpoint: Endpoint,
   timeoutMs: number,
 ) => Promise<{ readonly served: Served; readonly vantage: Vantage }>
-
-export function endpointsOf({ server, names, keyKind }: Placement): Endpoint[] {
-  return names.map((name) => ({ address: server.address, port: server.port, name, ...(keyKind && { keyKind }) }))
-}
 
 /** From here. */
 export function lookDirectly(signal?: AbortSignal): Look {
@@ -49,9 +44,12 @@ export function lookThrough(connection: Connection): Look {
 
 async function askServer(connection: Connection, endpoint: Endpoint, timeoutMs: number): Promise<Served> {
   const address = endpoint.address.includes(':') ? `[${endpoint.address}]` : endpoint.address
-  const answer = await connection.request('probe', [`${address}:${endpoint.port}`, probedName(endpoint.name)], {
-    timeoutMs: timeoutMs + 15_000,
-  })
+  const { port, name, starttls } = endpoint
+  const answer = await connection.request(
+    'probe',
+    [`${address}:${port}`, probedName(name), ...(starttls ? [starttls] : [])],
+    { timeoutMs: timeoutMs + 15_000 },
+  )
   const pem = answer.output.join('\n')
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
   const [leaf] = blocks

@@ -1,7 +1,8 @@
 import { asOnecertError, OnecertError } from '../base/errors.ts'
+import { endpointsOf, endpointText } from '../observe/endpoint.ts'
 import type { Connection } from '../reach/connection.ts'
 import { expectOk } from './conversation.ts'
-import { endpointsOf, type Look } from './prober.ts'
+import type { Look } from './prober.ts'
 import { effectOf, type ServerRollout, type Session } from './task.ts'
 import { verify, verifyLimits } from './verify.ts'
 
@@ -9,7 +10,7 @@ import { verify, verifyLimits } from './verify.ts'
 interface Before {
   /** Not so: the running service has the old files still, and a reload could only do harm. */
   readonly reloaded: boolean
-  /** The leaf of each name that was seen. */
+  /** The leaf of each endpoint that was seen. */
   readonly before: ReadonlyMap<string, string>
   /** An earlier session saw it, and we did not: at least something must be served again. */
   readonly mustServe: boolean
@@ -36,7 +37,7 @@ export async function rollBack(
         if (again.facts.get('status') !== '0' && before.size > 0) await connection.request('start', [])
       }
       for (const endpoint of endpointsOf(task.planned.placement)) {
-        const old = before.get(endpoint.name)
+        const old = before.get(endpointText(endpoint))
         if (old) await verify([endpoint], { chain: [old] }, look, task.clock, verifyLimits)
         else if (mustServe) await look(endpoint, verifyLimits.handshakeTimeoutMs)
       }

@@ -1,10 +1,11 @@
 import { asOnecertError, fail, OnecertError } from '../base/errors.ts'
+import { endpointsOf, endpointText } from '../observe/endpoint.ts'
 import type { Vantage } from '../observe/served.ts'
 import type { Connection } from '../reach/connection.ts'
 import { adopt, begin, commit, reload, stage, swap, testAsItWas, undo } from './conversation.ts'
 import { decide } from './decide.ts'
 import { generationName } from './generation.ts'
-import { endpointsOf, type Look, lookDirectly, lookThrough } from './prober.ts'
+import { type Look, lookDirectly, lookThrough } from './prober.ts'
 import type { ServerOutcome, ServerState } from './progress.ts'
 import { connectionLost, rollBack, undoesItself } from './rollback.ts'
 import { effectOf, openOptions, type ServerRollout, type Session } from './task.ts'
@@ -135,13 +136,13 @@ async function servedAlready(task: ServerRollout, look: Look): Promise<Vantage |
   )
 }
 
-/** @returns the leaf that each name serves before the swap; absent where it serves none */
+/** @returns the leaf that each endpoint serves before the swap; absent where it serves none */
 async function servedBefore(task: ServerRollout, look: Look): Promise<Map<string, string>> {
   const before = new Map<string, string>()
   for (const endpoint of endpointsOf(task.planned.placement)) {
     const seen = await look(endpoint, verifyLimits.handshakeTimeoutMs).catch(() => null)
     const leaf = seen?.served.chain[0]
-    if (leaf) before.set(endpoint.name, leaf)
+    if (leaf) before.set(endpointText(endpoint), leaf)
   }
   return before
 }

@@ -25,7 +25,7 @@ const pauseMs = 50
 
 /**
  * Fresh handshakes with each endpoint until so many in a row show the generation, leaf and chain.
- * @param before leaf fingerprints that were served before, by name: to tell an old certificate from a foreign one
+ * @param before leaf fingerprints that were served before, by endpoint: to tell an old certificate from a foreign one
  * @param onServed called when each endpoint has shown it for the first time
  * @returns from where it was proved; the weakest vantage of all
  * @throws OnecertError VERIFY_*: the last thing that was seen
@@ -43,7 +43,7 @@ export async function verify(
   const unserved = new Set(endpoints)
   const vantages = await Promise.all(
     endpoints.map((endpoint) =>
-      verifyOne(endpoint, generation, look, clock, until, limits, before.get(endpoint.name), () => {
+      verifyOne(endpoint, generation, look, clock, until, limits, before.get(endpointText(endpoint)), () => {
         if (unserved.delete(endpoint) && unserved.size === 0) onServed()
       }),
     ),

@@ -35,6 +35,14 @@ const migrations: readonly string[] = [
   `
   CREATE TABLE note (kind TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (kind, name)) STRICT;
   `,
+  // What was seen at which port, is not known of the old rows; the next apply looks again.
+  `
+  DROP TABLE observation;
+  CREATE TABLE observation (
+    server TEXT NOT NULL, name TEXT NOT NULL, port INTEGER NOT NULL, at_ms INTEGER NOT NULL, vantage TEXT NOT NULL,
+    fingerprint TEXT, not_after_ms INTEGER, reason TEXT, PRIMARY KEY (server, name, port)
+  ) STRICT;
+  `,
 ]
 
 /** Brings the tables up to date. @throws OnecertError STATE_TOO_NEW */

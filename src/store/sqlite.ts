@@ -129,11 +129,12 @@ function sqliteStore(database: DatabaseSync, path: string, log: FileHandle): Sto
 
   function writeObservation(row: ObservationRow): void {
     run(
-      `INSERT INTO observation VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (server, name)
+      `INSERT INTO observation VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (server, name, port)
        DO UPDATE SET at_ms = excluded.at_ms, vantage = excluded.vantage, fingerprint = excluded.fingerprint,
        not_after_ms = excluded.not_after_ms, reason = excluded.reason WHERE excluded.at_ms >= at_ms`,
       row.server,
       row.name,
+      row.port,
       row.atMs,
       row.vantage,
       row.fingerprint,
@@ -333,6 +334,7 @@ interface LeaseSql {
 interface ObservationSql {
   server: string
   name: string
+  port: number
   at_ms: number
   vantage: ObservationRow['vantage']
   fingerprint: string | null
@@ -368,6 +370,7 @@ function observationRow(row: ObservationSql): ObservationRow {
   return {
     server: row.server,
     name: row.name,
+    port: row.port,
     atMs: row.at_ms,
     vantage: row.vantage,
     fingerprint: row.fingerprint,

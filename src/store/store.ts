@@ -82,6 +82,7 @@ export interface RolloutRow {
 export interface ObservationRow {
   readonly server: string
   readonly name: string
+  readonly port: number
   readonly atMs: number
   readonly vantage: 'direct' | 'forwarded' | 'on-server'
   readonly fingerprint: string | null

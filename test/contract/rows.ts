@@ -19,6 +19,15 @@ export function generationOf(lineage: string, seed: string): Omit<GenerationRow,
   }
 }
 
-export function observationOf(server: string, name: string, atMs: number): ObservationRow {
-  return { server, name, atMs, vantage: 'direct', fingerprint: hash(`${atMs}`), notAfterMs: atMs + 1, reason: null }
+export function observationOf(server: string, name: string, atMs: number, port = 443): ObservationRow {
+  return {
+    server,
+    name,
+    port,
+    atMs,
+    vantage: 'direct',
+    fingerprint: hash(`${atMs}`),
+    notAfterMs: atMs + 1,
+    reason: null,
+  }
 }

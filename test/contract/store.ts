@@ -334,7 +334,7 @@ export function storeContract(kind: string, makePlace: () => Promise<StorePlace>
     assert.deepEqual(await store.committedGenerations('www'), new Map(servers.map((server) => [server, 2])))
   })
 
-  promise('the newest observation of each server and name is kept, as it was seen', async (_, store) => {
+  promise('the newest observation of each server, name and port is kept, as it was seen', async (_, store) => {
     assert.deepEqual(await store.observations(), [])
     const unreachable = {
       ...observationOf('web-2', 'www.domain.example', 2),
@@ -347,12 +347,15 @@ export function storeContract(kind: string, makePlace: () => Promise<StorePlace>
     await Promise.all([
       store.recordObservation(unreachable),
       store.recordObservation(observationOf('web-1', 'shop.domain.example', 2)),
+      store.recordObservation(observationOf('web-1', 'shop.domain.example', 4, 8443)),
       store.recordObservation(observationOf('web-1', 'www.domain.example', 3)),
     ])
-    const place = ({ server, name }: { server: string; name: string }) => `${server} ${name}`
+    const place = ({ server, name, port }: { server: string; name: string; port: number }) =>
+      `${server} ${name} ${port}`
     const seen = (await store.observations()).toSorted((left, right) => (place(left) < place(right) ? -1 : 1))
     assert.deepEqual(seen, [
       observationOf('web-1', 'shop.domain.example', 2),
+      observationOf('web-1', 'shop.domain.example', 4, 8443),
       observationOf('web-1', 'www.domain.example', 3),
       unreachable,
     ])

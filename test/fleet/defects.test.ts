@@ -392,6 +392,23 @@ const defects: readonly Defect[] = [
     told: /"eu-1" and "other" have the same address and port.*192\.0\.2\.11 port 443; the first is in line 21/s,
   },
   {
+    what: 'one port of a server twice',
+    change: [
+      'address: 203.0.113.10',
+      'address: 203.0.113.10\n    listeners: [{ port: 25, starttls: smtp }, { port: 25 }]',
+    ],
+    code: 'CONFIG_BAD_VALUE',
+    at: '203.0.113.10\n    listeners',
+    told: /"other" has a port twice.*203\.0\.113\.10 port 25/s,
+  },
+  {
+    what: 'a port beside a list of listeners',
+    change: ['    port: 8443', '    port: 8443\n    listeners: [{ port: 25 }]'],
+    code: 'CONFIG_BAD_VALUE',
+    at: 'us-1:\n',
+    told: /has "port", "starttls" or "proxy-protocol" beside "listeners".*put them into the list/s,
+  },
+  {
     what: 'a host key of this machine',
     change: ['    local: true', '    local: true\n    known-hosts: known_hosts'],
     code: 'CONFIG_BAD_VALUE',

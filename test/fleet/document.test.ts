@@ -83,10 +83,10 @@ test('each service is read, with its commands as lists of words', () => {
   })
 })
 
-test('address, port, directory, files and probe of a server are read', () => {
+test('address, listeners, directory, files and probe of a server are read', () => {
   const { servers } = parse(good)
-  const facts = [...servers.values()].map(({ name, address, port, directory, probe, location }) => {
-    return [name, address, port, directory, probe, location]
+  const facts = [...servers.values()].map(({ name, address, listeners, directory, probe, location }) => {
+    return [name, address, ...listeners.map(({ port }) => port), directory, probe, location]
   })
   assert.deepEqual(facts, [
     ['eu-1', '192.0.2.11', 443, '/etc/onecert', 'direct', 'frankfurt'],
@@ -165,9 +165,19 @@ for (const [what, text] of spellings) {
   })
 }
 
+test('what comes before TLS at a port is read, in the short form and in the list', () => {
+  const listeners = (line: string) => parse(spoilt('    port: 8443', `    ${line}`)).servers.get('us-1')?.listeners
+  assert.deepEqual(listeners('starttls: smtp'), [{ port: 443, starttls: 'smtp' }])
+  assert.deepEqual(listeners('proxy-protocol: v2'), [{ port: 443, proxyProtocol: 'v2' }])
+  assert.deepEqual(listeners('listeners: [{ port: 25, starttls: smtp }, { port: 465, proxy-protocol: v1 }]'), [
+    { port: 25, starttls: 'smtp' },
+    { port: 465, proxyProtocol: 'v1' },
+  ])
+})
+
 test('an anchor and its alias may be used', () => {
   const text = spoilt('destination: us-1, port: 2222', 'destination: us-1, port: &port 2222')
-  assert.equal(parse(text.replace('port: 8443', 'port: *port')).servers.get('us-1')?.port, 2222)
+  assert.equal(parse(text.replace('port: 8443', 'port: *port')).servers.get('us-1')?.listeners[0]?.port, 2222)
 })
 
 test('the answer holds nothing of the prototypes of the file', () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Clock } from '../../src/base/clock.ts'
 import { OnecertError } from '../../src/base/errors.ts'
+import { endpointText } from '../../src/observe/endpoint.ts'
 import type { Look } from '../../src/rollout/prober.ts'
 import { verify, verifyLimits } from '../../src/rollout/verify.ts'
 
@@ -57,7 +58,7 @@ test('what is seen at the deadline says what is wrong', async () => {
     [new OnecertError('PROBE_REFUSED', { what: 'nobody there' }), 'VERIFY_UNREACHABLE'],
   ] as const) {
     const clock = stillClock()
-    const before = new Map([[endpoint.name, 'old']])
+    const before = new Map([[endpointText(endpoint), 'old']])
     await assert.rejects(
       verify([endpoint], generation, serving(answer), clock, verifyLimits, before),
       (error) => error instanceof OnecertError && error.code === code,
