@@ -4,6 +4,7 @@ import { asOnecertError, OnecertError } from '../base/errors.ts'
 import { programVersion } from '../base/version.ts'
 import { accountCommand } from './commands/account.ts'
 import { applyCommand, renewCommand } from './commands/apply.ts'
+import { auditCommand } from './commands/audit.ts'
 import { caCommand } from './commands/ca.ts'
 import { checkCommand, initCommand, schemaCommand } from './commands/fleet.ts'
 import { importCommand } from './commands/import.ts'
@@ -67,6 +68,7 @@ function buildProgram(): Command {
     planCommand,
     applyCommand,
     renewCommand,
+    auditCommand,
     statusCommand,
     ledgerCommand,
     issueCommand,

@@ -47,7 +47,14 @@ const outline = z
         certificate: z.union([z.string(), texts]).optional().catch(undefined),
         dns: texts,
         'load-balancer': members,
-        'reverse-proxy': members,
+        'reverse-proxy': z
+          .object({
+            servers: texts,
+            standby: texts,
+            upstreams: z.array(z.object({ server: text }).optional().catch(undefined)).catch([]),
+          })
+          .optional()
+          .catch(undefined),
       }),
     ),
   })
@@ -92,7 +99,9 @@ export function reportInconsistencies(source: Source): void {
       for (const [index, server] of (servers ?? []).entries())
         refer(source, 'server', server, fleet.servers, [...at, index])
       reportRepeated(source, servers ?? [], at)
+      reportWithoutService(source, servers ?? [], at, fleet)
     }
+    reportProxies(source, site?.['reverse-proxy'], [...path, 'reverse-proxy'], fleet)
   }
 }
 
@@ -232,6 +241,56 @@ function reportPair(source: Source, site: string, names: readonly (string | unde
     fact: 'which of both is served can be seen from here alone',
     next: `take "probe" of ${quote(hidden)} away, or one of the certificates`,
   }))
+}
+
+/** A site is served where something terminates TLS. */
+function reportWithoutService(
+  source: Source,
+  servers: readonly (string | undefined)[],
+  path: Path,
+  fleet: Outline,
+): void {
+  for (const [index, server] of servers.entries()) {
+    if (fleet.servers?.[server ?? '']?.service !== 'none') continue
+    source.report('CONFIG_BAD_VALUE', [...path, index], () => ({
+      what: `"${quote(server ?? '')}" terminates no TLS: its service is "none"`,
+      next: 'give it a service, or take it out of this list',
+    }))
+  }
+}
+
+/** A standby is one of the proxies; a server behind them is none of them, for no key of the site belongs there. */
+function reportProxies(
+  source: Source,
+  proxies: NonNullable<NonNullable<Outline['sites']>[string]>['reverse-proxy'],
+  path: Path,
+  fleet: Outline,
+): void {
+  if (!proxies) return
+  for (const [at, server] of proxies.standby.entries()) {
+    refer(source, 'server', server, fleet.servers, [...path, 'standby', at])
+    if (server === undefined || !fleet.servers?.[server] || proxies.servers.includes(server)) continue
+    source.report('CONFIG_BAD_VALUE', [...path, 'standby', at], () => ({
+      what: `the standby "${quote(server)}" is not among the servers of the site`,
+      next: `add it to "servers" too: it holds a copy, and is proved like the others`,
+    }))
+  }
+  if (proxies.servers.length > 0 && proxies.servers.every((server) => proxies.standby.includes(server))) {
+    source.report('CONFIG_BAD_VALUE', [...path, 'standby'], () => ({
+      what: 'all servers of the site are standbys',
+      next: 'take the one that clients come to out of "standby"',
+    }))
+  }
+  for (const [at, upstream] of proxies.upstreams.entries()) {
+    const server = upstream?.server
+    refer(source, 'server', server, fleet.servers, [...path, 'upstreams', at, 'server'])
+    if (server === undefined || !proxies.servers.includes(server)) continue
+    source.report('CONFIG_BAD_VALUE', [...path, 'upstreams', at, 'server'], () => ({
+      what: `"${quote(server)}" is a proxy of the site and an upstream behind it`,
+      fact: 'a proxy holds the key, an upstream must not',
+      next: 'take one of them away',
+    }))
+  }
 }
 
 /** Explicit paths must fit what the service reads: a pair of files, or one combined file. */

@@ -112,6 +112,7 @@ function normaliseServer(name: string, written: ServerAsWritten, directory: stri
       ]),
     ),
     ...(written.webroot !== undefined && { webroot: written.webroot }),
+    keyFolders: written['key-folders'].map((each) => each.replace(/\/+$/, '') || '/'),
     probe: written.probe,
   }
 }
@@ -148,6 +149,14 @@ function topologyOf(written: FleetAsWritten['sites'][string]): Site['topology'] 
   const balancer = written['load-balancer']
   if (balancer) return { kind: 'load-balancer', ...balancer }
   const proxy = written['reverse-proxy']
-  if (proxy) return { kind: 'reverse-proxy', ...proxy }
+  if (proxy) {
+    const upstreams = proxy.upstreams.map((each) => (typeof each === 'string' ? { url: each } : each))
+    return {
+      kind: 'reverse-proxy',
+      servers: proxy.servers,
+      standby: proxy.standby ?? [],
+      upstreams: upstreams.map(({ url, server }) => ({ url, ...(server !== undefined && { server }) })),
+    }
+  }
   return { kind: 'dns', servers: written.dns ?? [] }
 }

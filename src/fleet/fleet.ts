@@ -135,6 +135,8 @@ export interface Server {
   readonly files: ReadonlyMap<string, FileSettings>
   /** What it serves over HTTP, where that is not the webroot of the issuer. */
   readonly webroot?: string
+  /** Where an audit looks for copies of private keys, beside `directory`. */
+  readonly keyFolders: readonly string[]
   readonly probe: 'direct' | 'through-server'
 }
 
@@ -169,7 +171,8 @@ export interface LocalReach {
   readonly kind: 'local'
 }
 
-export type ServiceKind = 'nginx' | 'apache' | 'haproxy' | 'command'
+/** `none`: nothing terminates TLS there, as on an upstream. */
+export type ServiceKind = 'nginx' | 'apache' | 'haproxy' | 'command' | 'none'
 
 /** Which software terminates TLS, and what differs from its driver's defaults. Commands are argv lists; no shell. */
 export interface ServiceSettings {
@@ -216,7 +219,16 @@ export interface LoadBalancerTopology {
 export interface ReverseProxyTopology {
   readonly kind: 'reverse-proxy'
   readonly servers: readonly string[]
-  readonly upstreams: readonly string[]
+  /** Those of them that take over when another one fails: no name points to them meanwhile. */
+  readonly standby: readonly string[]
+  readonly upstreams: readonly Upstream[]
+}
+
+/** What stands behind a proxy. It holds no key of the site. */
+export interface Upstream {
+  readonly url: string
+  /** The server that it is, where an audit is to look for keys there. */
+  readonly server?: string
 }
 
 export interface RolloutPolicy {

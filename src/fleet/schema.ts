@@ -362,7 +362,7 @@ const server = z
       .describe('where it speaks TLS at several ports: in place of port, starttls and proxy-protocol'),
     location: z.string().max(60).optional(),
     service: z.union([
-      z.enum(['nginx', 'apache', 'haproxy'], {
+      z.enum(['nginx', 'apache', 'haproxy', 'none'], {
         error: ({ input }) =>
           input === 'command'
             ? 'needs its command: write service: { command: { reload: [systemctl, reload, x] } }'
@@ -382,6 +382,11 @@ const server = z
     webroot: serverPath
       .optional()
       .describe('the folder that it serves over HTTP, where that is not the one of the issuer'),
+    'key-folders': z
+      .array(serverPath)
+      .max(50)
+      .default(['/etc'])
+      .describe('where an audit looks for copies of private keys, beside "directory"'),
     probe: z.enum(['direct', 'through-server']).default('direct'),
   })
   .refine(
@@ -402,6 +407,7 @@ const server = z
   )
 
 const serverNames = z.array(z.string()).min(1)
+const upstreamUrl = z.url({ protocol: /^https?$/, error: 'is no URL such as http://10.0.1.5:8080' })
 
 const site = z
   .strictObject({
@@ -420,7 +426,15 @@ const site = z
     'reverse-proxy': z
       .strictObject({
         servers: serverNames,
-        upstreams: z.array(z.url('is no URL such as http://10.0.1.5:8080')).default([]),
+        standby: serverNames.optional().describe('those of them that no name points to until another one fails'),
+        upstreams: z
+          .array(
+            z.union(
+              [upstreamUrl, z.strictObject({ url: upstreamUrl, server: z.string().optional() })],
+              'is neither a URL such as http://10.0.1.5:8080 nor { url, server }',
+            ),
+          )
+          .default([]),
       })
       .optional()
       .describe('TLS ends at these proxies; upstreams hold no key'),

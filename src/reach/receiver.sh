@@ -28,6 +28,8 @@ test_seconds=30
 reload_seconds=60
 output_lines=20
 journal_lines=500
+search_seconds=60
+keys_most=500
 
 ok() { printf 'ok %s\n' "$*"; }
 
@@ -72,6 +74,14 @@ number() {
   case $digits in '' | *[!0-9]*) digits=0 ;; esac
 }
 
+# Prints what stands before a private key in a PEM file.
+print_chain() {
+  while IFS= read -r line || [ -n "$line" ]; do
+    case $line in -----BEGIN*'PRIVATE KEY-----') break ;; esac
+    printf '%s\n' "$line"
+  done <"$1"
+}
+
 # Prints the private key block of a PEM file. Shell words only: a program's arguments can be seen by others.
 print_key() {
   inside=
@@ -106,8 +116,9 @@ list_generations() {
 
 # The SPKI of the key in a file: the SHA-256 of its public key. "-" where there is no openssl, or it cannot read it.
 spki_of() {
-  if openssl pkey -in "$1" -noout </dev/null >/dev/null 2>&1; then
-    openssl pkey -in "$1" -pubout -outform DER </dev/null 2>/dev/null | hash_of
+  # A passphrase is not asked for: there may be a terminal.
+  if openssl pkey -in "$1" -passin pass: -noout </dev/null >/dev/null 2>&1; then
+    openssl pkey -in "$1" -passin pass: -pubout -outform DER </dev/null 2>/dev/null | hash_of
   else
     printf -- -
   fi
@@ -614,6 +625,64 @@ verb_probe() {
   ok
 }
 
+# look LINEAGE: what lies here of it, for an audit; nothing is changed. A line for each file:
+#   GENERATION FILE MODE OWNER HASH SPKI     and, for explicit paths,     path=KIND PATH MODE OWNER HASH SPKI
+# HASH: SHA-256 of what stands before a private key in it; SPKI: of its private key. "-": none, or it cannot be read.
+verb_look() {
+  select_lineage "$1" || return
+  list_generations
+  for name in $generations; do
+    for file in fullchain.pem privkey.pem combined.pem; do
+      [ ! -e "$base/$name/$file" ] || tell_file "$name $file" "$base/$name/$file"
+    done
+  done
+  for each in "$chain_path fullchain.pem" "$key_path privkey.pem" "$combined_path combined.pem"; do
+    path=${each% *}
+    [ -n "$path" ] || continue
+    kind=file
+    [ ! -L "$path" ] || kind=link
+    [ "$(readlink "$path" 2>/dev/null)" != "$base/current/${each##* }" ] || kind=ours
+    [ -e "$path" ] || kind=missing
+    tell_file "path=$kind $path" "$path"
+  done
+  ok clock="$(date +%s)" current="$(current)" openssl="$(has_openssl)"
+}
+
+has_openssl() { if command -v openssl >/dev/null 2>&1; then printf yes; else printf no; fi; }
+
+tell_file() { # words file
+  facts=$(stat -L -c '%a %U:%G' -- "$2" 2>/dev/null) || facts='- -'
+  hash=- spki=-
+  if [ -r "$2" ]; then
+    hash=$(print_chain "$2" | hash_of)
+    spki=$(spki_of "$2")
+  fi
+  told "$1 $facts $hash $spki"
+}
+
+# keys: the files in PEM below the key folders and our own directory that hold a private key. A line for each:
+#   MODE OWNER SPKI PATH
+# Links are not followed: what they lead to is found where it lies.
+verb_keys() {
+  command -v grep >/dev/null 2>&1 || { refuse SERVER_TOOL_MISSING tool=grep; return; }
+  set -f
+  set -- $key_folders
+  set +f
+  whole=yes
+  keys=$(timeout "$search_seconds" grep -rlsE -e '^-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----' -- "$directory" "$@")
+  [ $? -lt 124 ] || whole=no
+  found=0
+  while IFS= read -r path; do
+    [ -n "$path" ] && [ ! -L "$path" ] || continue
+    found=$((found + 1))
+    [ "$found" -le "$keys_most" ] || { whole=no; break; }
+    told "$(stat -c '%a %U:%G' -- "$path" 2>/dev/null || printf -- '- -') $(spki_of "$path") $path"
+  done <<EOF
+$keys
+EOF
+  ok whole="$whole" openssl="$(has_openssl)"
+}
+
 # A deploy key whose forced command we are must not widen what it may do.
 sent_along() { [ -n "${onecert_text-}" ] || refuse RECEIVER_PROTOCOL why=installed; }
 
@@ -683,7 +752,7 @@ while IFS= read -r request; do
   [ $# = 0 ] || shift
   case $verb in
     begin | adopt | release | stage | key | reuse | seal | test | swap | reload | start | commit | rollback | probe | \
-      install | authorize | answer | unanswer)
+      install | authorize | answer | unanswer | look | keys)
       "verb_$verb" "$@" || failed=1 ;;
     bye) ok; exit 0 ;;
     *) refuse RECEIVER_PROTOCOL why=verb || failed=1 ;;

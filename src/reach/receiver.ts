@@ -10,6 +10,8 @@ export interface ReceiverSettings {
   readonly reload: readonly string[]
   /** Tried where the service is down. Empty: none. */
   readonly start: readonly string[]
+  /** Where copies of private keys are looked for, beside `directory`; of characters that need no quoting. */
+  readonly keyFolders: readonly string[]
   readonly lineages: readonly LineageSettings[]
 }
 
@@ -47,6 +49,7 @@ function header(settings: ReceiverSettings): string {
   )
   return [
     `directory=${quoteWord(settings.directory)}`,
+    `key_folders=${quoteWord(settings.keyFolders.join(' '))}`,
     `test_command() { ${command(settings.test, '$test_seconds')}; }`,
     `reload_command() { ${command(settings.reload, '$reload_seconds')}; }`,
     `start_command() { ${command(settings.start, '$reload_seconds')}; }`,

@@ -1,6 +1,7 @@
 import type { Certificate, Fleet, Placement, RolloutPolicy } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import { endpointsOf, endpointText } from '../observe/endpoint.ts'
+import { servedWrong } from '../observe/served.ts'
 import type { Generation } from './generation.ts'
 import { licenceSeats } from './licence.ts'
 import { spareLastHealthy, waves } from './wave.ts'
@@ -89,13 +90,4 @@ function planServer(placement: Placement, generation: Generation, known: Known |
     if (wrong) return say('check', `${endpoint.name} ${wrong}`)
   }
   return say('none', 'proven')
-}
-
-/** Why what was served is not the generation; null where it is. Leaf and chain must be the very ones, in order. */
-export function servedWrong(served: readonly string[], generation: Pick<Generation, 'chain'>): string | null {
-  if (served[0] !== generation.chain[0]) {
-    return `serves ${served[0]?.slice(0, 8) ?? 'nothing'}, expected ${generation.chain[0]?.slice(0, 8)}`
-  }
-  if (served.length < generation.chain.length) return 'serves an incomplete chain'
-  return generation.chain.every((fingerprint, at) => served[at] === fingerprint) ? null : 'serves another chain'
 }

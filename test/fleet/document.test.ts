@@ -115,7 +115,12 @@ test('each topology is read, and sites go by their host name in lower case', () 
       {
         name: '*.app.domain.example',
         certificates: ['www'],
-        topology: { kind: 'reverse-proxy', servers: ['edge'], upstreams: ['http://10.0.1.5:8080'] },
+        topology: {
+          kind: 'reverse-proxy',
+          servers: ['edge'],
+          standby: [],
+          upstreams: [{ url: 'http://10.0.1.5:8080' }],
+        },
       },
       { name: 'api.domain.example', certificates: ['api'], topology: { kind: 'dns', servers: ['us-1'] } },
     ],

@@ -39,6 +39,11 @@ function makeGeneration(text: string) {
 }
 type Made = ReturnType<typeof makeGeneration>
 
+function encryptedKey(): string {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  return privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'of a test' }).toString()
+}
+
 function sha256(data: string | Buffer): string {
   return createHash('sha256').update(data).digest('hex')
 }
@@ -60,6 +65,18 @@ class Talk {
       const { value, done } = await this.#lines.next()
       if (done) return 'ended'
       if (!value.startsWith(': ')) return value.trimEnd()
+    }
+  }
+
+  /** The answer with the lines of output before it. */
+  async tell(line: string): Promise<{ output: string[]; answer: string }> {
+    this.child.stdin.write(`${line}\n`)
+    const output: string[] = []
+    for (;;) {
+      const { value, done } = await this.#lines.next()
+      if (done) return { output, answer: 'ended' }
+      if (!value.startsWith(': ')) return { output, answer: value.trimEnd() }
+      output.push(value.slice(2))
     }
   }
 
@@ -93,6 +110,7 @@ async function makePlace(shell: readonly string[], lineage: Partial<LineageSetti
     test: ['true'],
     reload: ['sh', '-c', `echo reload >>'${root}/reloads'`],
     start: [],
+    keyFolders: [],
     lineages: [{ lineage: 'www', layout: 'pair', keyMode: '0600', ...lineage }],
   }
   const environment = { PATH: process.env.PATH ?? '', HOME: root }
@@ -188,6 +206,74 @@ for (const [name, shell] of Object.entries(shells)) {
         /^ok path/,
       )
       assert.equal(await readFile(join(place.base, 'gen-0002', 'combined.pem'), 'utf8'), `another chain\n${made.key}`)
+    })
+
+    test('what lies here is told for an audit: hashes, modes and the SPKI of each key, and nothing is changed', async () => {
+      await using place = await makePlace(shell, { layout: 'combined' })
+      const talk = await place.talk()
+      assert.match((await talk.tell('look www')).answer, /^ok clock=\d+ current=- openssl=yes$/)
+      const made = makeGeneration('1')
+      await talk.ask(`begin www r1 7 ${made.spki} 60 ${sha256(made.chain + made.key)} ${made.keyHash}`)
+      await bring(talk, made, 'gen-0001')
+      const before = await readdir(place.base)
+      const { output, answer } = await talk.tell('look www')
+      assert.match(answer, /^ok clock=\d+ current=gen-0001 openssl=yes$/)
+      const owner = execFileSync('id', ['-un'], { encoding: 'utf8' }).trim()
+      const group = execFileSync('id', ['-gn'], { encoding: 'utf8' }).trim()
+      assert.deepEqual(output, [`gen-0001 combined.pem 600 ${owner}:${group} ${made.chainHash} ${made.spki}`])
+      assert.deepEqual(await readdir(place.base), before)
+      assert.equal(await talk.ask('look shop'), 'fail RECEIVER_OUTDATED lineage=shop')
+    })
+
+    test('explicit paths are told with what they are', async () => {
+      const root = await mkdtemp(join(tmpdir(), 'onecert-paths-'))
+      const [chainPath, keyPath] = [join(root, 'www.crt'), join(root, 'www.key')]
+      await using place = await makePlace(shell, { chainPath, keyPath })
+      try {
+        const talk = await place.talk()
+        const made = makeGeneration('1')
+        await talk.ask(begin(made))
+        await bring(talk, made, 'gen-0001')
+        const kinds = async () =>
+          (await talk.tell('look www')).output
+            .filter((line) => line.startsWith('path='))
+            .map((line) => line.split(' ')[0])
+        assert.deepEqual(await kinds(), ['path=ours', 'path=ours'])
+        await rm(chainPath)
+        await rm(keyPath)
+        await writeFile(keyPath, makeGeneration('2').key)
+        assert.deepEqual(await kinds(), ['path=missing', 'path=file'])
+        await rm(keyPath)
+        await symlink('/etc/hostname', keyPath)
+        assert.deepEqual(await kinds(), ['path=missing', 'path=link'])
+      } finally {
+        await rm(root, { recursive: true })
+      }
+    })
+
+    test('private keys are found wherever they lie, with their SPKI; links are not followed twice', async () => {
+      await using place = await makePlace(shell)
+      const folder = join(place.root, 'etc')
+      await mkdir(join(folder, 'deep', 'er'), { recursive: true })
+      const [plain, combined] = [makeGeneration('1'), makeGeneration('2')]
+      await writeFile(join(folder, 'a key.pem'), plain.key, { mode: 0o640 })
+      await writeFile(join(folder, 'deep', 'er', 'both.pem'), combined.chain + combined.key, { mode: 0o604 })
+      await writeFile(join(folder, 'locked.pem'), encryptedKey(), { mode: 0o600 })
+      await writeFile(join(folder, 'certificate.pem'), plain.chain)
+      await writeFile(join(folder, 'notes'), 'a -----BEGIN PRIVATE KEY----- in a sentence\n')
+      await symlink(join(folder, 'a key.pem'), join(folder, 'link.pem'))
+      const talk = await place.talk({ keyFolders: [folder, join(place.root, 'absent')] })
+      const { output, answer } = await talk.tell('keys')
+      assert.equal(answer, 'ok whole=yes openssl=yes')
+      const found = output.map((line) => {
+        const [mode, , spki, ...path] = line.split(' ')
+        return [path.join(' '), mode, spki]
+      })
+      assert.deepEqual(found.toSorted(), [
+        [join(folder, 'a key.pem'), '640', plain.spki],
+        [join(folder, 'deep', 'er', 'both.pem'), '604', combined.spki],
+        [join(folder, 'locked.pem'), '600', '-'],
+      ])
     })
 
     test('bytes that were damaged on the way never become a generation', async () => {
