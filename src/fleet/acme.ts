@@ -71,7 +71,9 @@ function provider(written: WrittenDns, path: (text: string) => string): DnsProvi
     }
   }
   if (acmeDns) return { kind: 'acme-dns', url: acmeDns.url, accountFile: path(acmeDns['account-file']) }
-  return { kind: 'exec', argv: exec ?? [] }
+  const [program = '', ...words] = exec ?? []
+  // A bare name is looked for in the PATH.
+  return { kind: 'exec', argv: [program.includes('/') ? path(program) : program, ...words] }
 }
 
 /** `address:53` where no port is given. */

@@ -70,13 +70,11 @@ const serverPath = z
   .regex(/^\/[A-Za-z0-9._/@+-]*$/, 'is no absolute path of letters, digits and . _ / @ + -')
   .refine((path) => !path.split('/').includes('..'), { message: 'must not hold ".."' })
 
+const startsWithTilde = refused('begins with "~", which is not expanded', { next: 'write the whole path' })
 const localPath = z
   .string()
   .min(1)
-  .refine(
-    (path) => !path.startsWith('~'),
-    refused('begins with "~", which is not expanded', { next: 'write the whole path' }),
-  )
+  .refine((path) => !path.startsWith('~'), startsWithTilde)
 
 const hostName = z.string().superRefine((text, context) => {
   try {
@@ -167,7 +165,10 @@ const dns01 = z
       })
       .optional()
       .describe('dynamic updates with TSIG (BIND, Knot, PowerDNS, Windows)'),
-    exec: argv.optional().describe('a program of your own: see docs/guides/acme.md'),
+    exec: argv
+      .refine(([program = '']) => !program.startsWith('~'), { ...startsWithTilde, path: [0] })
+      .optional()
+      .describe('a program of your own: see docs/guides/acme.md'),
     cloudflare: z.strictObject({ 'token-file': localPath, endpoint: https.optional() }).optional(),
     route53: z
       .strictObject({
