@@ -54,6 +54,19 @@ test('a program beside the fleet file is found there, one without a path in the 
   }
 })
 
+test('how records are looked at that stand in the DNS', () => {
+  const issuerOf = (written: string) =>
+    parse(
+      spoilt('import: { pkcs12: www.p12 }', `acme: https://acme.example\n    dns-persist-01: ${written}`),
+    ).issuers.get('boxed')
+  const acme = { kind: 'acme', name: 'boxed', directory: 'https://acme.example', email: [] }
+  assert.deepEqual(issuerOf('{}'), { ...acme, dnsPersist01: { resolvers: [], port: 53 } })
+  assert.deepEqual(issuerOf('{ resolvers: [192.0.2.53, "[2001:db8::53]:5353"], port: 5300 }'), {
+    ...acme,
+    dnsPersist01: { resolvers: ['192.0.2.53:53', '[2001:db8::53]:5353'], port: 5300 },
+  })
+})
+
 test('each way to a server is read', () => {
   const { servers } = parse(good)
   const key = `SHA256:${'AbCdEfGhIj'.repeat(4)}`
