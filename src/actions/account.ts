@@ -1,8 +1,12 @@
 import { asOnecertError, fail } from '../base/errors.ts'
 import { closest } from '../base/similar.ts'
 import type { AcmeIssuer } from '../fleet/fleet.ts'
-import { accounts, beginAnew, openRegistered, rollOver } from '../issue/acme/registration.ts'
+import { type AccountIdentity, persistentBeforeOrder } from '../issue/acme/persistent.ts'
+import { accountIdentity, accounts, beginAnew, openRegistered, rollOver } from '../issue/acme/registration.ts'
+import type { Directory } from '../issue/acme/resources.ts'
 import type { AcmeTools } from '../issue/acme/tools.ts'
+import { persistentRecord } from '../issue/dns/persist.ts'
+import type { TxtRecord } from '../issue/dns/provider/provider.ts'
 import type { Context } from './context.ts'
 import { withLease } from './lease.ts'
 
@@ -16,6 +20,11 @@ export interface AccountStatus {
   readonly thumbprint: string
   readonly termsOfService: string | null
   readonly profiles: Readonly<Record<string, string>>
+  /**
+   * What dns-persist-01 needs in the DNS, for all names that the fleet file has from this issuer. null: the directory of the CA
+   * does not say enough, the first order does. None where the account is no more.
+   */
+  readonly records: readonly TxtRecord[] | null
 }
 
 export type AccountChange = 'none' | 'contact' | 'rollover' | 'deactivate'
@@ -52,10 +61,30 @@ export async function account(context: Context, name: string, change: AccountCha
         thumbprint: client.keyAuthorization('').slice(1),
         termsOfService: meta.termsOfService ?? null,
         profiles: meta.profiles,
+        records:
+          spec.dnsPersist01 && found && change !== 'deactivate'
+            ? recordsOf(context, name, meta, await accountIdentity(client, name, context.store))
+            : [],
       }
     })
   // One change at a time; a look holds nobody up.
   return change === 'none' ? run() : withLease(context, `acme..${name}`, run)
+}
+
+/** One for each name, and for a name and all below it: a CA need not look at the names above. */
+function recordsOf(
+  { fleet }: Context,
+  issuer: string,
+  meta: Directory['meta'],
+  account: AccountIdentity,
+): readonly TxtRecord[] | null {
+  const certificates = [...fleet.certificates.values()].filter(({ issuers }) => issuers.includes(issuer))
+  const names = new Set(certificates.flatMap((each) => each.names))
+  const records = [...new Set([...names].map((name) => name.replace(/^\*\./, '')))].map((name) => {
+    const challenge = persistentBeforeOrder({ name, wildcard: names.has(`*.${name}`) }, meta, account)
+    return challenge && persistentRecord(challenge)
+  })
+  return records.some((record) => record === null) ? null : records.filter((record) => record !== null)
 }
 
 export async function acmeTools({ vault, store, clock, signal }: Context): Promise<AcmeTools> {

@@ -154,6 +154,7 @@ export const catalogue = {
   DNS_CREDENTIAL_BAD: configuration,
   DNS_CREDENTIAL_OPEN: denied,
   DNS_NOT_PROPAGATED: unavailable,
+  DNS_RECORD_MISSING: configuration,
   DNS_PROVIDER_FAILED: unavailable,
   DNS_PROVIDER_BUSY: temporary,
   CAA_FORBIDS: configuration,

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import type { AcmeIssuer, Dns01Settings, DnsProviderSettings, Http01Settings } from './fleet.ts'
+import type { AcmeIssuer, Dns01Settings, DnsLookupSettings, DnsProviderSettings, Http01Settings } from './fleet.ts'
 import type { FleetAsWritten } from './schema.ts'
 
 type Written = FleetAsWritten['issuers'][string]
@@ -9,6 +9,7 @@ type WrittenDns = NonNullable<Written['dns-01']>
 export function acmeIssuer(name: string, written: Written & { readonly acme: string }, directory: string): AcmeIssuer {
   const path = (text: string) => resolve(directory, text)
   const { email, profile, eab, 'http-01': http, 'dns-01': dns, 'tls-alpn-01': alpn } = written
+  const { 'dns-persist-01': persist } = written
   const { 'ca-file': caFile, 'roots-file': rootsFile, 'preferred-chain': preferredChain } = written
   return {
     kind: 'acme',
@@ -22,6 +23,7 @@ export function acmeIssuer(name: string, written: Written & { readonly acme: str
     ...(eab && { eab: { keyId: eab['key-id'], hmacFile: path(eab['hmac-file']) } }),
     ...(http && { http01: http01(http) }),
     ...(dns && { dns01: dns01(dns, path) }),
+    ...(persist && { dnsPersist01: lookup(persist) }),
     ...(alpn && { tlsAlpn01: endpoint(alpn.listen) }),
   }
 }
@@ -39,8 +41,11 @@ function endpoint(text: string): { address: string; port: number } {
 }
 
 function dns01(written: WrittenDns, path: (text: string) => string): Dns01Settings {
-  const { resolvers = [], port, within } = written
-  return { provider: provider(written, path), resolvers: resolvers.map(withPort), port, withinMs: within }
+  return { provider: provider(written, path), ...lookup(written), withinMs: written.within }
+}
+
+function lookup({ resolvers = [], port }: NonNullable<Written['dns-persist-01']>): DnsLookupSettings {
+  return { resolvers: resolvers.map(withPort), port }
 }
 
 function provider(written: WrittenDns, path: (text: string) => string): DnsProviderSettings {
@@ -71,7 +76,9 @@ function provider(written: WrittenDns, path: (text: string) => string): DnsProvi
     }
   }
   if (acmeDns) return { kind: 'acme-dns', url: acmeDns.url, accountFile: path(acmeDns['account-file']) }
-  return { kind: 'exec', argv: exec ?? [] }
+  const [program = '', ...words] = exec ?? []
+  // A bare name is looked for in the PATH.
+  return { kind: 'exec', argv: [program.includes('/') ? path(program) : program, ...words] }
 }
 
 /** `address:53` where no port is given. */

@@ -63,6 +63,7 @@ export interface AcmeIssuer {
   /** At least one of them. */
   readonly http01?: Http01Settings
   readonly dns01?: Dns01Settings
+  readonly dnsPersist01?: DnsLookupSettings
   readonly tlsAlpn01?: TlsAlpn01Settings
 }
 
@@ -79,12 +80,16 @@ export interface TlsAlpn01Settings {
   readonly port: number
 }
 
-export interface Dns01Settings {
-  readonly provider: DnsProviderSettings
+/** How the DNS is looked at. */
+export interface DnsLookupSettings {
   /** `address:port`, `[address]:port`; empty: those of this machine. */
   readonly resolvers: readonly string[]
   /** Of the authoritative name servers. */
   readonly port: number
+}
+
+export interface Dns01Settings extends DnsLookupSettings {
+  readonly provider: DnsProviderSettings
   readonly withinMs: number
 }
 

@@ -70,13 +70,11 @@ const serverPath = z
   .regex(/^\/[A-Za-z0-9._/@+-]*$/, 'is no absolute path of letters, digits and . _ / @ + -')
   .refine((path) => !path.split('/').includes('..'), { message: 'must not hold ".."' })
 
+const startsWithTilde = refused('begins with "~", which is not expanded', { next: 'write the whole path' })
 const localPath = z
   .string()
   .min(1)
-  .refine(
-    (path) => !path.startsWith('~'),
-    refused('begins with "~", which is not expanded', { next: 'write the whole path' }),
-  )
+  .refine((path) => !path.startsWith('~'), startsWithTilde)
 
 const hostName = z.string().superRefine((text, context) => {
   try {
@@ -153,6 +151,14 @@ const http01 = z
     rule('needs exactly one of "webroot", "stateless" and "listen"'),
   )
 
+const dnsLookup = {
+  resolvers: z
+    .array(z.union([address, hostAndPort]))
+    .optional()
+    .describe('absent: those of this machine'),
+  port: port.default(53).describe('of the authoritative name servers'),
+}
+
 const dns01 = z
   .strictObject({
     rfc2136: z
@@ -167,7 +173,10 @@ const dns01 = z
       })
       .optional()
       .describe('dynamic updates with TSIG (BIND, Knot, PowerDNS, Windows)'),
-    exec: argv.optional().describe('a program of your own: see docs/guides/acme.md'),
+    exec: argv
+      .refine(([program = '']) => !program.startsWith('~'), { ...startsWithTilde, path: [0] })
+      .optional()
+      .describe('a program of your own: see docs/guides/acme.md'),
     cloudflare: z.strictObject({ 'token-file': localPath, endpoint: https.optional() }).optional(),
     route53: z
       .strictObject({
@@ -178,11 +187,7 @@ const dns01 = z
       })
       .optional(),
     'acme-dns': z.strictObject({ url: https, 'account-file': localPath }).optional(),
-    resolvers: z
-      .array(z.union([address, hostAndPort]))
-      .optional()
-      .describe('absent: those of this machine'),
-    port: port.default(53).describe('of the authoritative name servers'),
+    ...dnsLookup,
     within: duration(5_000, 86_400_000).prefault('10m').describe('how long all name servers may take to have it'),
   })
   .refine(
@@ -216,6 +221,10 @@ const acmeSettings = {
     .describe('External Account Binding, where the CA wants it'),
   'http-01': http01.optional(),
   'dns-01': dns01.optional(),
+  'dns-persist-01': z
+    .strictObject(dnsLookup)
+    .optional()
+    .describe('records that stand in the DNS: onecert account ISSUER shows them; {} will do'),
   'tls-alpn-01': z
     .strictObject({ listen: hostAndPort })
     .optional()
@@ -249,8 +258,10 @@ const issuer = z
     rule('needs exactly one of "acme", "import", "local-ca" and "watch"'),
   )
   .refine(
-    (spec) => spec.acme === undefined || given(spec['http-01'], spec['dns-01'], spec['tls-alpn-01']) > 0,
-    rule('has "acme" without a challenge', 'add "http-01", "dns-01" or "tls-alpn-01"'),
+    (spec) =>
+      spec.acme === undefined ||
+      given(spec['http-01'], spec['dns-01'], spec['dns-persist-01'], spec['tls-alpn-01']) > 0,
+    rule('has "acme" without a challenge', 'add "http-01", "dns-01", "dns-persist-01" or "tls-alpn-01"'),
   )
   .refine(
     (spec) =>

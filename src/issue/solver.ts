@@ -1,5 +1,8 @@
 /** A challenge to be answered (RFC 8555 section 8). */
-export interface Answerable {
+export type Answerable = TokenChallenge | PersistentChallenge
+
+/** Each order has another one. */
+export interface TokenChallenge {
   /** The name that is to be proved, without `*.`. */
   readonly name: string
   readonly type: 'http-01' | 'dns-01' | 'tls-alpn-01'
@@ -8,7 +11,31 @@ export interface Answerable {
   readonly keyAuthorization: string
 }
 
-/** Answers the challenges of one kind. */
+/** What a record says that stands for as long as its owner wants (draft-ietf-acme-dns-persist-02 section 4.1). */
+export interface PersistentChallenge {
+  /** Without `*.`. */
+  readonly name: string
+  readonly type: 'dns-persist-01'
+  /** The names below it are wanted too. */
+  readonly wildcard: boolean
+  /** Any of them will do. */
+  readonly issuerDomains: readonly [string, ...string[]]
+  readonly account: AccountBinding
+}
+
+/** How a record names the account: by a hash (draft -02), or by its URL (-00 and -01). */
+export type AccountBinding =
+  | {
+      readonly kind: 'hash'
+      /** `accountHashPrefix` of the CA's directory. */
+      readonly prefix: string
+      readonly url: string
+      /** Of the account key, and of those before it: a CA takes a record that was made with any of them. */
+      readonly thumbprints: readonly [string, ...string[]]
+    }
+  | { readonly kind: 'url'; readonly url: string }
+
+/** Answers the challenges of one kind; those of another are not given to it. */
 export interface Solver {
   readonly type: Answerable['type']
   /**

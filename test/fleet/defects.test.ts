@@ -435,6 +435,7 @@ const defects: readonly Defect[] = [
       ['known-hosts: known_hosts', 'known-hosts: ~/.ssh/known_hosts'],
       ['pkcs12: www.p12', 'pkcs12: ~ops/www.p12'],
       ['import: { pkcs12: www.p12 }', 'watch: ~/.acme.sh/www_ecc'],
+      ['import: { pkcs12: www.p12 }', 'acme: https://acme.example\n    dns-01: { exec: [~/bin/dns, word] }'],
     ] as const
   ).map((change) => ({
     what: `the path ${change[1]}`,

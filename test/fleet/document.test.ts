@@ -40,6 +40,33 @@ test('a good file is read with its references resolved, its paths absolute and i
   assert.deepEqual(fleet.rollout, { canary: 2, wave: { share: 0.4 }, confirmWithinMs: 90_000 })
 })
 
+test('a program beside the fleet file is found there, one without a path in the PATH; its words stay', () => {
+  for (const [written, argv] of [
+    ['[./dns/lexicon, ./word]', ['/etc/fleet/dns/lexicon', './word']],
+    ['dns/lexicon ./word', ['/etc/fleet/dns/lexicon', './word']],
+    ['[/usr/local/bin/lexicon]', ['/usr/local/bin/lexicon']],
+    ['[lexicon, word]', ['lexicon', 'word']],
+  ] as const) {
+    const acme = `acme: https://acme.example\n    dns-01: { exec: ${written} }`
+    const issuer = parse(spoilt('import: { pkcs12: www.p12 }', acme)).issuers.get('boxed')
+    assert.ok(issuer?.kind === 'acme')
+    assert.deepEqual(issuer.dns01?.provider, { kind: 'exec', argv })
+  }
+})
+
+test('how records are looked at that stand in the DNS', () => {
+  const issuerOf = (written: string) =>
+    parse(
+      spoilt('import: { pkcs12: www.p12 }', `acme: https://acme.example\n    dns-persist-01: ${written}`),
+    ).issuers.get('boxed')
+  const acme = { kind: 'acme', name: 'boxed', directory: 'https://acme.example', email: [] }
+  assert.deepEqual(issuerOf('{}'), { ...acme, dnsPersist01: { resolvers: [], port: 53 } })
+  assert.deepEqual(issuerOf('{ resolvers: [192.0.2.53, "[2001:db8::53]:5353"], port: 5300 }'), {
+    ...acme,
+    dnsPersist01: { resolvers: ['192.0.2.53:53', '[2001:db8::53]:5353'], port: 5300 },
+  })
+})
+
 test('each way to a server is read', () => {
   const { servers } = parse(good)
   const key = `SHA256:${'AbCdEfGhIj'.repeat(4)}`

@@ -13,6 +13,8 @@ export interface AcmeProxyOptions extends Pick<Endpoint, 'port'> {
   readonly profiles?: Readonly<Record<string, string>>
   /** The answer for a certificate id (RFC 9773 section 4.2); null: 404. Without it the directory has no renewalInfo. */
   readonly renewalInfo?: (certificateId: string) => RenewalAnswer | null
+  /** What this CA does otherwise than Pebble, where no fault is due; null: nothing. */
+  readonly otherwise?: (seen: Seen) => Promise<Deed | null>
 }
 
 export interface RenewalAnswer {
@@ -100,7 +102,7 @@ export async function startAcmeProxy(pebble: Pebble, options: AcmeProxyOptions =
     const body = await buffer(incoming)
     const one = readRequest(incoming, body)
     seen.push(one)
-    const deed = dueDeed(one)
+    const deed = dueDeed(one) ?? (await options.otherwise?.(one))
     if (deed?.kind === 'cut-before') return cut(incoming)
     if (deed?.kind === 'endless') return flood(outgoing)
     if (deed?.kind === 'answer') {

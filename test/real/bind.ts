@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { chooseEndpoint, makeDirectory, type Running, startProgram } from './running.ts'
@@ -88,6 +89,14 @@ export async function startBind(options: BindOptions): Promise<RunningBind> {
       return file
     },
   }
+}
+
+/** By nsupdate; updates such as `add NAME 60 TXT "value"`, `delete NAME TXT`. */
+export async function updateZone(bind: RunningBind, key: BindKey, ...updates: readonly string[]): Promise<void> {
+  const lines = [`server ${bind.address} ${bind.port}`, ...updates.map((each) => `update ${each}`), 'send', '']
+  const options = { input: lines.join('\n'), encoding: 'utf8', timeout: 20_000 } as const
+  const { status, stderr } = spawnSync('nsupdate', ['-k', await bind.keyFile(key)], options)
+  if (status !== 0) throw new Error(`nsupdate: ${stderr}`)
 }
 
 function keyStatement({ name, algorithm, secret }: BindKey): string {

@@ -23,7 +23,7 @@ import { insist } from './insist.ts'
 import { type OpenOrder, openOrders, sameNames, serves } from './open-order.ts'
 import { acmeProblemOf, sayProblem } from './problem.ts'
 import { goesOn, proveNames, takeAway } from './proof.ts'
-import { accounts, forgetRegistration, openRegistered } from './registration.ts'
+import { accountIdentity, accounts, forgetRegistration, openRegistered } from './registration.ts'
 import type { AcmeOrder } from './resources.ts'
 import { settledOrder } from './settled.ts'
 import type { AcmeTools } from './tools.ts'
@@ -134,8 +134,9 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
   /** A refusal by the CA counts against its limits: CAA is looked at before it is asked, where it is a public one. */
   async function mayIssue(client: AcmeClient, { names }: OpenOrder): Promise<void> {
     const { meta } = await client.directory()
-    if (spec.caFile !== undefined && spec.dns01 === undefined) return
-    const resolver = makeResolver(spec.dns01?.resolvers.length ? { servers: spec.dns01.resolvers } : {})
+    const dns = spec.dns01 ?? spec.dnsPersist01
+    if (spec.caFile !== undefined && dns === undefined) return
+    const resolver = makeResolver(dns?.resolvers.length ? { servers: dns.resolvers } : {})
     await inLanes(names, caaLookupsMax, (name) =>
       requireCaa(name, meta.caaIdentities, resolver, signal).catch((error: unknown) => {
         // What we cannot look up, the CA may; it decides.
@@ -188,6 +189,7 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
         ...waiting,
         names: begun.names,
         solvers,
+        account: await accountIdentity(client, spec.name, notes),
         notePresented: (presented) => orders.change(lineage, (open) => open && { ...open, presented }).then(() => {}),
       })
     } catch (error) {

@@ -126,31 +126,6 @@ test('more output than anybody reads does no harm', async () => {
   assert.match(error.failure.fact ?? '', /^exit status 1; it said: x{200}… \/ end$/)
 })
 
-test('examples/dns/lexicon calls lexicon as it wants to be called', async () => {
-  // Its own provider for zone files needs a library that Debian does not have.
-  await program('for word; do echo "$word"; done >"$HOME/argv"', place.file('bin/lexicon'))
-  const before = { PATH: process.env.PATH, HOME: process.env.HOME }
-  Object.assign(process.env, { PATH: `${place.file('bin')}:${before.PATH}`, HOME: place.path })
-  try {
-    const provider = exec({ exec: [`${examples}/lexicon`, 'hetzner'] }, resolver)
-    for (const [act, action] of [
-      ['add', 'create'],
-      ['remove', 'delete'],
-    ] as const) {
-      await provider[act](record, within())
-      const argv = (await readFile(place.file('argv'), 'utf8')).trimEnd().split('\n')
-      const options = ['--config-dir', '/etc/onecert/lexicon', '--delegated', 'domain.example', 'hetzner']
-      const content = ['--name', `${record.name}.`, '--content', record.value]
-      assert.deepEqual(argv, [...options, action, 'domain.example', 'TXT', ...content])
-    }
-    await program('echo "no such provider" >&2; exit 1', place.file('bin/lexicon'))
-    const error = await refusalOf(() => provider.add(record, within()))
-    assert.equal(error.failure.fact, 'exit status 1; it said: no such provider')
-  } finally {
-    Object.assign(process.env, before)
-  }
-})
-
 test('the examples say how they are called', async () => {
   for (const example of ['lexicon', 'acme-sh']) {
     const error = await refusalOf(() => exec({ exec: [`${examples}/${example}`] }, resolver).add(record, within()))
