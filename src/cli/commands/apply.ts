@@ -142,7 +142,7 @@ function printNotDue({ certificate, generation, dueMs }: NotDue, { fleet }: Cont
 }
 
 /** What a bought certificate, or one that another client keeps, lacks; no option brings one that is not there. */
-export function nothingNewer({ issuers }: Certificate, generation: number): string {
+function nothingNewer({ issuers }: Certificate, generation: number): string {
   return `nothing was issued: what the issuer ${issuers.join(', ')} has is generation ${generation} still; put a newer certificate into its files`
 }
 
@@ -154,7 +154,7 @@ export const hasOnlyFiles = ({ issuers }: Certificate, { issuers: all }: Fleet) 
   issuers.flatMap((name) => all.get(name) ?? []).every(hasNewFiles)
 
 /** To the minute. */
-export const dueText = (dueMs: number | null) =>
+const dueText = (dueMs: number | null) =>
   dueMs === null ? 'there is one' : `${new Date(dueMs).toISOString().slice(0, 16)}Z`
 
 function notDueJson({ certificate, generation, dueMs }: NotDue): Record<string, unknown> {
