@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { fail, type OnecertError } from '../base/errors.ts'
 import type { AcmeIssuer, Certificate } from '../fleet/fleet.ts'
 import { openAccount } from '../issue/acme/registration.ts'
-import type { Answerable } from '../issue/solver.ts'
+import { type Answerable, solversFor } from '../issue/solver.ts'
 import { acmeTools } from './account.ts'
 import type { Context } from './context.ts'
 import { withLease } from './lease.ts'
@@ -67,7 +67,8 @@ async function prove(context: Context, spec: AcmeIssuer, certificate: Certificat
   const proofs: Answerable[] = []
   for (const written of certificate.names) {
     const wildcard = written.startsWith('*.')
-    const solver = solvers.all.find(({ type }) => !wildcard || type === 'dns-01')
+    const name = wildcard ? written.slice(2) : written
+    const [solver] = solversFor(solvers.all, name, wildcard)
     if (!solver) {
       fail('ACME_NO_CHALLENGE', {
         what: `no way to prove ${written}`,
@@ -77,7 +78,6 @@ async function prove(context: Context, spec: AcmeIssuer, certificate: Certificat
       })
     }
     const token = randomBytes(32).toString('base64url')
-    const name = wildcard ? written.slice(2) : written
     const answer = { name, type: solver.type, token, keyAuthorization: client.keyAuthorization(token) }
     proofs.push({ ...answer, name: written })
     try {

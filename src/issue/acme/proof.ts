@@ -1,5 +1,5 @@
 import { asOnecertError, fail, OnecertError, quote } from '../../base/errors.ts'
-import type { Answerable, Solver } from '../solver.ts'
+import { type Answerable, type Solver, solversFor } from '../solver.ts'
 import type { AcmeClient } from './client.ts'
 import { insist } from './insist.ts'
 import { refusal, sayProblem } from './problem.ts'
@@ -117,9 +117,7 @@ function choose(client: AcmeClient, authorization: Authorization, { names, solve
       next: 'when the cause is mended: onecert issue --force',
     })
   }
-  for (const solver of solvers) {
-    // A wildcard is proved by DNS alone (RFC 8555 section 7.1.3 and the rules of public CAs).
-    if (wildcard && solver.type !== 'dns-01') continue
+  for (const solver of solversFor(solvers, name, wildcard)) {
     const challenge = challenges.find(({ type, token }) => type === solver.type && token !== null)
     if (!challenge?.token) continue
     const answer = {
