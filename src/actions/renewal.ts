@@ -46,7 +46,11 @@ async function askWindow(context: Context, newest: GenerationRow, state: Renewal
   try {
     const { client } = await openAccount(spec, { ...(await acmeTools(context)), withinMs: lookWithinMs })
     const info = await client.renewalInfo(certificateId(leafOf(newest).der))
-    const window: Window | null = info && { startMs: info.startMs, endMs: info.endMs }
+    const window: Window | null = info && {
+      startMs: info.startMs,
+      endMs: info.endMs,
+      explanationUrl: info.explanationUrl,
+    }
     return { ...state, window, look: { atMs: nowMs, retryAfterMs: info?.retryAfterMs ?? null, failures: 0 } }
   } catch {
     context.signal.throwIfAborted()

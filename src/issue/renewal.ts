@@ -1,3 +1,4 @@
+import { quote } from '../base/errors.ts'
 import type { Certificate } from '../fleet/fleet.ts'
 import { parseCertificates } from '../pki/certificate.ts'
 import type { KeyType } from '../pki/key.ts'
@@ -87,7 +88,10 @@ function dueOf(newest: Newest, draw: number, nowMs: number, suggestion: Suggesti
   if (!suggestion || suggestedMs === null) return lifetime
   const issued = suggestion.issuedAtMs.filter((atMs) => atMs > nowMs - earlyWindowMs).length
   if (suggestedMs < lifetime.atMs && issued >= issuedBeforeEarlyMax) return lifetime
-  return { atMs: suggestedMs, reason: 'its CA asks for a renewal now' }
+  const { explanationUrl } = suggestion.window
+  // RFC 9773 section 4.2: the operator should get to see why.
+  const why = explanationUrl ? ` (${quote(explanationUrl, 200)})` : ''
+  return { atMs: suggestedMs, reason: `its CA asks for a renewal now${why}` }
 }
 
 function hasKeyType({ chainPem }: Newest, type: KeyType): boolean {

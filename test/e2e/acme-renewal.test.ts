@@ -21,6 +21,7 @@ import { type Pebble, startPebble } from '../real/pebble.ts'
 
 const httpPort = 5002
 const dayMs = 86_400_000
+const explanationURL = 'https://ca.example/why'
 let pebble: Pebble
 let proxy: AcmeProxy
 let window: RenewalAnswer | null = null
@@ -29,8 +30,8 @@ before(async () => {
   pebble = await startPebble({ nonceRejectPercent: 0, httpPort, blockedNames: ['blocked.example'] })
   proxy = await startAcmeProxy(pebble, { renewalInfo: () => window })
 })
-beforeEach(() => {
-  proxy.clear()
+beforeEach(async () => {
+  await proxy.clear()
   window = windowAt(2)
 })
 after(async () => {
@@ -41,7 +42,7 @@ after(async () => {
 /** A day long; the CA is asked for it again a minute later. */
 function windowAt(startDay: number): RenewalAnswer {
   const at = (day: number) => new Date(Date.now() + day * dayMs).toISOString()
-  return { suggestedWindow: { start: at(startDay), end: at(startDay + 1) }, retryAfter: 60 }
+  return { suggestedWindow: { start: at(startDay), end: at(startDay + 1) }, explanationURL, retryAfter: 60 }
 }
 
 /** One server with real nginx, whose certificate comes from the CA behind the proxy. */
@@ -106,7 +107,7 @@ describe('a certificate from an ACME CA is renewed', () => {
     const before = proxy.seen.length
     const { stdout, exit } = await fleet.run('plan')
     assert.equal(exit, 0)
-    assert.match(stdout, /generation 2, .*to be issued by lab, because its CA asks for a renewal now/)
+    assert.match(stdout, /generation 2, .*to be issued by lab, because its CA asks for a renewal now \(https:\/\/ca\.example\/why\)/)
     const posts = proxy.seen.slice(before).filter(({ method }) => method === 'POST')
     assert.deepEqual(posts, [])
     assert.equal((await generations(fleet)).length, 1)
@@ -159,7 +160,7 @@ describe('a certificate from an ACME CA is renewed', () => {
     await becomeDue(fleet)
     assert.match(
       (await fleet.run('renew', '--dry-run')).stdout,
-      /because its CA asks for a renewal now\n.* was not asked/,
+      /because its CA asks for a renewal now .*\n.* was not asked/,
     )
     assert.equal((await generations(fleet)).length, 1)
     const due = await fleet.run('renew')
@@ -212,7 +213,7 @@ describe('a certificate from an ACME CA is renewed', () => {
       [],
     )
 
-    proxy.clear()
+    await proxy.clear()
     proxy.inject({ on: path('/order-plz'), deed: rateLimited(7_200) })
     const notBefore = new Date(Date.now() + 7_200_000).toISOString().slice(0, 15)
     const limited = await fleet.run('issue', 'www', '--force')

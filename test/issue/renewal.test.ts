@@ -183,6 +183,13 @@ test('whatever window the CA names, it is never due later than without one, and 
   )
 })
 
+test('why the CA asks for it is said, and cannot drive a terminal', () => {
+  const window = { startMs: day(1), endMs: day(2), explanationUrl: 'https://ca.example/\u001b[31m' }
+  const suggestion = { window, issuedAtMs: [] }
+  const { reason } = renewalNeed(policy, newest, { ...asked, nowMs: day(3), suggestion })
+  assert.equal(reason, 'its CA asks for a renewal now (https://ca.example/\\x1b[31m)')
+})
+
 test('what becomes due before the next run is due now, and what becomes due at it is not', () => {
   const need = (nextRunMs: number) => renewalNeed(policy, newest, { ...asked, nowMs: day(59.5), nextRunMs }).reason
   assert.match(need(day(60.5)) ?? 'none', /last third/)
