@@ -11,7 +11,7 @@ import type { GenerationRow } from '../store/store.ts'
 import type { Context } from './context.ts'
 import { leafOf } from './leaf.ts'
 import { hasNewFiles, needOf } from './need.ts'
-import { noteFailure, notYet } from './renewal.ts'
+import { noteFailure, noteRun, notYet } from './renewal.ts'
 import { openSolvers } from './solvers.ts'
 
 const hurriedWithinMs = 30_000
@@ -55,6 +55,7 @@ export async function issueCertificate(
   const lineage = certificate.name
   const { newest, renewal, spec, need } = await needOf(context, certificate, options)
   const { dueMs } = need
+  if (!options.dryRun) await noteRun(context, lineage, renewal)
   const stands = async (
     row: GenerationRow,
     { failure = null, waiting = null }: { failure?: OnecertError | null; waiting?: string | null } = {},

@@ -107,7 +107,10 @@ describe('a certificate from an ACME CA is renewed', () => {
     const before = proxy.seen.length
     const { stdout, exit } = await fleet.run('plan')
     assert.equal(exit, 0)
-    assert.match(stdout, /generation 2, .*to be issued by lab, because its CA asks for a renewal now \(https:\/\/ca\.example\/why\)/)
+    assert.match(
+      stdout,
+      /generation 2, .*to be issued by lab, because its CA asks for a renewal now \(https:\/\/ca\.example\/why\)/,
+    )
     const posts = proxy.seen.slice(before).filter(({ method }) => method === 'POST')
     assert.deepEqual(posts, [])
     assert.equal((await generations(fleet)).length, 1)
@@ -173,6 +176,36 @@ describe('a certificate from an ACME CA is renewed', () => {
     const all = await generations(fleet)
     assert.deepEqual([all[1]?.spki === first.spki, all[2]?.spki === first.spki], [true, false])
     assert.equal(await fleet.server('eu-1').served(), all[2]?.fingerprint)
+  })
+
+  test('before its time where runs are a day apart, and not where they are an hour apart; plan is no run', async () => {
+    await using fleet = await fleetAtCa()
+    const state = () => inStore(fleet, (store) => renewalStates(store).read('www'))
+    await apply(fleet)
+    await apply(fleet)
+    const askedAtMs = (await state())?.askedAtMs ?? 0
+    assert.ok(Math.abs(askedAtMs - Date.now()) < 10_000)
+    assert.equal((await fleet.run('plan')).exit, 0)
+    assert.equal((await fleet.run('renew', '--dry-run')).exit, 0)
+    assert.equal((await state())?.askedAtMs, askedAtMs)
+    // A window that begins in five hours; its first moment is ours.
+    window = windowAt(5 / 24)
+    const ran = (hoursAgo: number) =>
+      changeState(fleet, (known) => ({
+        ...known,
+        draw: 0,
+        look: null,
+        askedAtMs: Date.now() - (hoursAgo * dayMs) / 24,
+      }))
+    for (const [hoursAgo, said] of [
+      [1, /not due before/],
+      [24, /generation 2 issued, because its CA asks/],
+    ] as const) {
+      await ran(hoursAgo)
+      const { exit, stdout, stderr } = await fleet.run('renew')
+      assert.equal(exit, 0, stderr)
+      assert.match(stdout, said)
+    }
   })
 
   test('by hand after a failure: renew waits like apply does and says so; --dry-run too', async () => {
