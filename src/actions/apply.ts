@@ -21,6 +21,8 @@ import { eachInTurn } from './turns.ts'
 export interface ApplyOptions extends Choice {
   readonly force?: boolean
   readonly rekey?: boolean
+  /** A certificate that is neither due nor asked for is left alone, and so are its servers. */
+  readonly dueOnly?: boolean
   /** Servers at once. */
   readonly parallel: number
   readonly connectTimeoutMs: number
@@ -37,22 +39,35 @@ export interface Applied {
   readonly result: RolloutResult
 }
 
+/** What was left alone. */
+export interface NotDue {
+  readonly certificate: Certificate
+  readonly generation: Generation
+  readonly dueMs: number | null
+}
+
+export interface AppliedAll {
+  readonly applied: Applied[]
+  readonly notDue: NotDue[]
+  readonly stopped: OnecertError | null
+}
+
 /**
  * Issues where needed, rolls out, proves and records, one lineage after the other. One that fails stops no other one.
  * @throws OnecertError what stopped a lineage before any server was touched, behind the last lineage; what fails at servers
  * is in the outcomes
  */
-export async function apply(
-  context: Context,
-  options: ApplyOptions,
-): Promise<{ readonly applied: Applied[]; readonly stopped: OnecertError | null }> {
+export async function apply(context: Context, options: ApplyOptions): Promise<AppliedAll> {
   const applied: Applied[] = []
+  const notDue: NotDue[] = []
   const stopped = await eachInTurn(chosenCertificates(context.fleet, options), context.signal, (certificate) =>
     withLease(context, certificate.name, async (token, signal) => {
-      applied.push(await applyOne({ ...context, signal }, certificate, token, options))
+      const one = await applyOne({ ...context, signal }, certificate, token, options)
+      if ('plan' in one) applied.push(one)
+      else notDue.push(one)
     }),
   )
-  return { applied, stopped }
+  return { applied, notDue, stopped }
 }
 
 async function applyOne(
@@ -60,11 +75,12 @@ async function applyOne(
   certificate: Certificate,
   token: number,
   options: ApplyOptions,
-): Promise<Applied> {
-  const { generation, issued, failure, waiting } = await issueCertificate(context, certificate, {
+): Promise<Applied | NotDue> {
+  const { generation, issued, failure, waiting, dueMs } = await issueCertificate(context, certificate, {
     force: options.force ?? false,
     rekey: options.rekey ?? false,
   })
+  if (options.dueOnly && issued === null && failure === null) return { certificate, generation, dueMs }
   const plan = await planCertificate(context, certificate, generation, options)
   if (plan.waves.length === 0) {
     return {

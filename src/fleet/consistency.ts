@@ -18,7 +18,15 @@ function entries<Entry extends z.ZodType>(entry: Entry) {
  */
 const outline = z
   .object({
-    issuers: entries(z.unknown()),
+    issuers: entries(
+      z.object({
+        acme: text,
+        'http-01': z.unknown().optional(),
+        'dns-01': z.unknown().optional(),
+        'dns-persist-01': z.unknown().optional(),
+        'tls-alpn-01': z.unknown().optional(),
+      }),
+    ),
     certificates: entries(
       z.object({
         key: z.object({ type: text }).optional().catch(undefined),
@@ -62,7 +70,7 @@ const outline = z
 
 type Outline = z.output<typeof outline>
 
-/** Unknown references, repetitions, sites that their certificate does not cover, files that a service does not read. */
+/** Unknown references, repetitions, names that cannot be proved, sites that their certificate does not cover, files that a service does not read. */
 export function reportInconsistencies(source: Source): void {
   const fleet = outline.parse(source.value)
   for (const [name, certificate] of Object.entries(fleet.certificates ?? {})) {
@@ -71,6 +79,7 @@ export function reportInconsistencies(source: Source): void {
     for (const [at, each] of [issuers].flat().entries())
       refer(source, 'issuer', each, fleet.issuers, [...path, 'issuer', ...(Array.isArray(issuers) ? [at] : [])])
     reportRepeated(source, certificate?.names.map(hostNameOf) ?? [], [...path, 'names'])
+    if (certificate) reportUnprovable(source, name, certificate, fleet)
   }
   for (const [name, server] of Object.entries(fleet.servers ?? {})) {
     for (const certificate of Object.keys(server?.files ?? {}))
@@ -219,6 +228,41 @@ function reportUncovered(
     }),
     'key',
   )
+}
+
+/** What can be told without the CA: how it would have to be convinced of each name, and that no such way is there. */
+function reportUnprovable(
+  source: Source,
+  certificate: string,
+  { names, issuer }: NonNullable<NonNullable<Outline['certificates']>[string]>,
+  fleet: Outline,
+): void {
+  const sites = fleet.sites && Object.keys(fleet.sites).map(hostNameOf)
+  for (const [at, name] of names.map(hostNameOf).entries()) {
+    for (const each of [issuer].flat()) {
+      const spec = each !== undefined && fleet.issuers && Object.hasOwn(fleet.issuers, each) && fleet.issuers[each]
+      if (!spec || spec.acme === undefined || name === undefined) continue
+      if (spec['dns-01'] !== undefined || spec['dns-persist-01'] !== undefined) continue
+      const path = ['certificates', certificate, 'names', at]
+      const [http, alpn] = [spec['http-01'] !== undefined, spec['tls-alpn-01'] !== undefined]
+      // An issuer without any way is told by the schema; a site whose name is none may be the one that was meant.
+      const nowhere = http && !alpn && sites?.every((site) => site !== undefined && site !== name)
+      if (name.startsWith('*.') && (http || alpn)) {
+        source.report('ACME_NO_CHALLENGE', path, () => ({
+          what: `no way to prove ${quote(name)} to the issuer "${quote(each)}"`,
+          fact: `it has ${[http && 'http-01', alpn && 'tls-alpn-01'].filter(Boolean).join(', ')}; a wildcard is proved by DNS alone`,
+          next: `add "dns-01" to issuers.${quote(each)}`,
+        }))
+      } else if (!name.startsWith('*.') && nowhere) {
+        source.report('CHALLENGE_NO_SERVER', path, () => ({
+          what: `no server answers for ${quote(name)}`,
+          fact: `the issuer "${quote(each)}" has http-01 alone, and no site has this name`,
+          next: `add a site ${quote(name)}, or "dns-01" to issuers.${quote(each)}`,
+        }))
+      } else continue
+      break
+    }
+  }
 }
 
 /** Which of both a client gets, its algorithms decide: so they must differ in the kind of their key, and be looked at from here. */

@@ -39,6 +39,7 @@ export function http01(settings: Http01Settings, tools: Http01Tools): Solver & A
   const place = placeOf(settings, tools)
   return {
     type: 'http-01',
+    fits: (name) => tools.doorsOf(name).length > 0,
     async present(challenge: TokenChallenge, signal) {
       if (tools.doorsOf(challenge.name).length === 0) {
         fail('CHALLENGE_NO_SERVER', {

@@ -680,6 +680,64 @@ test('two certificates on one site are looked at from here', () => {
   assert.match(printed(problem), /two certificates on "www\.domain\.example", and us-1 is looked at through the server/)
 })
 
+/** The good file, whose `www` comes from a CA that speaks ACME, by these ways. */
+const atCa = (ways: string, issuer = 'lab') =>
+  spoilt('lab: { local-ca: { lifetime: 90d } }', `lab: { acme: "https://ca.example/dir", ${ways} }`).replace(
+    'issuer: lab\n',
+    `issuer: ${issuer}\n`,
+  )
+const webroot = 'http-01: { webroot: /var/www }'
+const alpn = 'tls-alpn-01: { listen: "192.0.2.1:443" }'
+const dns = 'dns-01: { exec: [/bin/dns] }'
+const extra = (text: string) =>
+  text.replace('names: [www.domain.example,', 'names: [www.domain.example, Extra.example,')
+
+for (const ways of [webroot, alpn, `${webroot}, ${alpn}`]) {
+  test(`a wildcard that is to be proved without DNS, by ${ways}`, () => {
+    const text = atCa(ways)
+    const [problem, ...others] = problemsOf(text)
+    assert.deepEqual(others.map(printed), [])
+    assert.deepEqual(
+      [problem?.code, problem?.failure.at],
+      ['ACME_NO_CHALLENGE', placeOf(text, '"*.app.domain.example"')],
+    )
+    assertShows(problem?.failure.excerpt, text, problem?.failure.at ?? '')
+    assert.match(problem?.message ?? '', /no way to prove \*\.app\.domain\.example to the issuer "lab"/)
+    assert.equal(problem?.failure.next, 'add "dns-01" to issuers.lab')
+    assert.equal(problem?.exit, 78)
+  })
+}
+
+test('a name without a site that is to be proved by http-01 alone, also by the second issuer', () => {
+  for (const issuer of ['lab', '[bought, lab]']) {
+    const text = extra(atCa(webroot, issuer))
+      .replace(', "*.app.domain.example"]', ']')
+      .replace(/ {2}"\*\.app.*?(?= {2}API)/s, '')
+    const [problem, ...others] = problemsOf(text)
+    assert.deepEqual(others.map(printed), [])
+    assert.deepEqual([problem?.code, problem?.failure.at], ['CHALLENGE_NO_SERVER', placeOf(text, 'Extra.example')])
+    assertShows(problem?.failure.excerpt, text, problem?.failure.at ?? '')
+    assert.match(problem?.failure.fact ?? '', /the issuer "lab" has http-01 alone, and no site has this name/)
+  }
+})
+
+test('what DNS proves needs no site, and what tls-alpn-01 may prove is left to the CA', () => {
+  assert.deepEqual(problemsOf(extra(atCa(dns))).map(printed), [])
+  assert.deepEqual(problemsOf(extra(atCa(`${webroot}, ${dns}`))).map(printed), [])
+  const noWildcard = atCa(`${webroot}, ${alpn}`).replace(', "*.app.domain.example"]', ']')
+  assert.deepEqual(problemsOf(extra(noWildcard.replace(/ {2}"\*\.app.*?(?= {2}API)/s, ''))).map(printed), [])
+})
+
+test('a site whose name is none is told, and not what follows from it', () => {
+  const text = extra(atCa(webroot))
+    .replace(', "*.app.domain.example"]', ']')
+    .replace('"*.app.domain.example":', 'a_b.example:')
+  assert.deepEqual(
+    problemsOf(text).map(({ code }) => code),
+    ['NAME_INVALID'],
+  )
+})
+
 test('keys that are only reserved are not offered', () => {
   for (const [found, written] of [
     ['import: { pkcs12: www.p12 }', 'quux: 1'],

@@ -1,20 +1,20 @@
 import type { Command } from 'commander'
-import { type Applied, apply } from '../../actions/apply.ts'
-import { chosenCertificates } from '../../actions/choice.ts'
+import { type Applied, apply, type NotDue } from '../../actions/apply.ts'
 import type { Context } from '../../actions/context.ts'
-import { type Rehearsed, rehearse } from '../../actions/rehearse.ts'
+import { hasNewFiles } from '../../actions/need.ts'
 import { asOnecertError, OnecertError } from '../../base/errors.ts'
+import type { Certificate, Fleet } from '../../fleet/fleet.ts'
 import { wholeNumber } from '../numbers.ts'
 import { configurationExit, describe, printError, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import type { Terminal } from '../terminal.ts'
 
-interface Options {
+export interface RolloutOptions {
   readonly server?: string[]
   readonly parallel: number
   readonly connectTimeout: number
 }
 
-const exits = [
+export const rolloutExits = [
   usageExit,
   { status: 65, when: 'a certificate or key has a defect: no server was touched' },
   { status: 69, when: 'the CA cannot be reached; what is there was rolled out' },
@@ -33,80 +33,46 @@ export function applyCommand(program: Command, shell: Shell): void {
       .argument('[certificate...]', 'only these')
       .summary('bring every server to its certificate and prove it'),
   ).description('Issues where needed, carries the certificate to every server, reloads, and proves it by handshake.')
-  describe(command, ['onecert apply', 'onecert apply www --server eu-1'], exits).action(
-    (certificates: string[], options: Options) =>
+  describe(command, ['onecert apply', 'onecert apply www --server eu-1'], rolloutExits).action(
+    (certificates: string[], options: RolloutOptions) =>
       withContext(shell, command, async (context, json) => {
         await runApply(shell, context, json, certificates, options, { force: false, rekey: false })
       }),
   )
 }
 
-export function renewCommand(program: Command, shell: Shell): void {
-  const command = rolloutOptions(
-    program
-      .command('renew')
-      .argument('<certificate...>', 'which')
-      .option('--rekey', 'with a new private key, which then travels to every server')
-      .option('--dry-run', 'order nothing: see whether the challenges of the CA would be answered')
-      .summary('issue a new certificate now and roll it out'),
-  ).description(
-    'Issues a new certificate although the old one would do, and rolls it out. Its key is kept inside keep-for: then no private key travels.',
-  )
-  describe(command, ['onecert renew www', 'onecert renew www --rekey', 'onecert renew www --dry-run'], exits).action(
-    (certificates: string[], options: Options & { rekey?: boolean; dryRun?: boolean }) =>
-      withContext(shell, command, async (context, json) => {
-        if (options.dryRun) return runRehearsal(shell, context, json, certificates)
-        await runApply(shell, context, json, certificates, options, { force: true, rekey: options.rekey ?? false })
-      }),
-  )
-}
-
-function rolloutOptions(command: Command): Command {
+export function rolloutOptions(command: Command): Command {
   return command
     .option('--server <name...>', 'only these servers')
     .option('--parallel <number>', 'servers at once', wholeNumber(1, 1_000), 16)
     .option('--connect-timeout <seconds>', 'for each server', wholeNumber(1, 600), 15)
 }
 
-async function runRehearsal(
-  { terminal }: Shell,
-  context: Context,
-  json: boolean,
-  certificates: readonly string[],
-): Promise<void> {
-  const rehearsed: Rehearsed[] = []
-  for (const certificate of chosenCertificates(context.fleet, { certificates }))
-    rehearsed.push(...(await rehearse(context, certificate)))
-  if (json) return printJson(terminal, { rehearsed })
-  for (const { certificate, issuer, proofs } of rehearsed) {
-    const how = proofs.map(({ name, type }) => `${name} (${type})`).join(', ')
-    terminal.out(
-      `${terminal.style('bold', certificate)}: ${issuer} was not asked; what it would look for was seen: ${how}`,
-    )
-  }
-  if (rehearsed.length === 0) terminal.out('no ACME CA issues these: there is nothing to rehearse (onecert plan)')
-}
-
-async function runApply(
+export async function runApply(
   shell: Shell,
   context: Context,
   json: boolean,
   certificates: string[],
-  options: Options,
-  how: { force: boolean; rekey: boolean },
+  options: RolloutOptions,
+  how: { force: boolean; rekey: boolean; dueOnly?: boolean },
 ): Promise<void> {
   const startedMs = context.clock.nowMs()
-  const { applied, stopped } = await apply(context, {
+  const { applied, notDue, stopped } = await apply(context, {
     ...(certificates.length > 0 && { certificates }),
     ...(options.server && { servers: options.server }),
     ...how,
     parallel: options.parallel,
     connectTimeoutMs: options.connectTimeout * 1000,
   })
-  if (json) printJson(shell.terminal, { certificates: applied.map(appliedJson) })
-  else {
+  if (json) {
+    printJson(shell.terminal, {
+      certificates: applied.map(appliedJson),
+      ...(how.dueOnly && { notDue: notDue.map(notDueJson) }),
+    })
+  } else {
     const elapsedMs = context.clock.nowMs() - startedMs
-    for (const each of applied) printApplied(each, shell.terminal, { forced: how.force, elapsedMs })
+    for (const each of applied) printApplied(each, shell.terminal, { forced: how.force || how.rekey, elapsedMs })
+    for (const each of notDue) printNotDue(each, context, shell.terminal)
   }
   const failures = [...applied.flatMap(({ failure }) => failure ?? []), ...[partialError(applied) ?? []].flat()]
   for (const each of failures) {
@@ -156,11 +122,7 @@ function printApplied(
 ): void {
   const name = terminal.style('bold', certificate.name)
   if (issued) terminal.out(`${name}: generation ${generation.number} issued, because ${issued}`)
-  else if (forced && !failure) {
-    terminal.out(
-      `${name}: nothing was issued: what the issuer ${certificate.issuers.join(', ')} has is generation ${generation.number} still; put a newer certificate into its files`,
-    )
-  }
+  else if (forced && !failure) terminal.out(`${name}: ${nothingNewer(certificate, generation.number)}`)
   const done = result.outcomes.filter(({ state }) => state === 'committed')
   const changed = done.filter((outcome) => outcome.changed).length
   const proven = plan.proven.length + done.length
@@ -171,6 +133,32 @@ function printApplied(
       `(${changed} brought to it now, ${proven - changed} had it), ${sent} key ${sent === 1 ? 'copy' : 'copies'} travelled, ` +
       `${(elapsedMs / 1000).toFixed(1)} s`,
   )
+}
+
+function printNotDue({ certificate, generation, dueMs }: NotDue, { fleet }: Context, terminal: Terminal): void {
+  const name = terminal.style('bold', certificate.name)
+  if (hasOnlyFiles(certificate, fleet)) terminal.out(`${name}: ${nothingNewer(certificate, generation.number)}`)
+  else terminal.out(`${name}: ${sayNotDue(certificate, generation.number, dueMs)}; no server was looked at`)
+}
+
+/** What a bought certificate, or one that another client keeps, lacks; no option brings one that is not there. */
+function nothingNewer({ issuers }: Certificate, generation: number): string {
+  return `nothing was issued: what the issuer ${issuers.join(', ')} has is generation ${generation} still; put a newer certificate into its files`
+}
+
+export function sayNotDue({ name }: Certificate, generation: number, dueMs: number | null): string {
+  return `not due before ${dueText(dueMs)}: generation ${generation} stays (now: onecert renew ${name} --force)`
+}
+
+export const hasOnlyFiles = ({ issuers }: Certificate, { issuers: all }: Fleet) =>
+  issuers.flatMap((name) => all.get(name) ?? []).every(hasNewFiles)
+
+/** To the minute. */
+const dueText = (dueMs: number | null) =>
+  dueMs === null ? 'there is one' : `${new Date(dueMs).toISOString().slice(0, 16)}Z`
+
+function notDueJson({ certificate, generation, dueMs }: NotDue): Record<string, unknown> {
+  return { certificate: certificate.name, generation: generation.number, due: dueMs && new Date(dueMs).toISOString() }
 }
 
 function appliedJson({

@@ -9,6 +9,7 @@ import { assessBundle, type Bundle } from '../../pki/bundle.ts'
 import { parseCertificates, type X509 } from '../../pki/certificate.ts'
 import { defaultAnchors } from '../../pki/chain.ts'
 import { spkiOf } from '../../pki/key.ts'
+import { nameSet } from '../../pki/names.ts'
 import { requireCaa } from '../dns/caa.ts'
 import { makeResolver } from '../dns/resolver.ts'
 import type { Issuer, Order } from '../issuer.ts'
@@ -20,7 +21,7 @@ import type { AcmeClient } from './client.ts'
 import { makeCsr } from './csr.ts'
 import { historyAt } from './history.ts'
 import { insist } from './insist.ts'
-import { type OpenOrder, openOrders, sameNames, serves } from './open-order.ts'
+import { type OpenOrder, openOrders, serves } from './open-order.ts'
 import { acmeProblemOf, sayProblem } from './problem.ts'
 import { goesOn, proveNames, takeAway } from './proof.ts'
 import { accountIdentity, accounts, forgetRegistration, openRegistered } from './registration.ts'
@@ -92,7 +93,6 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
       spki: spkiOf(key),
       url: null,
       asked: false,
-      startedAtMs: order.nowMs,
       fingerprint: null,
       replaces:
         served && served.fingerprint === order.newest && order.newestDer
@@ -169,7 +169,7 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
     // The newest are at the end, as CAs list them.
     for (const url of (await client.orders()).toReversed()) {
       const found = await stillUsable(client, url)
-      if (found && found.status !== 'valid' && sameNames(found.names, begun.names)) return found
+      if (found && found.status !== 'valid' && nameSet(found.names) === nameSet(begun.names)) return found
     }
     return null
   }

@@ -1,5 +1,5 @@
 import { asOnecertError, fail, OnecertError, quote } from '../../base/errors.ts'
-import type { Answerable, PersistentChallenge, Solver } from '../solver.ts'
+import { type Answerable, type PersistentChallenge, type Solver, solversFor } from '../solver.ts'
 import type { AcmeClient } from './client.ts'
 import { insist } from './insist.ts'
 import { type AccountIdentity, persistentChallenge } from './persistent.ts'
@@ -128,8 +128,7 @@ function choose(
   // Where both are wanted, one record lets the CA issue for both.
   const wanted = { name, wildcard: wildcard || names.includes(`*.${name}`) }
   const unusable: string[] = []
-  for (const solver of solvers) {
-    if (wildcard && !provesWildcards(solver)) continue
+  for (const solver of solversFor(solvers, name, wildcard)) {
     const challenge = challenges.find(({ type }) => type === solver.type)
     if (!challenge) continue
     const answer = answerable(client, solver.type, challenge, wanted, meta, account)
@@ -147,11 +146,6 @@ function choose(
 }
 
 export const nextForWildcard = 'add "dns-01" to the issuer: a wildcard is proved by DNS alone'
-
-/** A wildcard is proved by DNS alone (RFC 8555 section 7.1.3 and the rules of public CAs). */
-export function provesWildcards({ type }: Solver): boolean {
-  return type === 'dns-01' || type === 'dns-persist-01'
-}
 
 /** Or why this challenge cannot be answered. */
 function answerable(

@@ -54,7 +54,6 @@ export async function openRegistered(spec: AcmeIssuer, tools: AcmeTools): Promis
   }
   const { url } = await client.register({
     contact: spec.email.map((address) => `mailto:${address}`),
-    agreesToTerms: true,
     ...(spec.eab && { eab: { kid: spec.eab.keyId, hmacKey: await secretFile(spec.eab.hmacFile) } }),
   })
   await accounts(tools.notes).write(spec.name, { ...known, url })

@@ -23,7 +23,7 @@ after(async () => {
 
 /** With an account of its own; what went wrong for another one is over. */
 async function atProxy(): Promise<AtProxy> {
-  proxy.clear()
+  await proxy.clear()
   const at = await openAtProxy(proxy)
   await openRegistered(at.spec, at.tools)
   return at
