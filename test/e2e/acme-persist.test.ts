@@ -117,10 +117,10 @@ test('after a change of the account key the records still stand, and count', asy
 test('a renewal is rehearsed with the records that stand, without an order', async () => {
   const orders = () => newer.seen.filter(({ path }) => path === '/order-plz').length
   const before = orders()
-  const rehearsed = await fleet.run('renew', 'www', '--dry-run')
+  const rehearsed = await fleet.run('renew', 'www', '--force', '--dry-run')
   assert.equal(rehearsed.exit, 0, rehearsed.stderr)
   await operator('delete _validation-persist.lab.example TXT')
-  const missing = await fleet.run('renew', 'www', '--dry-run')
+  const missing = await fleet.run('renew', 'www', '--force', '--dry-run')
   assert.match(missing.stderr, /DNS_RECORD_MISSING/)
   assert.equal(missing.exit, 78)
   assert.equal(orders(), before)
