@@ -14,6 +14,7 @@ export function receiverFor(fleet: Fleet, server: Server): ReceiverText {
     test: service.test,
     reload: service.reload,
     start: service.start,
+    ...(service.sealing && { sealing: service.sealing }),
     lineages: lineagesOn(fleet, server.name).map((lineage) => {
       const files = server.files.get(lineage)
       const webroot = webrootOf(fleet, lineage, server)
