@@ -21,7 +21,7 @@ interface SealingSettings {
   readonly onCopy?: {
     /** A file or folder. */
     readonly configuration: string
-    /** Words that are this path or below it are replaced by the copy's. */
+    /** Words behind the program that are this path or below it are replaced by the copy's. */
     readonly test: readonly string[]
   }
 }
@@ -77,8 +77,8 @@ function header(settings: ReceiverSettings): string {
 }
 
 function command(argv: readonly string[], seconds: string, copied?: string): string {
-  const words = argv.map((word) =>
-    copied !== undefined && `${word}/`.startsWith(`${copied}/`)
+  const words = argv.map((word, at) =>
+    at > 0 && copied !== undefined && `${word}/`.startsWith(`${copied}/`)
       ? `"$copy"${quoteWord(word.slice(copied.length))}`
       : quoteWord(word),
   )
