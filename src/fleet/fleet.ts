@@ -135,6 +135,17 @@ export interface Server {
   /** What it serves over HTTP, where that is not the webroot of the issuer. */
   readonly webroot?: string
   readonly probe: 'direct' | 'through-server'
+  /** When it may be changed: its own, else those of its location; empty: always. */
+  readonly windows: readonly Window[]
+}
+
+/** A maintenance window: opens at each time that the cron expression names, for a while. */
+export interface Window {
+  /** Five fields. */
+  readonly cron: string
+  readonly forMs: number
+  /** IANA name, such as Europe/Berlin. */
+  readonly timeZone: string
 }
 
 export interface SshReach {

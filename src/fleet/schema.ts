@@ -3,6 +3,7 @@ import type { ErrorCode } from '../base/catalogue.ts'
 import { OnecertError } from '../base/errors.ts'
 import { parseHostName } from '../pki/names.ts'
 import { formatDuration, parseDuration } from './duration.ts'
+import { windowDefect } from './window.ts'
 
 /**
  * The fleet file as it is written: each entry by itself; consistency.ts judges what they say of each other. An issue's
@@ -281,6 +282,8 @@ const certificate = z.strictObject({
     .describe('what the terms of the CA allow; absent: unlimited'),
 })
 
+const location = z.string().max(60)
+
 const fingerprintPattern = /^SHA256:[A-Za-z0-9+/]{43}=?$/
 const fingerprint = z
   .string()
@@ -322,6 +325,34 @@ const files = z.strictObject({
     .optional(),
 })
 
+const windowDefects = {
+  cron: refused('is no cron expression of five fields', { next: 'write one such as "0 2 * * 0": Sundays at 02:00' }),
+  'time-zone': refused('is no time zone', { next: 'write one such as Europe/Berlin or UTC' }),
+  never: refused('never comes'),
+}
+
+const window = z
+  .strictObject({
+    cron: z.string().max(200).describe('when it opens: minute, hour, day of month, month, day of week'),
+    for: duration(60_000, 7 * dayMs).describe('how long it is open'),
+    'time-zone': z.string().max(60).default('UTC').describe('in which the cron expression is read'),
+  })
+  .superRefine((written, context) => {
+    const defect = windowDefect({ cron: written.cron, timeZone: written['time-zone'] })
+    if (defect === null) return
+    const path = defect === 'time-zone' ? ['time-zone'] : ['cron']
+    context.addIssue({
+      code: 'custom',
+      path,
+      input: path[0] === 'cron' ? written.cron : written['time-zone'],
+      ...windowDefects[defect],
+    })
+  })
+
+const windows = z
+  .union([window, z.array(window).min(1).max(20)])
+  .describe('when a server may be changed; absent: always')
+
 const server = z
   .strictObject({
     ssh: z
@@ -348,7 +379,7 @@ const server = z
     agent: reserved('is not known to this version, which has "ssh" and "local"'),
     address: address.describe('where its own handshakes are looked at'),
     port: port.default(443),
-    location: z.string().max(60).optional(),
+    location: location.optional(),
     service: z.union([
       z.enum(['nginx', 'apache', 'haproxy'], {
         error: ({ input }) =>
@@ -371,6 +402,7 @@ const server = z
       .optional()
       .describe('the folder that it serves over HTTP, where that is not the one of the issuer'),
     probe: z.enum(['direct', 'through-server']).default('direct'),
+    window: windows.optional(),
   })
   .refine(
     (spec) => spec.agent !== undefined || given(spec.ssh, spec.local) === 1,
@@ -439,6 +471,10 @@ export const fleetSchema = z.strictObject({
         .describe('a swap that is not confirmed in time undoes itself'),
     })
     .prefault({}),
+  locations: z
+    .record(location, z.strictObject({ window: windows }))
+    .optional()
+    .describe('maintenance windows of all servers of a location that have none of their own'),
 })
 
 export type FleetAsWritten = z.output<typeof fleetSchema>
