@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { parseFleet } from '../../src/fleet/document.ts'
 import type { Window } from '../../src/fleet/fleet.ts'
 import { windowState } from '../../src/fleet/window.ts'
-import type { Plan, PlannedServer } from '../../src/rollout/plan.ts'
+import type { Generation } from '../../src/rollout/generation.ts'
+import { type Known, type Plan, type PlannedServer, planRollout } from '../../src/rollout/plan.ts'
 import { rolloutWaves } from '../../src/rollout/rollout.ts'
 import { type Turn, turnOf } from '../../src/rollout/turn.ts'
 
@@ -68,6 +70,53 @@ for (const [lifetimeDays, everyHours, window, outside] of [
     else assert.ok(changes.outside > 0, JSON.stringify(changes))
   })
 }
+
+test('the canary is the first server that is open; what waits is in no wave, and its key does not travel', () => {
+  const open = '* * * * *'
+  const fleet = parseFleet(
+    `version: 1
+issuers: { lab: { local-ca: {} } }
+certificates: { www: { names: [www.lab.example], issuer: lab } }
+servers:
+${['a', 'b', 'c', 'd']
+  .map((name, at) => {
+    const cron = name === 'b' || name === 'd' ? open : sundays.cron
+    return `  ${name}: { local: true, address: 192.0.2.${at + 1}, service: nginx, window: { cron: "${cron}", for: 2h } }`
+  })
+  .join('\n')}
+sites: { www.lab.example: { certificate: www, dns: [a, b, c, d] } }
+rollout: { canary: 1, wave: 100% }
+`,
+    { file: 'fleet.yaml', directory: '/' },
+  )
+  const certificate = fleet.certificates.get('www')
+  assert.ok(certificate)
+  const generation = { number: 1, spki: 'spki', chain: ['leaf'] } as unknown as Generation
+  const expiring: Known = { committed: null, holds: new Set(), served: new Map(), servedUntilMs: wednesday + dayMs }
+  const plan = (now: string | null) =>
+    planRollout(fleet, certificate, generation, new Map([['c', expiring]]), {
+      fragile: new Set(),
+      holders: new Set(),
+      nowMs: wednesday,
+      now,
+    })
+  const names = (planned: readonly PlannedServer[]) => planned.map(({ placement }) => placement.server.name)
+  const waiting = plan(null)
+  assert.deepEqual(waiting.waves.map(names), [['b'], ['c', 'd']])
+  assert.deepEqual(names(waiting.waiting), ['a'])
+  assert.equal(waiting.keyCopies, 3)
+  assert.deepEqual(
+    waiting.waves.flat().map(({ override }) => override !== undefined),
+    [false, true, false],
+  )
+  const hasty = plan('the key was lost')
+  assert.deepEqual(hasty.waves.map(names), [['a'], ['b', 'c', 'd']])
+  assert.deepEqual(names(hasty.waiting), [])
+  assert.deepEqual(
+    hasty.waves.flat().map(({ override }) => override),
+    ['the key was lost', undefined, 'the key was lost', undefined],
+  )
+})
 
 test('a server whose window closes before its turn is left; the others go on, and it is no failure', async () => {
   const planned = (name: string) =>
