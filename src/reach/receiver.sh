@@ -547,7 +547,7 @@ copy_configuration() { # generation
   add_edit "$key_path" "$1/privkey.pem"
   add_edit "$combined_path" "$1/combined.pem"
   [ ! -d "$configuration" ] || add_edit "$configuration" "$copy"
-  rm -rf "$base/.sealed"
+  [ ! -e "$base/.sealed" ] || rm -rf "$base/.sealed"
   mkdir "$base/.sealed" || return
   # What we may not read, the test may not either.
   timeout "$test_seconds" cp -RsL "$configuration" "$copy"
