@@ -106,3 +106,31 @@ test('what a server serves expires before its next window is over: it is changed
   assert.equal(await fleet.server('eu-1').served(), renewed.fingerprint)
   assert.match((await fleet.run('ledger')).stdout, /override.*eu-1.*too early for its next window/)
 })
+
+test('a closed server that only a connection can look at: what was seen last decides, and a mere look is nothing to wait for', async () => {
+  await using fleet = await startFleet({ 'eu-1': 'nginx' })
+  const configure = (windowed: boolean) =>
+    fleet.configure((document) => {
+      document.servers['eu-1'].probe = 'through-server'
+      if (windowed) document.servers['eu-1'].window = closedWindow()
+    })
+  await configure(false)
+  const first = await fleet.buy({ toDay: 1 })
+  assert.equal((await fleet.run('apply')).exit, 0)
+  const second = await fleet.buy({ toDay: 80 })
+  await configure(true)
+  const { exit, stderr } = await fleet.run('apply')
+  assert.equal(exit, 0, stderr)
+  assert.match(stderr, /what it serves expires/, `${first.fingerprint} was seen there by the rollout before`)
+  assert.equal(await fleet.server('eu-1').served(), second.fingerprint)
+
+  const look = await fleet.run('apply')
+  assert.equal(look.exit, 0, look.stderr)
+  assert.match(look.stdout, /eu-1 waits for its window/)
+  await fleet.buy()
+  const waiting = await fleet.run('apply')
+  assert.equal(waiting.exit, 75)
+  assert.match(waiting.stderr, /WINDOW_CLOSED/)
+  assert.equal(await fleet.server('eu-1').served(), second.fingerprint)
+  assert.match((await fleet.run('status')).stdout, /waits for its window/)
+})
