@@ -9,16 +9,17 @@ import type { ServerOutcome } from '../rollout/progress.ts'
 import { receiverFor } from '../rollout/receiver.ts'
 import { type RolloutResult, rolloutWaves } from '../rollout/rollout.ts'
 import { rolloutServer } from '../rollout/server.ts'
-import { openOptions, type ServerRollout } from '../rollout/task.ts'
+import { effectOf, openOptions, type ServerRollout } from '../rollout/task.ts'
+import { turnOf } from '../rollout/turn.ts'
 import { serviceOf } from '../services/drivers.ts'
-import { type Choice, chosenCertificates } from './choice.ts'
+import { type Choice, chosenCertificates, type Haste } from './choice.ts'
 import type { Context } from './context.ts'
 import { issueCertificate } from './issue.ts'
 import { withLease } from './lease.ts'
 import { planCertificate } from './plan.ts'
 import { eachInTurn } from './turns.ts'
 
-export interface ApplyOptions extends Choice {
+export interface ApplyOptions extends Choice, Haste {
   readonly force?: boolean
   readonly rekey?: boolean
   /** A certificate that is neither due nor asked for is left alone, and so are its servers. */
@@ -90,7 +91,7 @@ async function applyOne(
       failure,
       waiting,
       plan,
-      result: { outcomes: [], stopped: null, untouched: [] },
+      result: { outcomes: [], stopped: null, untouched: [], waiting: [] },
     }
   }
   const rollout = newRolloutId(context.clock.nowMs())
@@ -110,12 +111,18 @@ async function applyOne(
     parallel: options.parallel,
     signal: context.signal,
     report: context.report,
+    turnOf: ({ placement, override }) =>
+      turnOf(placement.server.windows, context.clock.nowMs(), { now: override ?? null, servedUntilMs: null }),
     soon: (planned) => reach.prepare(planned.placement.server, openOptions(task(planned), planned.action === 'key')),
   }).finally(() => reach.close())
   await context.store.finishRollout(rollout, {
     finishedAtMs: context.clock.nowMs(),
     outcome:
-      result.outcomes.every(({ state }) => state === 'committed') && result.stopped === null ? 'done' : 'partial',
+      result.outcomes.every(({ state }) => state === 'committed') &&
+      result.stopped === null &&
+      result.waiting.length === 0
+        ? 'done'
+        : 'partial',
   })
   return { certificate, generation, issued, failure, waiting, plan, result }
 }
@@ -139,11 +146,17 @@ function taskOf(context: Context, given: Given, { connectTimeoutMs }: ApplyOptio
   }
 }
 
-async function rolloutOne({ store, clock }: Context, task: ServerRollout): Promise<ServerOutcome> {
-  const { server } = task.planned.placement
+async function rolloutOne({ store, clock, report }: Context, task: ServerRollout): Promise<ServerOutcome> {
+  const { override: reason, placement } = task.planned
+  const { server } = placement
+  if (reason !== undefined) {
+    const text = `the maintenance window of ${server.name} is closed; it is changed now: ${reason}`
+    report({ kind: 'notice', lineage: task.generation.lineage, text })
+    await task.ledger.effect({ ...effectOf(task), effect: 'override', reason }, async () => undefined)
+  }
   const outcome = await rolloutServer(task)
   if (outcome.vantage) {
-    for (const { name, port } of endpointsOf(task.planned.placement)) {
+    for (const { name, port } of endpointsOf(placement)) {
       await store.recordObservation({
         server: server.name,
         name,

@@ -1,6 +1,7 @@
 import { asOnecertError } from '../base/errors.ts'
-import type { Certificate, Site } from '../fleet/fleet.ts'
+import type { Certificate, Site, Window } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
+import { windowState, windowTime } from '../fleet/window.ts'
 import { renewalNeed } from '../issue/renewal.ts'
 import { renewalStates, stateOf } from '../issue/renewal-state.ts'
 import { type KeyCopy, keyCopies } from '../ledger/keycopies.ts'
@@ -44,8 +45,11 @@ export interface EndpointStatus {
   readonly vantage: Vantage | null
   /** When it was seen. */
   readonly atMs: number | null
-  /** `proven`: serves the newest generation; `drift`: serves something else; `unknown`: could not be looked at. */
-  readonly verdict: 'proven' | 'drift' | 'unknown'
+  /**
+   * `proven`: serves the newest generation; `waits`: an older one, until its maintenance window opens; `drift`: something
+   * else; `unknown`: could not be looked at.
+   */
+  readonly verdict: 'proven' | 'waits' | 'drift' | 'unknown'
   readonly reason: string | null
 }
 
@@ -54,7 +58,7 @@ export interface BalancerStatus {
   readonly address: string
   readonly port: number
   readonly served: string | null
-  readonly verdict: EndpointStatus['verdict']
+  readonly verdict: Exclude<EndpointStatus['verdict'], 'waits'>
   readonly reason: string | null
 }
 
@@ -130,7 +134,8 @@ async function endpointsStatus(
   const looked = await lookAtAll(all, signal)
   const committed = await store.committedGenerations(certificate.name)
   const recorded = await store.observations()
-  return all.flatMap((placement) =>
+  const ours = new Set((await store.generations(certificate.name)).map(({ fingerprint }) => fingerprint))
+  const found = all.flatMap((placement) =>
     endpointsOf(placement).map((endpoint): EndpointStatus => {
       const { server } = placement
       const { name, port } = endpoint
@@ -167,6 +172,29 @@ async function endpointsStatus(
       }
     }),
   )
+  return found.map((each) => ({
+    ...each,
+    ...waits(each, fleet.servers.get(each.server)?.windows ?? [], ours, clock.nowMs()),
+  }))
+}
+
+/** What is drift outside of a window is meant to be so, where it is a certificate of ours. */
+function waits(
+  { verdict, served, notAfterMs }: EndpointStatus,
+  windows: readonly Window[],
+  ours: ReadonlySet<string>,
+  nowMs: number,
+): Partial<EndpointStatus> {
+  const state = windowState(windows, nowMs)
+  if (
+    verdict !== 'drift' ||
+    state.kind === 'open' ||
+    served === null ||
+    !ours.has(served) ||
+    (notAfterMs ?? 0) <= nowMs
+  )
+    return {}
+  return { verdict: 'waits', reason: `waits for its window, opens ${windowTime(state.opensAtMs, state.timeZone)}` }
 }
 
 async function balancerStatus(
@@ -194,7 +222,7 @@ function judge(
   served: readonly string[] | null,
   reason: string | null,
   chain: readonly string[] | null,
-): Pick<EndpointStatus, 'verdict' | 'reason'> {
+): Pick<BalancerStatus, 'verdict' | 'reason'> {
   if (served === null) return { verdict: 'unknown', reason }
   if (chain === null) return { verdict: 'drift', reason: 'nothing was issued yet' }
   const wrong = servedWrong(served, { chain })

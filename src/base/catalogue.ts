@@ -202,6 +202,7 @@ export const catalogue = {
   ROLLBACK_FAILED: unavailable,
   ROLLOUT_PARTIAL: temporary,
   ROLLOUT_STOPPED: temporary,
+  WINDOW_CLOSED: temporary,
   PROBE_REFUSED: unavailable,
   PROBE_TIMEOUT: unavailable,
   PROBE_NO_STARTTLS: unavailable,

@@ -37,6 +37,7 @@ const outline = z
     servers: entries(
       z.object({
         address: text,
+        location: text,
         port: z.number().default(443).catch(0),
         listeners: z
           .array(z.object({ port: z.number().catch(0) }).catch({ port: 0 }))
@@ -50,6 +51,7 @@ const outline = z
         files: entries(z.record(z.string(), z.unknown())),
       }),
     ),
+    locations: entries(z.unknown()),
     sites: entries(
       z.object({
         certificate: z.union([z.string(), texts]).optional().catch(undefined),
@@ -66,7 +68,7 @@ const outline = z
       }),
     ),
   })
-  .catch({ issuers: undefined, certificates: undefined, servers: undefined, sites: undefined })
+  .catch({ issuers: undefined, certificates: undefined, servers: undefined, locations: undefined, sites: undefined })
 
 type Outline = z.output<typeof outline>
 
@@ -86,6 +88,7 @@ export function reportInconsistencies(source: Source): void {
       refer(source, 'certificate', certificate, fleet.certificates, ['servers', name, 'files', certificate])
     if (server) reportUnfitFiles(source, name, server)
   }
+  reportEmptyLocations(source, fleet)
   reportSharedAddresses(source, fleet.servers ?? {})
   reportSitesTwice(source, Object.keys(fleet.sites ?? {}))
   for (const [name, site] of Object.entries(fleet.sites ?? {})) {
@@ -179,6 +182,28 @@ function reportSitesTwice(source: Source, written: readonly string[]): void {
         fact: `the first is "${quote(written[first] ?? '')}" in line ${source.lineOf(before)}`,
         next: 'take one of them away',
       }),
+      'key',
+    )
+  }
+}
+
+/** Else a slip in its name would open its servers at any time. */
+function reportEmptyLocations(source: Source, { locations, servers }: Outline): void {
+  const known = new Set(Object.values(servers ?? {}).flatMap((server) => server?.location ?? []))
+  for (const name of Object.keys(locations ?? {})) {
+    if (known.has(name)) continue
+    source.report(
+      'CONFIG_UNKNOWN_REFERENCE',
+      ['locations', name],
+      () => {
+        const near = name.length <= nameCharactersMax ? closest(name, [...known]) : undefined
+        return {
+          what: `no server is in the location "${quote(name)}"`,
+          fact: near
+            ? `did you mean "${quote(near)}"?`
+            : `there is ${quote([...known].join(', ') || 'none', listCharactersMax)}`,
+        }
+      },
       'key',
     )
   }

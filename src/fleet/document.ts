@@ -2,7 +2,17 @@ import { resolve } from 'node:path'
 import { parseHostName } from '../pki/names.ts'
 import { acmeIssuer } from './acme.ts'
 import { reportInconsistencies } from './consistency.ts'
-import type { Certificate, FileSettings, Fleet, Issuer, Listener, Server, ServiceSettings, Site } from './fleet.ts'
+import type {
+  Certificate,
+  FileSettings,
+  Fleet,
+  Issuer,
+  Listener,
+  Server,
+  ServiceSettings,
+  Site,
+  Window,
+} from './fleet.ts'
 import { type FleetAsWritten, fleetSchema } from './schema.ts'
 import { readSource, type Source } from './source.ts'
 import { reportIssues, wording } from './wording.ts'
@@ -47,7 +57,10 @@ function normalise(written: FleetAsWritten, directory: string): Fleet {
   return {
     issuers: named(written.issuers, (name, each) => normaliseIssuer(name, each, directory)),
     certificates: named(written.certificates, normaliseCertificate),
-    servers: named(written.servers, (name, each) => normaliseServer(name, each, directory)),
+    servers: named(written.servers, (name, each) => ({
+      ...normaliseServer(name, each, directory),
+      windows: windowsOf(each.window ?? written.locations?.[each.location ?? '']?.window),
+    })),
     sites: new Map(
       Object.entries(written.sites).map(([text, each]) => {
         const name = parseHostName(text)
@@ -96,7 +109,17 @@ type ListenerAsWritten = NonNullable<ServerAsWritten['listeners']>[number]
 
 const tlsPort = 443
 
-function normaliseServer(name: string, written: ServerAsWritten, directory: string): Server {
+type WindowsAsWritten = NonNullable<ServerAsWritten['window']>
+
+function windowsOf(written: WindowsAsWritten | undefined): Window[] {
+  return (written === undefined ? [] : [written].flat()).map((each) => ({
+    cron: each.cron,
+    forMs: each.for,
+    timeZone: each['time-zone'],
+  }))
+}
+
+function normaliseServer(name: string, written: ServerAsWritten, directory: string): Omit<Server, 'windows'> {
   return {
     name,
     reach: reachOf(written, directory),

@@ -143,6 +143,17 @@ export interface Server {
   /** Where an audit looks for copies of private keys, beside `directory`. */
   readonly keyFolders: readonly string[]
   readonly probe: 'direct' | 'through-server'
+  /** When it may be changed: its own, else those of its location; empty: always. */
+  readonly windows: readonly Window[]
+}
+
+/** A maintenance window: opens at each time that the cron expression names, for a while. */
+export interface Window {
+  /** Five fields. */
+  readonly cron: string
+  readonly forMs: number
+  /** IANA name, such as Europe/Berlin. */
+  readonly timeZone: string
 }
 
 /** A port at which TLS is spoken, and what comes before it. */

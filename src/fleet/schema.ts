@@ -3,6 +3,7 @@ import type { ErrorCode } from '../base/catalogue.ts'
 import { OnecertError } from '../base/errors.ts'
 import { parseHostName } from '../pki/names.ts'
 import { formatDuration, parseDuration } from './duration.ts'
+import { windowDefect } from './window.ts'
 
 /**
  * The fleet file as it is written: each entry by itself; consistency.ts judges what they say of each other. An issue's
@@ -292,6 +293,8 @@ const certificate = z.strictObject({
     .describe('what the terms of the CA allow; absent: unlimited'),
 })
 
+const location = z.string().max(60)
+
 const fingerprintPattern = /^SHA256:[A-Za-z0-9+/]{43}=?$/
 const fingerprint = z
   .string()
@@ -338,6 +341,34 @@ const listener = {
   'proxy-protocol': z.enum(['v1', 'v2']).optional().describe('it expects the header of a balancer before TLS'),
 }
 
+const windowDefects = {
+  cron: refused('is no cron expression of five fields', { next: 'write one such as "0 2 * * 0": Sundays at 02:00' }),
+  'time-zone': refused('is no time zone', { next: 'write one such as Europe/Berlin or UTC' }),
+  never: refused('never comes'),
+}
+
+const window = z
+  .strictObject({
+    cron: z.string().max(200).describe('when it opens: minute, hour, day of month, month, day of week'),
+    for: duration(60_000, 7 * dayMs).describe('how long it is open'),
+    'time-zone': z.string().max(60).default('UTC').describe('in which the cron expression is read'),
+  })
+  .superRefine((written, context) => {
+    const defect = windowDefect({ cron: written.cron, timeZone: written['time-zone'] })
+    if (defect === null) return
+    const path = defect === 'time-zone' ? ['time-zone'] : ['cron']
+    context.addIssue({
+      code: 'custom',
+      path,
+      input: path[0] === 'cron' ? written.cron : written['time-zone'],
+      ...windowDefects[defect],
+    })
+  })
+
+const windows = z
+  .union([window, z.array(window).min(1).max(20)])
+  .describe('when a server may be changed; absent: always')
+
 const server = z
   .strictObject({
     ssh: z
@@ -371,7 +402,7 @@ const server = z
       .max(16)
       .optional()
       .describe('where it speaks TLS at several ports: in place of port, starttls and proxy-protocol'),
-    location: z.string().max(60).optional(),
+    location: location.optional(),
     service: z.union([
       z.enum(['nginx', 'apache', 'haproxy', 'none'], {
         error: ({ input }) =>
@@ -399,6 +430,7 @@ const server = z
       .default(['/etc'])
       .describe('where an audit looks for copies of private keys, beside "directory"'),
     probe: z.enum(['direct', 'through-server']).default('direct'),
+    window: windows.optional(),
   })
   .refine(
     (spec) => spec.agent !== undefined || given(spec.ssh, spec.local) === 1,
@@ -480,6 +512,10 @@ export const fleetSchema = z.strictObject({
         .describe('a swap that is not confirmed in time undoes itself'),
     })
     .prefault({}),
+  locations: z
+    .record(location, z.strictObject({ window: windows }))
+    .optional()
+    .describe('maintenance windows of all servers of a location that have none of their own'),
 })
 
 export type FleetAsWritten = z.output<typeof fleetSchema>

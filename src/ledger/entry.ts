@@ -15,6 +15,8 @@ export type Effect =
   | 'unanswer'
   | 'account'
   | 'revoke'
+  /** A server is changed although its maintenance window is closed. */
+  | 'override'
 
 /** The facts of an effect. Never key material: a key is named by its SPKI. */
 export interface EffectFields {

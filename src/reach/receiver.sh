@@ -11,6 +11,7 @@
 #   current -> gen-0008   what the service reads; replaced by one rename
 #   fence                 the highest fencing token seen: a late writer with an older one is refused
 #   journal               what was about to be done, written and flushed before it was done
+#   .sealed               a copy of the service's configuration, while that is tested with a generation before the swap
 #   watchdog.OWNER        "previous next": an unconfirmed swap. Whoever renames this file owns its end:
 #   fired.OWNER             the dead-man switch (or the end of the connection), to undo the swap
 #   done.OWNER              the commit
@@ -21,7 +22,7 @@ PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 umask 077
 
-lineage= base= rollout= token= owner= armed= sleeper= uid= gid= files= key_file= linked=
+lineage= base= rollout= token= owner= armed= sleeper= uid= gid= files= key_file= linked= tried=
 newline='
 '
 test_seconds=30
@@ -230,6 +231,10 @@ look_at_paths() {
 run() {
   "$1" >"$base/.output" 2>&1 </dev/null
   status=$?
+  tell_output
+}
+
+tell_output() {
   [ "$status" = 0 ] || tail -n "$output_lines" "$base/.output" | while IFS= read -r line; do told "$line"; done
 }
 
@@ -333,8 +338,9 @@ verb_begin() {
       { not_writable "$base"; return; }
   fi
   # What a session left half-way does not lie around, least of all a key.
-  set -- "$base"/.stage "$base"/.output "$base"/done.*
+  set -- "$base"/.stage "$base"/.output "$base"/.sealed "$base"/done.*
   for left in "$@"; do [ ! -e "$left" ] || { rm -rf -- "$@"; break; }; done
+  tried=
   settle "$seconds"
   find_generations
   look_at_paths
@@ -495,15 +501,105 @@ reject() {
   refuse "$@"
 }
 
-# test: the service's own test of its configuration as it is now.
+# try NAME: the service's own test of its configuration with that generation, while nothing else sees it. Where that cannot
+# be had, it is left to the test behind the swap: sealed=none.
+verb_try() {
+  fenced || return
+  tried= was=$(current)
+  # What current does not lead to, the configuration does not read.
+  [ -n "$sealable" ] && [ "$linked" = yes ] && [ "$was" != - ] && [ "$was" != "$1" ] && [ -d "$base/$1" ] ||
+    { ok sealed=none; return; }
+  if try_in_namespace "$base/$1" "$base/$was"; then
+    sealed=namespace
+  elif try_on_copy "$base/$1" "$base/$was"; then
+    sealed=copy
+  else
+    ok sealed=none
+    return
+  fi
+  [ "$status" != 0 ] || tried=$1
+  tell_output
+  verdict sealed=$sealed
+}
+
+# In a mount namespace of its own, where the new generation lies over the old one. It goes with the test's last process.
+try_in_namespace() { # new old
+  seen=$(test_command unshare -m --propagation private sh -c \
+    'mount -n --bind "$1" "$2" && echo seen >&3 && shift 2 && exec "$@" 3>&-' sealed "$@" \
+    3>&1 >"$base/.output" 2>&1 </dev/null)
+  status=$?
+  [ -n "$seen" ]
+}
+
+# On a copy of the configuration that names the new generation.
+try_on_copy() { # new old
+  [ -n "$configuration" ] || return
+  copy=$base/.sealed/${configuration##*/}
+  status=0
+  if copy_configuration "$1"; then
+    copy_command >"$base/.output" 2>&1 </dev/null
+    status=$?
+    # A copy that is refused with the old files too says nothing about the new ones.
+    [ "$status" = 0 ] || { copy_configuration "$2" && copy_command >/dev/null 2>&1 </dev/null; }
+  else
+    false
+  fi
+  set -- $?
+  rm -rf "$base/.sealed"
+  return "$1"
+}
+
+# Files that name what is replaced are copied, all others are links to where they lie: no key is copied. Fails where none
+# names the generation.
+copy_configuration() { # generation
+  edits= patterns=
+  add_edit "$base/current" "$1"
+  add_edit "$chain_path" "$1/fullchain.pem"
+  add_edit "$key_path" "$1/privkey.pem"
+  add_edit "$combined_path" "$1/combined.pem"
+  [ ! -d "$configuration" ] || add_edit "$configuration" "$copy"
+  [ ! -e "$base/.sealed" ] || rm -rf "$base/.sealed"
+  mkdir "$base/.sealed" || return
+  # What we may not read, the test may not either.
+  timeout "$test_seconds" cp -RsL "$configuration" "$copy"
+  [ $? != 124 ] || return
+  # find wants to be able to come back to where it began.
+  found=$(cd / && timeout "$test_seconds" find -L "$copy" -type f -exec grep -lF -e "$patterns" {} +)
+  [ $? != 124 ] || return
+  set -f
+  saved=$IFS IFS=$newline
+  set -- "$1" $found
+  IFS=$saved
+  set +f
+  generation=$1
+  shift
+  [ $# != 0 ] && sed -i -e "$edits" "$@" && grep -qF -e "$generation/" "$@"
+} 2>/dev/null
+
+# A path that goes on behind the match is another one.
+add_edit() { # from to
+  [ -n "$1" ] || return 0
+  patterns=$patterns${patterns:+$newline}$1
+  escaped= rest=$1
+  while :; do case $rest in *.*) escaped=$escaped${rest%%.*}[.] rest=${rest#*.} ;; *) break ;; esac; done
+  escaped=$escaped$rest
+  edits="${edits}s,$escaped\\([^A-Za-z0-9._@+-]\\),$2\\1,g${newline}s,$escaped\$,$2,$newline"
+}
+
+# test NAME: the service's own test of its configuration as it is now; nothing where try has seen it pass.
 verb_test() {
   fenced || return
+  [ -z "$tried" ] || [ "$tried" != "${1-}" ] || { ok; return; }
   run test_command
+  verdict
+}
+
+verdict() { # KEY=VALUE…
   case $status in
-    0) ok ;;
-    124) refuse CONFIG_TEST_TIMEOUT seconds="$test_seconds" ;;
-    126 | 127) refuse SERVICE_COMMAND_DENIED ;;
-    *) refuse SERVICE_TEST_FAILED status="$status" ;;
+    0) ok "$@" ;;
+    124) refuse CONFIG_TEST_TIMEOUT seconds="$test_seconds" "$@" ;;
+    126 | 127) refuse SERVICE_COMMAND_DENIED "$@" ;;
+    *) refuse SERVICE_TEST_FAILED status="$status" "$@" ;;
   esac
 }
 
@@ -727,7 +823,8 @@ leave() {
   [ -z "$armed" ] || fire "$armed"
   [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null
   [ -n "$base" ] && fenced >/dev/null || return
-  [ ! -e "$base/.stage" ] && [ ! -e "$base/.output" ] || rm -rf "$base/.stage" "$base/.output"
+  set -- "$base/.stage" "$base/.output" "$base/.sealed"
+  for left in "$@"; do [ ! -e "$left" ] || { rm -rf "$@"; break; }; done
 }
 trap leave EXIT
 trap 'exit 0' HUP INT TERM PIPE
@@ -751,7 +848,7 @@ while IFS= read -r request; do
   failed= verb=${1-}
   [ $# = 0 ] || shift
   case $verb in
-    begin | adopt | release | stage | key | reuse | seal | test | swap | reload | start | commit | rollback | probe | \
+    begin | adopt | release | stage | key | reuse | seal | try | test | swap | reload | start | commit | rollback | probe | \
       install | authorize | answer | unanswer | look | keys)
       "verb_$verb" "$@" || failed=1 ;;
     bye) ok; exit 0 ;;

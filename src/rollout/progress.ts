@@ -16,6 +16,9 @@ export type ServerState =
 
 export type Step = 'connect' | 'adopt' | 'stage' | 'swap' | 'reload' | 'verify' | 'commit' | 'rollback'
 
+/** How the service tested the new files: before the swap, in a mount namespace or on a copy of its configuration, or behind it. */
+export type Sealed = 'namespace' | 'copy' | 'none'
+
 /** How it ended at one server. */
 export interface ServerOutcome {
   readonly server: string
@@ -27,6 +30,8 @@ export interface ServerOutcome {
   readonly bytesSent: number
   readonly elapsedMs: number
   readonly vantage?: Vantage
+  /** Absent: it did not come to a test. */
+  readonly sealed?: Sealed
   readonly error?: OnecertError
 }
 

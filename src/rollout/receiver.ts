@@ -15,6 +15,7 @@ export function receiverFor(fleet: Fleet, server: Server): ReceiverText {
     reload: service.reload,
     start: service.start,
     keyFolders: server.keyFolders,
+    ...(service.sealing && { sealing: service.sealing }),
     lineages: lineagesOn(fleet, server.name).map((lineage) => {
       const files = server.files.get(lineage)
       const webroot = webrootOf(fleet, lineage, server)

@@ -3,5 +3,5 @@ import type { Service } from './service.ts'
 
 /** An upstream: a server that terminates no TLS of ours, and is looked at only. */
 export function none(_: ServiceSettings): Service {
-  return { kind: 'none', layout: 'pair', test: [], reload: [], start: [], reloadKeepsOldOnError: true }
+  return { kind: 'none', layout: 'pair', test: [], reload: [], start: [], sealing: null, reloadKeepsOldOnError: true }
 }

@@ -135,6 +135,35 @@ const defects: readonly Defect[] = [
     at: `${text} }`,
     told: /is no duration from 5s to 1h/,
   })),
+  ...(
+    [
+      ['cron', '{ cron: "0 2 * *", for: 2h }', 'CONFIG_BAD_VALUE', '"0 2 * *"', /is no cron expression of five fields/],
+      ['cron with seconds', '{ cron: "0 0 2 * * 0", for: 2h }', 'CONFIG_BAD_VALUE', '"0 0 2', /is no cron expression/],
+      ['cron that never comes', '{ cron: "0 0 30 2 *", for: 2h }', 'CONFIG_BAD_VALUE', '"0 0 30 2', /never comes/],
+      ['length', '{ cron: "0 2 * * 0", for: 8d }', 'CONFIG_BAD_DURATION', '8d', /is no duration from 1m to 7d/],
+      [
+        'time zone',
+        '{ cron: "0 2 * * 0", for: 2h, time-zone: Berlin }',
+        'CONFIG_BAD_VALUE',
+        'Berlin',
+        /is no time zone/,
+      ],
+      ['key', '{ cron: "0 2 * * 0", fro: 2h }', 'CONFIG_UNKNOWN_KEY', 'fro:', /did you mean "for"/],
+    ] as const
+  ).map(([where, window, code, at, told]) => ({
+    what: `a wrong ${where} of a maintenance window`,
+    change: ['    location: frankfurt', `    location: frankfurt\n    window: ${window}`] as const,
+    code,
+    at,
+    told,
+  })),
+  {
+    what: 'windows of a location that no server is in',
+    change: ['\nsites:', '\nlocations: { frankfort: { window: { cron: "0 2 * * 0", for: 2h } } }\nsites:'],
+    code: 'CONFIG_UNKNOWN_REFERENCE',
+    at: 'frankfort',
+    told: /no server is in the location "frankfort".*did you mean "frankfurt"\?/s,
+  },
   {
     what: 'an issuer that is not there',
     change: ['issuer: bought', 'issuer: bougth'],

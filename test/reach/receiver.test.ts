@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { createHash, createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import {
   chmod,
   chown,
@@ -97,8 +97,8 @@ interface Place extends AsyncDisposable {
   readonly directory: string
   readonly base: string
   readonly settings: ReceiverSettings
-  /** Greeted already. */
-  talk(settings?: Partial<ReceiverSettings>): Promise<Talk>
+  /** Greeted already. `under`: what starts the shell, such as setpriv. */
+  talk(settings?: Partial<ReceiverSettings>, under?: readonly string[]): Promise<Talk>
 }
 
 async function makePlace(shell: readonly string[], lineage: Partial<LineageSettings> = {}): Promise<Place> {
@@ -121,11 +121,11 @@ async function makePlace(shell: readonly string[], lineage: Partial<LineageSetti
     directory,
     base: join(directory, 'www'),
     settings,
-    async talk(changes = {}) {
+    async talk(changes = {}, under = []) {
       const file = join(root, `receiver-${talks.length}`)
       const { text, id } = receiverText({ ...settings, ...changes })
       await writeFile(file, text)
-      const talk = new Talk([...shell, file], environment)
+      const talk = new Talk([...under, ...shell, file], environment)
       talks.push(talk)
       assert.equal(await talk.answer(), `onecert-receiver 1 ${id}`)
       return talk
@@ -144,6 +144,43 @@ async function busyboxTools(root: string): Promise<string> {
   for (const applet of execFileSync('busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n'))
     await symlink('/bin/busybox', join(tools, applet)).catch(() => {})
   return tools
+}
+
+/** A service whose test follows its configuration: from the main file to that of a site, from there to the key. */
+async function makeConfiguration({ root, base }: Place) {
+  const configuration = join(root, 'svc')
+  await mkdir(join(configuration, 'sites'), { recursive: true })
+  await writeFile(join(configuration, 'main.conf'), `${configuration}/sites/www.conf\n`)
+  await writeFile(join(configuration, 'sites', 'www.conf'), `${base}/current/privkey.pem\n`)
+  await writeFile(join(configuration, 'other.key'), '-----BEGIN PRIVATE KEY-----\n', { mode: 0o600 })
+  const script = join(root, 'test')
+  const [seen, slow] = [join(root, 'seen'), join(root, 'slow')]
+  await writeFile(
+    script,
+    `read -r site <"$1"; read -r key <"$site"; hash=$(sha256sum <"$key") || exit 2
+echo "\${hash%% *}" >>${seen}
+[ ! -e ${slow} ] || { mv ${slow} ${root}/testing; for try in $(seq 500); do [ -e ${root}/testing ] || break; sleep 0.02; done; }
+read -r refused <${root}/refused
+[ "\${hash%% *}" != "$refused" ] || exit 3
+exit 0\n`,
+  )
+  await writeFile(join(root, 'refused'), 'none\n')
+  const test = ['sh', script, join(configuration, 'main.conf')]
+  return { configuration, settings: { test, sealing: { onCopy: { configuration, test } } } }
+}
+
+function mountsBelow(folder: string): string[] {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(folder))
+}
+
+function filesBelow(folder: string): string[] {
+  if (!existsSync(folder)) return []
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((each) => each.isFile())
+    .map((each) => join(each.parentPath, each.name))
+    .sort()
 }
 
 const begin = (made: Made, { rollout = 'r1', token = 7, seconds = 60 } = {}) =>
@@ -455,6 +492,112 @@ for (const [name, shell] of Object.entries(shells)) {
       assert.match(await second.ask('commit gen-0001 1'), /^ok/)
       await second.end()
       assert.equal(await readlink(join(place.base, 'current')), 'gen-0001')
+    })
+
+    for (const [way, under] of [
+      ['namespace', []],
+      ['copy', ['/usr/bin/setpriv', '--bounding-set=-sys_admin']],
+    ] as const) {
+      test(`a generation is tried in the real configuration before the swap, in a ${way}: nothing else sees it`, async () => {
+        await using place = await makePlace(shell)
+        const { configuration, settings } = await makeConfiguration(place)
+        const talk = await place.talk(settings, under)
+        const [first, second, third] = [makeGeneration('1'), makeGeneration('2'), makeGeneration('3')]
+        await talk.ask(begin(first))
+        await put(talk, first, 'gen-0001')
+        assert.equal(await talk.ask('try gen-0001'), 'ok sealed=none', 'the configuration names nothing of ours yet')
+        await talk.ask('swap gen-0001 60')
+        assert.equal(await talk.ask('test gen-0001'), 'ok')
+        await talk.ask('commit gen-0001 1')
+        await talk.ask(begin(second))
+        await put(talk, second, 'gen-0002')
+
+        await writeFile(join(place.root, 'slow'), '')
+        const answer = talk.ask('try gen-0002')
+        await until(() => existsSync(join(place.root, 'testing')))
+        assert.equal(await readFile(join(place.base, 'current', 'privkey.pem'), 'utf8'), first.key)
+        assert.equal(await readFile(join(place.base, 'gen-0001', 'privkey.pem'), 'utf8'), first.key)
+        assert.deepEqual(mountsBelow(place.root), [])
+        const copied = filesBelow(join(place.base, '.sealed'))
+        if (way === 'copy') {
+          assert.deepEqual(
+            copied.map((file) => file.slice(place.base.length)),
+            ['/.sealed/svc/main.conf', '/.sealed/svc/sites/www.conf'],
+            'all else is links: no key is copied',
+          )
+          assert.equal((await lstat(join(place.base, '.sealed'))).mode & 0o777, 0o700)
+        } else assert.deepEqual(copied, [])
+        await rm(join(place.root, 'testing'))
+        assert.equal(await answer, `ok sealed=${way}`)
+
+        const seen = async () => (await readFile(join(place.root, 'seen'), 'utf8')).trim().split('\n')
+        assert.deepEqual(await seen(), [first.keyHash, second.keyHash])
+        assert.match(await talk.ask('swap gen-0002 60'), /^ok previous=gen-0001/)
+        assert.equal(await talk.ask('test gen-0002'), 'ok')
+        assert.equal((await seen()).length, 2, 'it was tested once')
+        assert.match(await talk.ask('commit gen-0002 1'), /^ok/)
+        assert.ok(!existsSync(join(place.base, '.sealed')))
+        assert.deepEqual(mountsBelow(place.root), [])
+
+        // What it refuses is never swapped in; the test without a name is of the files that are current.
+        await writeFile(join(place.root, 'refused'), third.keyHash)
+        await talk.ask(begin(third))
+        await put(talk, third, 'gen-0003')
+        talk.child.stdin.write('try gen-0003\n+ swap gen-0003 60\n+ test gen-0003\n')
+        assert.equal(await talk.answer(), `fail SERVICE_TEST_FAILED status=3 sealed=${way}`)
+        for (let left = 0; left < 2; left++) assert.match(await talk.answer(), /^fail RECEIVER_PROTOCOL why=left-out/)
+        assert.equal(await readlink(join(place.base, 'current')), 'gen-0002')
+        assert.equal(await talk.ask('test'), 'ok')
+        assert.equal((await seen()).at(-1), second.keyHash)
+        assert.ok(!existsSync(join(place.base, '.sealed')))
+
+        // A configuration that names none of these files cannot be tried on a copy; a namespace has no need to know.
+        await writeFile(join(configuration, 'sites', 'www.conf'), `${place.root}/elsewhere\n`)
+        await writeFile(join(place.root, 'elsewhere'), 'x')
+        assert.equal(await talk.ask('try gen-0003'), way === 'copy' ? 'ok sealed=none' : 'ok sealed=namespace')
+        assert.equal(await readlink(join(place.base, 'current')), 'gen-0002')
+      })
+
+      test(`killed -9 while it tries a generation in a ${way}, it leaves no mount, and nothing at all after the next begin`, async () => {
+        await using place = await makePlace(shell)
+        const { settings } = await makeConfiguration(place)
+        const talk = await place.talk(settings, under)
+        const [first, second] = [makeGeneration('1'), makeGeneration('2')]
+        await talk.ask(begin(first))
+        await bring(talk, first, 'gen-0001')
+        await talk.ask(begin(second))
+        await put(talk, second, 'gen-0002')
+        await writeFile(join(place.root, 'slow'), '')
+        talk.child.stdin.write('try gen-0002\n')
+        await until(() => existsSync(join(place.root, 'testing')))
+        talk.child.kill('SIGKILL')
+        assert.deepEqual(mountsBelow(place.root), [])
+        assert.equal(existsSync(join(place.base, '.sealed')), way === 'copy')
+        const next = await place.talk(settings, under)
+        assert.match(await next.ask(begin(second, { rollout: 'r2', token: 8 })), / current=gen-0001 match=gen-0002 /)
+        assert.ok(!existsSync(join(place.base, '.sealed')))
+        assert.equal(await readFile(join(place.base, 'current', 'privkey.pem'), 'utf8'), first.key)
+        await rm(join(place.root, 'testing'))
+      })
+    }
+
+    test('a copy that the service does not take with the old files either says nothing: the test comes behind the swap', async () => {
+      await using place = await makePlace(shell)
+      const { settings } = await makeConfiguration(place)
+      const talk = await place.talk(
+        { ...settings, sealing: { onCopy: { configuration: join(place.root, 'svc'), test: ['false'] } } },
+        ['/usr/bin/setpriv', '--bounding-set=-sys_admin'],
+      )
+      const [first, second] = [makeGeneration('1'), makeGeneration('2')]
+      await talk.ask(begin(first))
+      await bring(talk, first, 'gen-0001')
+      await talk.ask(begin(second))
+      await put(talk, second, 'gen-0002')
+      assert.equal(await talk.ask('try gen-0002'), 'ok sealed=none')
+      assert.ok(!existsSync(join(place.base, '.sealed')))
+      await talk.ask('swap gen-0002 60')
+      assert.equal(await talk.ask('test gen-0002'), 'ok')
+      assert.equal((await readFile(join(place.root, 'seen'), 'utf8')).trim(), second.keyHash)
     })
 
     test('a path that others can write to, or that is theirs, is refused with nothing written', async () => {

@@ -1,9 +1,10 @@
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import { type Applied, apply, type NotDue } from '../../actions/apply.ts'
 import type { Context } from '../../actions/context.ts'
 import { hasNewFiles } from '../../actions/need.ts'
 import { asOnecertError, OnecertError } from '../../base/errors.ts'
 import type { Certificate, Fleet } from '../../fleet/fleet.ts'
+import type { WaitingServer } from '../../rollout/plan.ts'
 import { wholeNumber } from '../numbers.ts'
 import { configurationExit, describe, printError, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import type { Terminal } from '../terminal.ts'
@@ -12,6 +13,7 @@ export interface RolloutOptions {
   readonly server?: string[]
   readonly parallel: number
   readonly connectTimeout: number
+  readonly now?: string
 }
 
 export const rolloutExits = [
@@ -20,7 +22,7 @@ export const rolloutExits = [
   { status: 69, when: 'the CA cannot be reached; what is there was rolled out' },
   {
     status: 75,
-    when: 'partial: some servers are not proven; run it again to complete what is missing; or the CA is not asked now',
+    when: 'not all yet: some servers are not proven, or wait for their maintenance windows; run it again to complete what is missing; or the CA is not asked now',
   },
   { status: 77, when: 'the CA refuses; what is there was rolled out' },
   configurationExit,
@@ -33,11 +35,14 @@ export function applyCommand(program: Command, shell: Shell): void {
       .argument('[certificate...]', 'only these')
       .summary('bring every server to its certificate and prove it'),
   ).description('Issues where needed, carries the certificate to every server, reloads, and proves it by handshake.')
-  describe(command, ['onecert apply', 'onecert apply www --server eu-1'], rolloutExits).action(
-    (certificates: string[], options: RolloutOptions) =>
-      withContext(shell, command, async (context, json) => {
-        await runApply(shell, context, json, certificates, options, { force: false, rekey: false })
-      }),
+  describe(
+    command,
+    ['onecert apply', 'onecert apply www --server eu-1', 'onecert apply --now "the key was lost"'],
+    rolloutExits,
+  ).action((certificates: string[], options: RolloutOptions) =>
+    withContext(shell, command, async (context, json) => {
+      await runApply(shell, context, json, certificates, options, { force: false, rekey: false })
+    }),
   )
 }
 
@@ -45,7 +50,15 @@ export function rolloutOptions(command: Command): Command {
   return command
     .option('--server <name...>', 'only these servers')
     .option('--parallel <number>', 'servers at once', wholeNumber(1, 1_000), 16)
+    .option('--now <reason>', 'do not wait for maintenance windows; the reason goes into the ledger', reasonText)
     .option('--connect-timeout <seconds>', 'for each server', wholeNumber(1, 600), 15)
+}
+
+const reasonCharactersMax = 200
+
+function reasonText(text: string): string {
+  if (text.trim() !== '' && text.length <= reasonCharactersMax && !/\p{Cc}/u.test(text)) return text.trim()
+  throw new InvalidArgumentError(`It is no reason: one line of at most ${reasonCharactersMax} characters.`)
 }
 
 export async function runApply(
@@ -61,6 +74,7 @@ export async function runApply(
     ...(certificates.length > 0 && { certificates }),
     ...(options.server && { servers: options.server }),
     ...how,
+    now: options.now ?? null,
     parallel: options.parallel,
     connectTimeoutMs: options.connectTimeout * 1000,
   })
@@ -85,10 +99,11 @@ export async function runApply(
 function partialError(applied: readonly Applied[]): OnecertError | null {
   const failed = applied.flatMap(({ result }) => result.outcomes.filter(({ state }) => state !== 'committed'))
   const untouched = applied.flatMap(({ result }) => result.untouched)
+  const waiting = waitingServers(applied)
   const blocked = applied.flatMap(({ plan }) => plan.blocked.map(({ server }) => server.name))
   const stopped = applied.find(({ result }) => result.stopped !== null)?.result.stopped
   if (failed.length === 0 && untouched.length === 0 && blocked.length > 0) return licenceError(applied)
-  if (failed.length === 0 && untouched.length === 0) return null
+  if (failed.length === 0 && untouched.length === 0) return waiting.length > 0 ? windowError(waiting) : null
   const proven = applied.flatMap(({ plan, result }) => [
     ...plan.proven,
     ...result.outcomes.filter(({ state }) => state === 'committed'),
@@ -97,9 +112,32 @@ function partialError(applied: readonly Applied[]): OnecertError | null {
     what: stopped
       ? `the rollout stopped: ${stopped}`
       : `${failed.length} of ${failed.length + proven.length} servers are not proven`,
-    state: `proven: ${proven.length}; not proven: ${failed.map(({ server, state }) => `${server} (${state})`).join(', ') || 'none'}; not begun: ${untouched.join(', ') || 'none'}`,
+    state: `proven: ${proven.length}; not proven: ${failed.map(({ server, state }) => `${server} (${state})`).join(', ') || 'none'}; not begun: ${untouched.join(', ') || 'none'}${waiting.length > 0 ? `; waiting for their windows: ${waiting.map(waitsText).join(', ')}` : ''}`,
     next: 'onecert apply   (completes what is missing, and only that)',
     also: failed.flatMap(({ error }) => error ?? []),
+  })
+}
+
+/** One that can only be looked at there, and was right when it was, is not what makes a rollout incomplete. */
+function waitingServers(applied: readonly Applied[]): WaitingServer[] {
+  return applied
+    .flatMap(({ plan, result }) => [...plan.waiting, ...result.waiting])
+    .filter(({ action, placement }) => action !== 'check' || placement.server.probe === 'direct')
+}
+
+function waitsText({ placement, opensAt }: WaitingServer): string {
+  return `${placement.server.name} (opens ${opensAt})`
+}
+
+function windowError(waiting: readonly WaitingServer[]): OnecertError {
+  const one = waiting.length === 1
+  return new OnecertError('WINDOW_CLOSED', {
+    what: one
+      ? '1 server waits for its maintenance window'
+      : `${waiting.length} servers wait for their maintenance windows`,
+    fact: waiting.map(waitsText).join(', '),
+    state: `nothing was changed on ${one ? 'it' : 'them'}; nothing failed`,
+    next: 'onecert apply, when a window is open; or now: onecert apply --now "the reason"',
   })
 }
 
@@ -127,7 +165,11 @@ function printApplied(
   const changed = done.filter((outcome) => outcome.changed).length
   const proven = plan.proven.length + done.length
   const sent = result.outcomes.filter(({ keySent }) => keySent).length
-  const all = plan.proven.length + plan.waves.flat().length + plan.blocked.length
+  const all = plan.proven.length + plan.waves.flat().length + plan.waiting.length + plan.blocked.length
+  for (const { placement, opensAt } of [...plan.waiting, ...result.waiting])
+    terminal.out(
+      `${name}: ${placement.server.name} ${terminal.style('yellow', 'waits')} for its window, opens ${opensAt}`,
+    )
   terminal.out(
     `${name}: ${terminal.style(proven === all ? 'green' : 'red', `${proven} of ${all} servers proven`)} with generation ${generation.number} ` +
       `(${changed} brought to it now, ${proven - changed} had it), ${sent} key ${sent === 1 ? 'copy' : 'copies'} travelled, ` +
@@ -186,6 +228,15 @@ function appliedJson({
     keyCopiesSent: result.outcomes.filter(({ keySent }) => keySent).length,
     stopped: result.stopped,
     untouched: result.untouched,
+    waitingForWindow: [...plan.waiting, ...result.waiting].map(({ placement, opensAt }) => ({
+      server: placement.server.name,
+      opensAt,
+    })),
+    overrides: plan.waves
+      .flat()
+      .flatMap(({ placement, override }) =>
+        override === undefined ? [] : [{ server: placement.server.name, reason: override }],
+      ),
     withoutSeat: plan.blocked.map(({ server }) => server.name),
   }
 }

@@ -84,7 +84,10 @@ function printStatus(found: Status, terminal: Terminal): void {
     terminal.out(line)
   const proven = found.endpoints.filter(({ verdict }) => verdict === 'proven').length
   terminal.out('')
-  terminal.out(`${proven} of ${found.endpoints.length} endpoints proven`)
+  const waiting = found.endpoints.filter(({ verdict }) => verdict === 'waits').length
+  terminal.out(
+    `${proven} of ${found.endpoints.length} endpoints proven${waiting > 0 ? `, ${waiting} waiting for a window` : ''}`,
+  )
 }
 
 function counted(copies: readonly KeyCopy[]): string {
