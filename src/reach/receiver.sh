@@ -268,6 +268,8 @@ arm() { # previous next seconds
       --timer-property=AccuracySec=1s /bin/sh -c 'onecert_text=$(cat "$1"); eval "$onecert_text"' \
       onecert-receiver "$base/.receiver" watchdog "$lineage" "$rollout" "$token" >/dev/null 2>&1 && return 0
   fi
+  # A signal may reach the child before it has a trap of its own: it must not clean up in our place then.
+  trap - EXIT
   (
     trap '' HUP
     exec </dev/null >/dev/null 2>&1
@@ -278,6 +280,7 @@ arm() { # previous next seconds
     fire "$owner"
   ) &
   sleeper=$!
+  trap leave EXIT
 }
 
 disarm() { # name of the end
