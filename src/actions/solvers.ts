@@ -1,7 +1,7 @@
+import { makeResolver } from '../dns/resolver.ts'
 import type { Certificate, Dns01Settings, Issuer } from '../fleet/fleet.ts'
 import { dns01 } from '../issue/dns/dns01.ts'
 import { providerOf } from '../issue/dns/provider/providers.ts'
-import { makeResolver } from '../issue/dns/resolver.ts'
 import type { Solver } from '../issue/solver.ts'
 import { type Door, http01 } from '../rollout/http01.ts'
 import { receiverFor } from '../rollout/receiver.ts'

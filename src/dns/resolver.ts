@@ -1,6 +1,6 @@
 import { getServers } from 'node:dns'
 import { isIP } from 'node:net'
-import { fail, OnecertError, quote } from '../../base/errors.ts'
+import { fail, OnecertError, quote } from '../base/errors.ts'
 import { ask, endpointOf, exchangeTimeoutMs, failureFact, type NameServer } from './exchange.ts'
 import { type Message, plainName, type RecordType, rcodeName } from './message.ts'
 
