@@ -154,6 +154,9 @@ export const catalogue = {
   DNS_CREDENTIAL_BAD: configuration,
   DNS_CREDENTIAL_OPEN: denied,
   DNS_NOT_PROPAGATED: unavailable,
+  DNS_ALIAS: configuration,
+  DNS_LAST_ADDRESS: denied,
+  DNS_STILL_SHOWN: temporary,
   DNS_PROVIDER_FAILED: unavailable,
   DNS_PROVIDER_BUSY: temporary,
   CAA_FORBIDS: configuration,
@@ -183,6 +186,9 @@ export const catalogue = {
   SERVER_FENCED: temporary,
   SERVER_NEWER: badData,
   SERVER_BUSY: temporary,
+  SERVER_EXISTS: { exit: 73 },
+  SERVER_LAST: configuration,
+  PURGE_LEFT: unavailable,
 
   // Rollout
   SERVICE_ALREADY_BROKEN: unavailable,

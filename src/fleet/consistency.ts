@@ -3,6 +3,7 @@ import { quote } from '../base/errors.ts'
 import { closest } from '../base/similar.ts'
 import { canonicalAddress, covers, isAddress, parseHostName } from '../pki/names.ts'
 import type { Path, Source } from './source.ts'
+import { zoneNameOf } from './zone.ts'
 
 const text = z.string().optional().catch(undefined)
 const texts = z.array(text).catch([])
@@ -44,10 +45,12 @@ const outline = z
         dns: texts,
         'load-balancer': members,
         'reverse-proxy': members,
+        quarantine: z.unknown().optional(),
       }),
     ),
+    zones: entries(z.unknown()),
   })
-  .catch({ issuers: undefined, certificates: undefined, servers: undefined, sites: undefined })
+  .catch({ issuers: undefined, certificates: undefined, servers: undefined, sites: undefined, zones: undefined })
 
 type Outline = z.output<typeof outline>
 
@@ -89,6 +92,7 @@ export function reportInconsistencies(source: Source): void {
         refer(source, 'server', server, fleet.servers, [...at, index])
       reportRepeated(source, servers ?? [], at)
     }
+    if (site?.quarantine !== undefined && site.dns.length > 0) reportOutOfZones(source, name, fleet)
   }
 }
 
@@ -224,6 +228,24 @@ function reportPair(source: Source, site: string, names: readonly (string | unde
     what: `two certificates on "${quote(site)}", and ${quote(hidden)} is looked at through the server`,
     fact: 'which of both is served can be seen from here alone',
     next: `take "probe" of ${quote(hidden)} away, or one of the certificates`,
+  }))
+}
+
+/** What is to be taken out of the DNS has to be in a zone that we may change. */
+function reportOutOfZones(source: Source, written: string, { zones = {} }: Outline): void {
+  const name = hostNameOf(written)
+  if (
+    name === undefined ||
+    zoneNameOf(
+      name,
+      Object.keys(zones).flatMap((each) => hostNameOf(each) ?? []),
+    )
+  )
+    return
+  source.report('CONFIG_BAD_VALUE', ['sites', written, 'quarantine'], () => ({
+    what: `"${quote(written)}" has a quarantine, and lies in none of the zones`,
+    fact: `zones: ${quote(Object.keys(zones).join(', ') || 'none', listCharactersMax)}`,
+    next: 'add its zone to "zones", or take "quarantine" away',
   }))
 }
 

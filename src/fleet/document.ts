@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { parseHostName } from '../pki/names.ts'
-import { acmeIssuer } from './acme.ts'
+import { acmeIssuer, zoneSettings } from './acme.ts'
 import { reportInconsistencies } from './consistency.ts'
 import type { Certificate, FileSettings, Fleet, Issuer, Server, ServiceSettings, Site } from './fleet.ts'
 import { type FleetAsWritten, fleetSchema } from './schema.ts'
@@ -52,6 +52,12 @@ function normalise(written: FleetAsWritten, directory: string): Fleet {
       Object.entries(written.sites).map(([text, each]) => {
         const name = parseHostName(text)
         return [name, { name, certificates: [each.certificate].flat(), topology: topologyOf(each) }]
+      }),
+    ),
+    zones: new Map(
+      Object.entries(written.zones).map(([text, each]) => {
+        const name = parseHostName(text)
+        return [name, zoneSettings(name, each, directory)]
       }),
     ),
     rollout: {
@@ -142,5 +148,8 @@ function topologyOf(written: FleetAsWritten['sites'][string]): Site['topology'] 
   if (balancer) return { kind: 'load-balancer', ...balancer }
   const proxy = written['reverse-proxy']
   if (proxy) return { kind: 'reverse-proxy', ...proxy }
-  return { kind: 'dns', servers: written.dns ?? [] }
+  const quarantine = written.quarantine && {
+    quarantine: { beforeMs: written.quarantine.before, keep: written.quarantine.keep },
+  }
+  return { kind: 'dns', servers: written.dns ?? [], ...quarantine }
 }

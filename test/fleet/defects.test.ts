@@ -19,7 +19,7 @@ const defects: readonly Defect[] = [
     change: ['\nservers:', '\ntagrets: {}\nservers:'],
     code: 'CONFIG_UNKNOWN_KEY',
     at: 'tagrets',
-    told: /unknown key "tagrets".*version, issuers, certificates, servers, sites, rollout/s,
+    told: /unknown key "tagrets".*version, issuers, certificates, servers, sites, zones, rollout/s,
   },
   ...(
     [
