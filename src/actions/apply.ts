@@ -15,6 +15,8 @@ import type { Context } from './context.ts'
 import { issueCertificate } from './issue.ts'
 import { withLease } from './lease.ts'
 import { planCertificate } from './plan.ts'
+import { keepQuarantine, type Quarantined } from './quarantine.ts'
+import { rememberServers } from './remembered.ts'
 import { eachInTurn } from './turns.ts'
 
 export interface ApplyOptions extends Choice {
@@ -36,15 +38,24 @@ export interface Applied {
   readonly result: RolloutResult
 }
 
-/**
- * Issues where needed, rolls out, proves and records, one lineage after the other. One that fails stops no other one.
- * @throws OnecertError what stopped a lineage before any server was touched, behind the last lineage; what fails at servers
- * is in the outcomes
- */
+export interface RolledOut {
+  readonly applied: Applied[]
+  /** What stopped a lineage before any server was touched; what fails at servers is in the outcomes. */
+  readonly stopped: OnecertError | null
+}
+
+/** Brings every server to its certificate; then servers that are not renewed in time leave the DNS, where that is wanted. */
 export async function apply(
   context: Context,
   options: ApplyOptions,
-): Promise<{ readonly applied: Applied[]; readonly stopped: OnecertError | null }> {
+): Promise<RolledOut & { readonly quarantined: Quarantined[] }> {
+  const rolledOut = await rollOut(context, options)
+  const quarantined = context.signal.aborted ? [] : await keepQuarantine(context, options)
+  return { ...rolledOut, quarantined }
+}
+
+/** Issues where needed, rolls out, proves and records, one lineage after the other. One that fails stops no other one. */
+export async function rollOut(context: Context, options: ApplyOptions): Promise<RolledOut> {
   const applied: Applied[] = []
   const stopped = await eachInTurn(chosenCertificates(context.fleet, options), context.signal, (certificate) =>
     withLease(context, certificate.name, async (token, signal) => {
@@ -76,6 +87,10 @@ async function applyOne(
       result: { outcomes: [], stopped: null, untouched: [] },
     }
   }
+  await rememberServers(
+    context,
+    plan.waves.flat().map(({ placement }) => placement.server),
+  )
   const rollout = newRolloutId(context.clock.nowMs())
   await context.store.startRollout({
     id: rollout,

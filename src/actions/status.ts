@@ -1,5 +1,5 @@
 import { asOnecertError } from '../base/errors.ts'
-import type { Certificate, Site } from '../fleet/fleet.ts'
+import type { Certificate, Placement, Site } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import { renewalNeed } from '../issue/renewal.ts'
 import { renewalStates, stateOf } from '../issue/renewal-state.ts'
@@ -12,6 +12,7 @@ import type { GenerationRow } from '../store/store.ts'
 import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
 import { lookAtAll } from './look.ts'
+import { type Quarantine, quarantineOf } from './quarantine.ts'
 import { circumstances } from './renewal.ts'
 import { revocationOf } from './revoke.ts'
 
@@ -47,6 +48,8 @@ export interface EndpointStatus {
   /** `proven`: serves the newest generation; `drift`: serves something else; `unknown`: could not be looked at. */
   readonly verdict: 'proven' | 'drift' | 'unknown'
   readonly reason: string | null
+  /** It was taken out of the DNS, because it was not renewed in time. */
+  readonly quarantine: Quarantine | null
 }
 
 export interface BalancerStatus {
@@ -130,6 +133,7 @@ async function endpointsStatus(
   const looked = await lookAtAll(all, signal)
   const committed = await store.committedGenerations(certificate.name)
   const recorded = await store.observations()
+  const quarantines = await quarantinesOf(context, all)
   return all.flatMap(({ server, names }) =>
     names.map((name): EndpointStatus => {
       const base = {
@@ -140,6 +144,7 @@ async function endpointsStatus(
         port: server.port,
         location: server.location ?? null,
         generation: committed.get(server.name) ?? null,
+        quarantine: quarantines.get(`${name} ${server.name}`) ?? null,
       }
       const look = looked.find((each) => each.server === server.name && each.name === name)
       if (!look) {
@@ -165,6 +170,17 @@ async function endpointsStatus(
       }
     }),
   )
+}
+
+async function quarantinesOf(context: Context, all: readonly Placement[]): Promise<Map<string, Quarantine>> {
+  const found = new Map<string, Quarantine>()
+  for (const { server, names } of all) {
+    for (const name of names) {
+      const quarantine = await quarantineOf(context, name, server.name)
+      if (quarantine) found.set(`${name} ${server.name}`, quarantine)
+    }
+  }
+  return found
 }
 
 async function balancerStatus(

@@ -96,19 +96,27 @@ async function runApply(
   how: { force: boolean; rekey: boolean },
 ): Promise<void> {
   const startedMs = context.clock.nowMs()
-  const { applied, stopped } = await apply(context, {
+  const { applied, stopped, quarantined } = await apply(context, {
     ...(certificates.length > 0 && { certificates }),
     ...(options.server && { servers: options.server }),
     ...how,
     parallel: options.parallel,
     connectTimeoutMs: options.connectTimeout * 1000,
   })
-  if (json) printJson(shell.terminal, { certificates: applied.map(appliedJson) })
-  else {
+  if (json) {
+    printJson(shell.terminal, {
+      certificates: applied.map(appliedJson),
+      quarantine: quarantined.map(({ failure, ...each }) => ({ ...each, ...(failure && { error: failure.toJSON() }) })),
+    })
+  } else {
     const elapsedMs = context.clock.nowMs() - startedMs
     for (const each of applied) printApplied(each, shell.terminal, { forced: how.force, elapsedMs })
   }
-  const failures = [...applied.flatMap(({ failure }) => failure ?? []), ...[partialError(applied) ?? []].flat()]
+  const failures = [
+    ...applied.flatMap(({ failure }) => failure ?? []),
+    ...[partialError(applied) ?? []].flat(),
+    ...quarantined.flatMap(({ failure }) => failure ?? []),
+  ]
   for (const each of failures) {
     shell.exit = each.exit
     if (!json) printError(each, shell.terminal, { json, debug: false })
