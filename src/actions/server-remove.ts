@@ -275,7 +275,7 @@ async function purgeLineage(
       return fail(answer.code ?? 'RECEIVER_PROTOCOL', {
         what: `the key of ${lineage} could not be purged from ${server.name}`,
         fact: answer.output.map((line) => quote(line, 200)).join('\n') || [...answer.facts].join(' '),
-        state: `${server.name} is in the fleet file still, and out of the DNS`,
+        state: `the address of ${server.name} is out of the DNS; what is left of the copies is in the ledger still (onecert ledger keys)`,
         next:
           answer.code === 'PURGE_LEFT'
             ? `these files hold the key and are not onecert's: delete them there, then: onecert server remove ${server.name}`
