@@ -38,6 +38,7 @@ function copiesAndLost(entries: readonly Entry[]): Record<'copies' | 'lost', Map
       // A failure may have come after the write: only a later success or purge settles it.
       const known = copies.get(place)
       if (result !== 'done' && known?.certain) continue
+      if (result === 'done') lost.delete(place)
       copies.set(place, {
         server,
         lineage: entry.lineage ?? '',
