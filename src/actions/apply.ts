@@ -15,7 +15,7 @@ import type { Context } from './context.ts'
 import { issueCertificate } from './issue.ts'
 import { withLease } from './lease.ts'
 import { planCertificate } from './plan.ts'
-import { keepQuarantine, type Quarantined } from './quarantine.ts'
+import { keepQuarantine, type QuarantineResult } from './quarantine.ts'
 import { rememberServers } from './remembered.ts'
 import { eachInTurn } from './turns.ts'
 
@@ -48,10 +48,10 @@ export interface RolledOut {
 export async function apply(
   context: Context,
   options: ApplyOptions,
-): Promise<RolledOut & { readonly quarantined: Quarantined[] }> {
+): Promise<RolledOut & { readonly quarantine: QuarantineResult }> {
   const rolledOut = await rollOut(context, options)
-  const quarantined = context.signal.aborted ? [] : await keepQuarantine(context, options)
-  return { ...rolledOut, quarantined }
+  const quarantine = context.signal.aborted ? { done: [], failures: [] } : await keepQuarantine(context, options)
+  return { ...rolledOut, quarantine }
 }
 
 /** Issues where needed, rolls out, proves and records, one lineage after the other. One that fails stops no other one. */

@@ -20,8 +20,12 @@ export interface Quarantine {
 
 export interface Quarantined extends QuarantineDecision {
   readonly site: string
-  /** Why it could not be done. */
-  readonly failure: OnecertError | null
+}
+
+export interface QuarantineResult {
+  readonly done: readonly Quarantined[]
+  /** What could not be asked or changed. */
+  readonly failures: readonly OnecertError[]
 }
 
 const quarantines = ({ store }: Pick<Context, 'store'>) => shelf<Quarantine>(store, 'quarantine')
@@ -39,19 +43,24 @@ export function endQuarantine(context: Context, site: string, server: string): P
  * Takes servers out of the DNS that are not renewed in time, and puts back those that are proven again. What the name servers
  * make of it is not waited for. One that fails stops no other one.
  */
-export async function keepQuarantine(context: Context, choice: Choice): Promise<Quarantined[]> {
+export async function keepQuarantine(context: Context, choice: Choice): Promise<QuarantineResult> {
   const { fleet, signal } = context
   const lineages = chosenCertificates(fleet, choice).map(({ name }) => name)
-  const done: Quarantined[] = []
+  const results: QuarantineResult[] = []
   for (const site of fleet.sites.values()) {
     const { topology, certificates } = site
     const zone = zoneOfSite(fleet, site.name)
     if (topology.kind !== 'dns' || !topology.quarantine || !zone) continue
     if (!certificates.some((each) => lineages.includes(each))) continue
     signal.throwIfAborted()
-    done.push(...(await keepSite(context, site, topology, topology.quarantine, zone)))
+    results.push(
+      await keepSite(context, site, topology, topology.quarantine, zone).catch((error: unknown) => ({
+        done: [],
+        failures: [asOnecertError(error)],
+      })),
+    )
   }
-  return done
+  return { done: results.flatMap(({ done }) => done), failures: results.flatMap(({ failures }) => failures) }
 }
 
 async function keepSite(
@@ -60,35 +69,32 @@ async function keepSite(
   topology: DnsTopology,
   policy: QuarantinePolicy,
   zone: Zone,
-): Promise<Quarantined[]> {
+): Promise<QuarantineResult> {
   const { fleet, clock, report } = context
   const servers = topology.servers.flatMap((name) => fleet.servers.get(name) ?? [])
-  const failed = (server: string, error: unknown): Quarantined[] => [
-    { site: site.name, server, act: 'withdraw', reason: 'the DNS could not be asked', failure: asOnecertError(error) },
-  ]
-  const published = await addressesOf(context, zone, site.name).catch(asOnecertError)
-  if (published instanceof Error) return failed(topology.servers.join(', '), published)
-  const facts = await factsOf(context, site, servers, published.addresses)
-  const nowMs = clock.nowMs()
-  const decisions = decideQuarantine(facts, policy, { addresses: published.addresses.length, nowMs })
-  const done: Quarantined[] = []
-  for (const decision of decisions) {
-    const server = fleet.servers.get(decision.server)
-    if (!server) continue
-    const { act, reason } = decision
-    const text = act === 'withdraw' ? 'taken out of' : 'put back into'
-    const failure = await carryOut(context, zone, site.name, server, decision, policy.keep).then(
-      () => null,
-      (error: unknown) => asOnecertError(error),
-    )
-    if (!failure) report({ kind: 'server', server: server.name, text: `${text} the DNS of ${site.name}: ${reason}` })
-    done.push({ site: site.name, ...decision, failure })
-  }
+  const { addresses } = await addressesOf(context, zone, site.name)
+  const facts = await factsOf(context, site, servers, addresses)
   // Somebody else put it back.
   for (const each of facts) {
     if (each.quarantined && each.published) await endQuarantine(context, site.name, each.server)
   }
-  return done
+  const decisions = decideQuarantine(facts, policy, { addresses: addresses.length, nowMs: clock.nowMs() })
+  const done: Quarantined[] = []
+  const failures: OnecertError[] = []
+  for (const decision of decisions) {
+    const { server: name, act, reason } = decision
+    const server = fleet.servers.get(name)
+    if (!server) continue
+    try {
+      await carryOut(context, zone, site.name, server, decision, policy.keep)
+      const text = act === 'withdraw' ? 'taken out of' : 'put back into'
+      report({ kind: 'server', server: name, text: `${text} the DNS of ${site.name}: ${reason}` })
+      done.push({ site: site.name, ...decision })
+    } catch (error) {
+      failures.push(asOnecertError(error))
+    }
+  }
+  return { done, failures }
 }
 
 async function carryOut(

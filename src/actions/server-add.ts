@@ -24,6 +24,8 @@ export interface Added {
   readonly published: readonly { readonly site: string; readonly address: string; readonly zone: string }[]
   /** Records that a person has to publish. */
   readonly byHand: readonly string[]
+  /** Sites where something else than the DNS is to lead to it. */
+  readonly behind: readonly string[]
 }
 
 /** What a server would get and where it would be published. */
@@ -81,7 +83,10 @@ export async function addServer(context: Context, name: string, options: AddOpti
       published.push({ site, address: server.address, zone: zone.name })
     }
     const byHand = sites.filter((each) => !own.includes(each)).map(({ site }) => recordText(site, server))
-    return { server: name, certificates, changed, published, byHand }
+    const behind = [...context.fleet.sites.values()].filter(
+      ({ topology }) => topology.kind !== 'dns' && topology.servers.includes(name),
+    )
+    return { server: name, certificates, changed, published, byHand, behind: behind.map((each) => each.name) }
   })
 }
 
@@ -97,7 +102,11 @@ async function bring(
   const failed = outcomes.find(({ state }) => state !== 'committed')
   const error = stopped ?? failed?.error
   if (error) throw unpublished(name, error)
-  for (const { plan, result } of applied) {
+  for (const { plan, result, failure } of applied) {
+    if (failure) {
+      const text = `the newest certificate is carried; a newer one could not be had: ${failure.failure.what}`
+      context.report({ kind: 'server', server: name, text })
+    }
     const proven =
       plan.proven.some(({ placement }) => placement.server.name === name) ||
       result.outcomes.some(({ server, state }) => server === name && state === 'committed')
@@ -113,12 +122,12 @@ async function bring(
 function unpublished(name: string, thrown: unknown): OnecertError {
   const error = asOnecertError(thrown)
   const state = [error.failure.state, `${name} was not published in the DNS`].filter(Boolean).join('; ')
-  const next =
-    error.failure.next === undefined || error.failure.next === 'onecert apply' ? '' : `${error.failure.next}\n`
+  const first = error.failure.next === 'onecert apply' ? undefined : error.failure.next
+  const again = `the same command again: onecert server add ${name} …`
   return new OnecertError(error.code, {
     ...error.failure,
     state,
-    next: `${next}then the same command again: onecert server add ${name} …`,
+    next: first === undefined ? again : `${first}\nthen ${again}`,
     cause: error,
   })
 }

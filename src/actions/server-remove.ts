@@ -266,7 +266,9 @@ async function purgeLineage(
 ): Promise<string> {
   const { ledger, store } = context
   const stored = (await store.generations(lineage)).map(({ spki }) => spki)
-  const spkis = [...new Set([...stored, ...copies.map(({ spki }) => spki)])].filter((spki) => spki !== '')
+  // What lay there before the first rollout (generation 0) is deleted too, but copies of it elsewhere are not our matter.
+  const copied = copies.filter(({ generation }) => generation !== 0).map(({ spki }) => spki)
+  const spkis = [...new Set([...stored, ...copied])].filter((spki) => spki !== '')
   const paths = [`${settings.directory}/${lineage}`, ...copies.map(({ path }) => path)]
   return withLease(context, lineage, (token) => {
     const purge = async () => {

@@ -96,7 +96,7 @@ async function runApply(
   how: { force: boolean; rekey: boolean },
 ): Promise<void> {
   const startedMs = context.clock.nowMs()
-  const { applied, stopped, quarantined } = await apply(context, {
+  const { applied, stopped, quarantine } = await apply(context, {
     ...(certificates.length > 0 && { certificates }),
     ...(options.server && { servers: options.server }),
     ...how,
@@ -106,7 +106,7 @@ async function runApply(
   if (json) {
     printJson(shell.terminal, {
       certificates: applied.map(appliedJson),
-      quarantine: quarantined.map(({ failure, ...each }) => ({ ...each, ...(failure && { error: failure.toJSON() }) })),
+      quarantine: quarantine.done,
     })
   } else {
     const elapsedMs = context.clock.nowMs() - startedMs
@@ -115,7 +115,7 @@ async function runApply(
   const failures = [
     ...applied.flatMap(({ failure }) => failure ?? []),
     ...[partialError(applied) ?? []].flat(),
-    ...quarantined.flatMap(({ failure }) => failure ?? []),
+    ...quarantine.failures,
   ]
   for (const each of failures) {
     shell.exit = each.exit

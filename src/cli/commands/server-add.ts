@@ -8,7 +8,7 @@ import { addServer as addServerTo } from '../../fleet/edit.ts'
 import { type Entry, flowEntry, type Value } from '../../fleet/entries.ts'
 import { parseFleetText, readFleetText, writeFleetText } from '../fleet-file.ts'
 import { wholeNumber } from '../numbers.ts'
-import { describe, printJson, type Shell, settingsFor, usageExit, withContext } from '../shell.ts'
+import { continuedBy, describe, printJson, type Shell, settingsFor, usageExit, withContext } from '../shell.ts'
 import type { Terminal } from '../terminal.ts'
 
 interface Options {
@@ -72,11 +72,9 @@ export function addCommand(parent: Command, shell: Shell): void {
       const { settings } = settingsFor(command)
       const text = await readFleetText(settings)
       const entry = entryOf(name, options, opened.fleet.servers.has(name))
-      const edited = addServerTo(
-        text,
-        entry,
-        options.site.map((each) => each.toLowerCase()),
-      )
+      const sites = options.site.map((each) => each.toLowerCase())
+      const edit = (before: string) => addServerTo(before, entry, sites)
+      const edited = edit(text)
       const context = { ...opened, fleet: parseFleetText(edited, settings) }
       if (options.dryRun) {
         const plan = await planServer(context, name)
@@ -89,11 +87,14 @@ export function addCommand(parent: Command, shell: Shell): void {
         publish: options.publish,
         connectTimeoutMs: options.connectTimeout * 1000,
         save: async () => {
-          if (edited === text) return
-          await writeFleetText(edited, settings)
+          // Somebody may have changed it meanwhile.
+          const now = await readFleetText(settings)
+          const saved = edit(now)
+          if (saved === now) return
+          await writeFleetText(saved, settings)
           context.report({ kind: 'server', server: name, text: `written to ${settings.fleetFile}` })
         },
-      })
+      }).catch(continuedBy(`onecert server add ${name} --site ${options.site.join(' ')}`))
       if (json) printJson(shell.terminal, { ...added, written: edited !== text })
       else printAdded(added, shell.terminal)
     }),
@@ -172,9 +173,10 @@ function printPlan(
   }
 }
 
-function printAdded({ server, certificates, changed, published, byHand }: Added, terminal: Terminal): void {
+function printAdded({ server, certificates, changed, published, byHand, behind }: Added, terminal: Terminal): void {
   const mark = terminal.style('green', 'proven')
   terminal.out(`${server}: ${mark} with ${certificates.join(', ')}${changed ? '' : ' (it had it)'}`)
   for (const { site, address } of published) terminal.out(`${server}: ${address} is published in ${site}`)
   for (const record of byHand) terminal.out(`${server}: publish by hand, it is proven now: ${record}`)
+  for (const site of behind) terminal.out(`${server}: put it behind what stands before ${site}, it is proven now`)
 }

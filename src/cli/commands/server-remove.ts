@@ -5,7 +5,16 @@ import { removeServer as removeServerFrom } from '../../fleet/edit.ts'
 import { parseFleetText, readFleetText, writeFleetText } from '../fleet-file.ts'
 import { wholeNumber } from '../numbers.ts'
 import { confirm } from '../prompt.ts'
-import { configurationExit, describe, printJson, type Shell, settingsFor, usageExit, withContext } from '../shell.ts'
+import {
+  configurationExit,
+  continuedBy,
+  describe,
+  printJson,
+  type Shell,
+  settingsFor,
+  usageExit,
+  withContext,
+} from '../shell.ts'
 import type { Terminal } from '../terminal.ts'
 
 interface Options {
@@ -46,9 +55,7 @@ export function removeCommand(parent: Command, shell: Shell): void {
   ).action((name: string, options: Options) =>
     withContext(shell, command, async (context, json) => {
       const { settings } = settingsFor(command)
-      const text = await readFleetText(settings)
-      const edited = removeServerFrom(text, name)
-      parseFleetText(edited, settings)
+      parseFleetText(removeServerFrom(await readFleetText(settings), name), settings)
       const plan = await planRemoval(context, name)
       if (options.dryRun || !json) printPlan(plan, options, options.dryRun ? shell.terminal.out : shell.terminal.err)
       if (options.dryRun) return
@@ -60,9 +67,12 @@ export function removeCommand(parent: Command, shell: Shell): void {
         lost: options.lost ?? false,
         timeoutMs: options.connectTimeout * 1000,
         save: async () => {
-          if (edited !== text) await writeFleetText(edited, settings)
+          // Minutes may have passed: somebody may have changed it meanwhile.
+          const now = await readFleetText(settings)
+          const saved = removeServerFrom(now, name)
+          if (saved !== now) await writeFleetText(saved, settings)
         },
-      })
+      }).catch(continuedBy(`onecert server remove ${name}   (it goes on from there)`))
       if (json) printJson(shell.terminal, removed)
       else printRemoved(removed, shell.terminal)
     }),
