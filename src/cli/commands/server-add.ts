@@ -165,7 +165,8 @@ function printPlan(
   { out }: Terminal,
 ): void {
   out(`${server}: nothing is changed; this would be done:`)
-  if (written) out(`  fleet file: ${flowEntry(entry)}, in ${site.join(', ')}`)
+  const named = Object.keys(entry.value).length > 0 ? flowEntry(entry) : server
+  if (written) out(`  fleet file: ${named}, in ${site.join(', ')}`)
   out(`  certificates carried to it, and proven by handshake: ${certificates.join(', ')}`)
   for (const { site: name, zone } of sites) {
     if (zone && publish) out(`  then, in the zone ${zone.name} at ${zone.update.server}: ${record(name)}`)

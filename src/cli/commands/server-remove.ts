@@ -95,9 +95,9 @@ function printPlan(
   if (sites.length > 0 && !options.now && !options.lost)
     out('  wait until no name server shows it, and no resolver remembers it')
   for (const site of behind) out(`  (take it out of what stands before ${site} first: onecert cannot see that)`)
-  if (options.lost) out(`  record ${copies.length} key copies there as lost`)
+  if (options.lost) out(`  record ${counted(copies.length)} there as lost`)
   else
-    out(`  purge ${copies.length} key copies of ${lineages.join(', ') || 'no certificate'}, and look that none is left`)
+    out(`  purge ${counted(copies.length)} of ${lineages.join(', ') || 'no certificate'}, and look that none is left`)
   if (inFleet) out('  take it out of the fleet file')
 }
 
@@ -108,7 +108,7 @@ function printRemoved(
   for (const site of withdrawn) out(`${server}: its address is withdrawn from ${site}`)
   if (proof) {
     const how = proof === 'keys' ? 'every file was looked at' : 'by its paths: openssl is not there to look into files'
-    out(`${server}: ${style('green', 'no file with the key is left')} (${purged.length} key copies purged; ${how})`)
+    out(`${server}: ${style('green', 'no file with the key is left')} (${counted(purged.length)} purged; ${how})`)
   }
   if (stillServed) {
     out(
@@ -118,4 +118,8 @@ function printRemoved(
   for (const path of lost) out(`${server}: ${style('yellow', 'lost')}: ${path}`)
   for (const lineage of lost.length > 0 ? rekey : []) out(`replace the key: onecert renew ${lineage} --rekey`)
   out(`${server}: removed`)
+}
+
+function counted(copies: number): string {
+  return `${copies} key ${copies === 1 ? 'copy' : 'copies'}`
 }
