@@ -109,10 +109,10 @@ export async function untilSeen(
   server: Server,
   wanted: 'shown' | 'gone',
 ): Promise<void> {
-  const { clock, signal } = context
+  const { clock, signal, report } = context
   const untilMs = clock.nowMs() + zone.withinMs
   const address = canonicalAddress(server.address)
-  for (;;) {
+  for (let told = false; ; ) {
     const { sights } = await lookInZone(context, zone, site)
     const authorities = sights.filter(({ as }) => as === 'authority')
     const lacking = authorities.filter(
@@ -120,6 +120,11 @@ export async function untilSeen(
     )
     const countable = lacking.filter((sight) => !sight.noRoute)
     if (countable.length === 0 && lacking.length < authorities.length) break
+    if (!told) {
+      const names = lacking.map((sight) => sight.server).join(', ')
+      report({ kind: 'server', server: server.name, text: `waits for the name servers ${names} of ${site}` })
+    }
+    told = true
     if (clock.nowMs() + pauseMs > untilMs) {
       fail('DNS_NOT_PROPAGATED', {
         what: `${lacking.length} of ${authorities.length} name servers of ${site} ${wanted === 'shown' ? 'do not show' : 'may show'} ${address}${wanted === 'shown' ? '' : ' still'}`,
@@ -154,7 +159,8 @@ export async function whoShows(
 /** Servers that hold the zone of before tell its TTL too. */
 export async function noteTtlShown(context: Context, site: DnsSite, server: Server): Promise<void> {
   const { sights, ttlS } = await whoShows(context, site, server)
-  if (sights.length > 0) await noteTtl(context, site.site, server, ttlS)
+  // What a resolver remembers is no more than that, and begins no new wait.
+  if (sights.some(({ as }) => as === 'authority')) await noteTtl(context, site.site, server, ttlS)
 }
 
 function lookInZone({ signal }: Context, zone: Zone | undefined, site: string): Promise<DnsFacts> {

@@ -109,7 +109,6 @@ export async function removeServer(context: Context, name: string, options: Remo
     await options.save()
     await forgetServer(inLease, name)
     for (const { site } of place ? plan.sites : []) {
-      await endQuarantine(inLease, site, name)
       if (place) await withdrawals(inLease).remove(withdrawalName(site, place.server))
     }
     return { server: name, withdrawn, ...gone }
@@ -135,7 +134,7 @@ function allDnsSites({ fleet }: Context): DnsSite[] {
   })
 }
 
-/** @returns the sites whose name servers do not show it any more */
+/** @returns the sites that it was withdrawn from, now or by a command that this one goes on with */
 async function leaveDns(
   context: Context,
   { sites }: RemovePlan,
@@ -147,15 +146,21 @@ async function leaveDns(
   for (const each of own) {
     const { site, zone } = each
     if (!zone) continue
+    // Else an apply that proves it meanwhile would put it back.
+    await endQuarantine(context, site, server.name)
     if (patient) await noteTtlShown(context, each, server)
     const wasThere = await withdrawAddress(context, zone, site, server, { keep: 1 })
     if (patient) await untilSeen(context, zone, site, server, 'gone')
     if (wasThere) context.report({ kind: 'server', server: server.name, text: `${server.address} is out of ${site}` })
   }
-  if (!patient) return own.map(({ site }) => site)
+  const withdrawn: string[] = []
+  for (const { site } of own) {
+    if (await withdrawals(context).read(withdrawalName(site, server))) withdrawn.push(site)
+  }
+  if (!patient) return withdrawn
   for (const each of sites) if (!each.zone) await requireGone(context, each, server)
   await untilForgotten(context, own, server)
-  return own.map(({ site }) => site)
+  return withdrawn
 }
 
 /** Another server of the site stands behind the same address, at another port. */

@@ -109,6 +109,28 @@ test('interrupted while its address may be remembered, it says how to go on; the
   assert.deepEqual(await lab.filesWithKey('ap-1', sold), [])
 })
 
+test('a name server that nobody can ask holds both up: who knows what it shows; the copy stays until then', async () => {
+  sold = await lab.twoServers((document) => {
+    document.zones['lab.example'].within = '5s'
+  })
+  lab.zone.hear(false)
+  const added = await lab.add()
+  assert.equal(added.exit, 69, added.stderr)
+  assert.match(added.stderr, /DNS_NOT_PROPAGATED: 1 of 2 name servers/)
+  assert.ok(added.stderr.includes(`ns2.lab.example (${lab.zone.ns2.address}): no answer`), added.stderr)
+  lab.zone.hear(true)
+  assert.equal((await lab.add()).exit, 0)
+  lab.zone.hear(false)
+  const removed = await lab.remove()
+  assert.equal(removed.exit, 69, removed.stderr)
+  assert.match(removed.stderr, /DNS_NOT_PROPAGATED/)
+  assert.equal((await lab.filesWithKey('ap-1', sold)).length, 1)
+  const withoutIt = await lab.remove('--now')
+  assert.equal(withoutIt.exit, 0, withoutIt.stderr)
+  assert.deepEqual(await lab.filesWithKey('ap-1', sold), [])
+  lab.zone.hear(true)
+})
+
 test('where a person writes the records, the key stays as long as a name server or resolver shows the address', async () => {
   sold = await lab.twoServers()
   assert.equal((await lab.add('--no-publish')).exit, 0)

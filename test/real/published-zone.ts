@@ -11,6 +11,8 @@ export interface PublishedZone extends AsyncDisposable {
   readonly secondary: RunningBind
   /** Stands before the secondary, at its public address. */
   readonly ns2: DnsRelay
+  /** Whether the secondary answers at that address. */
+  hear(answers: boolean): void
   /** An entry of `zones` in a fleet file. */
   readonly settings: Record<string, unknown>
   /** The A and AAAA records of a name, as one of them has it. */
@@ -32,11 +34,18 @@ export async function startPublishedZone(records: readonly string[]): Promise<Pu
     ],
   })
   const secondary = await startBind({ zones: [{ name: 'lab.example', servers, primaryPort: primary.port }] })
-  const ns2 = await startDnsRelay(secondary, (response) => response, { address: second, port: primary.port })
+  let heard = true
+  const ns2 = await startDnsRelay(secondary, (response) => (heard ? response : null), {
+    address: second,
+    port: primary.port,
+  })
   return {
     primary,
     secondary,
     ns2,
+    hear(answers) {
+      heard = answers
+    },
     settings: {
       rfc2136: { server: primary.server, 'key-file': await primary.keyFile(key) },
       ttl: '3s',
