@@ -17,6 +17,8 @@ import type { Context } from './context.ts'
 import { issueCertificate } from './issue.ts'
 import { withLease } from './lease.ts'
 import { planCertificate } from './plan.ts'
+import { keepQuarantine, type QuarantineResult } from './quarantine.ts'
+import { rememberServers } from './remembered.ts'
 import { eachInTurn } from './turns.ts'
 
 export interface ApplyOptions extends Choice, Haste {
@@ -47,18 +49,25 @@ export interface NotDue {
   readonly dueMs: number | null
 }
 
-export interface AppliedAll {
+export interface RolledOut {
   readonly applied: Applied[]
   readonly notDue: NotDue[]
+  /** What stopped a lineage before any server was touched; what fails at servers is in the outcomes. */
   readonly stopped: OnecertError | null
 }
 
-/**
- * Issues where needed, rolls out, proves and records, one lineage after the other. One that fails stops no other one.
- * @throws OnecertError what stopped a lineage before any server was touched, behind the last lineage; what fails at servers
- * is in the outcomes
- */
-export async function apply(context: Context, options: ApplyOptions): Promise<AppliedAll> {
+/** Brings every server to its certificate; then servers that are not renewed in time leave the DNS, where that is wanted. */
+export async function apply(
+  context: Context,
+  options: ApplyOptions,
+): Promise<RolledOut & { readonly quarantine: QuarantineResult }> {
+  const rolledOut = await rollOut(context, options)
+  const quarantine = context.signal.aborted ? { done: [], failures: [] } : await keepQuarantine(context, options)
+  return { ...rolledOut, quarantine }
+}
+
+/** Issues where needed, rolls out, proves and records, one lineage after the other. One that fails stops no other one. */
+export async function rollOut(context: Context, options: ApplyOptions): Promise<RolledOut> {
   const applied: Applied[] = []
   const notDue: NotDue[] = []
   const stopped = await eachInTurn(chosenCertificates(context.fleet, options), context.signal, (certificate) =>
@@ -94,6 +103,10 @@ async function applyOne(
       result: { outcomes: [], stopped: null, untouched: [], waiting: [] },
     }
   }
+  await rememberServers(
+    context,
+    plan.waves.flat().map(({ placement }) => placement.server),
+  )
   const rollout = newRolloutId(context.clock.nowMs())
   await context.store.startRollout({
     id: rollout,

@@ -1,5 +1,5 @@
 import { asOnecertError } from '../base/errors.ts'
-import type { Certificate, Site, Window } from '../fleet/fleet.ts'
+import type { Certificate, Placement, Site, Window } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import { windowState, windowTime } from '../fleet/window.ts'
 import { renewalNeed } from '../issue/renewal.ts'
@@ -13,6 +13,7 @@ import type { GenerationRow } from '../store/store.ts'
 import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
 import { lookAtAll } from './look.ts'
+import { type Quarantine, quarantineOf } from './quarantine.ts'
 import { circumstances } from './renewal.ts'
 import { revocationOf } from './revoke.ts'
 
@@ -51,6 +52,8 @@ export interface EndpointStatus {
    */
   readonly verdict: 'proven' | 'waits' | 'drift' | 'unknown'
   readonly reason: string | null
+  /** It was taken out of the DNS, because it was not renewed in time. */
+  readonly quarantine: Quarantine | null
 }
 
 export interface BalancerStatus {
@@ -134,6 +137,7 @@ async function endpointsStatus(
   const looked = await lookAtAll(all, signal)
   const committed = await store.committedGenerations(certificate.name)
   const recorded = await store.observations()
+  const quarantines = await quarantinesOf(context, all)
   const ours = new Set((await store.generations(certificate.name)).map(({ fingerprint }) => fingerprint))
   const found = all.flatMap((placement) =>
     endpointsOf(placement).map((endpoint): EndpointStatus => {
@@ -147,6 +151,7 @@ async function endpointsStatus(
         port,
         location: server.location ?? null,
         generation: committed.get(server.name) ?? null,
+        quarantine: quarantines.get(`${name} ${server.name}`) ?? null,
       }
       const look = looked.find((each) => endpointText(each.endpoint) === endpointText(endpoint))
       if (!look) {
@@ -195,6 +200,17 @@ function waits(
   )
     return {}
   return { verdict: 'waits', reason: `waits for its window, opens ${windowTime(state.opensAtMs, state.timeZone)}` }
+}
+
+async function quarantinesOf(context: Context, all: readonly Placement[]): Promise<Map<string, Quarantine>> {
+  const found = new Map<string, Quarantine>()
+  for (const { server, names } of all) {
+    for (const name of names) {
+      const quarantine = await quarantineOf(context, name, server.name)
+      if (quarantine) found.set(`${name} ${server.name}`, quarantine)
+    }
+  }
+  return found
 }
 
 async function balancerStatus(

@@ -155,6 +155,9 @@ export const catalogue = {
   DNS_CREDENTIAL_OPEN: denied,
   DNS_NOT_PROPAGATED: unavailable,
   DNS_RECORD_MISSING: configuration,
+  DNS_ALIAS: configuration,
+  DNS_LAST_ADDRESS: denied,
+  DNS_STILL_SHOWN: temporary,
   DNS_PROVIDER_FAILED: unavailable,
   DNS_PROVIDER_BUSY: temporary,
   CAA_FORBIDS: configuration,
@@ -184,6 +187,9 @@ export const catalogue = {
   SERVER_FENCED: temporary,
   SERVER_NEWER: badData,
   SERVER_BUSY: temporary,
+  SERVER_EXISTS: { exit: 73 },
+  SERVER_LAST: configuration,
+  PURGE_LEFT: unavailable,
 
   // Rollout
   SERVICE_ALREADY_BROKEN: unavailable,

@@ -1,5 +1,13 @@
 import { resolve } from 'node:path'
-import type { AcmeIssuer, Dns01Settings, DnsLookupSettings, DnsProviderSettings, Http01Settings } from './fleet.ts'
+import type {
+  AcmeIssuer,
+  Dns01Settings,
+  DnsLookupSettings,
+  DnsProviderSettings,
+  Http01Settings,
+  UpdateSettings,
+  Zone,
+} from './fleet.ts'
 import type { FleetAsWritten } from './schema.ts'
 
 type Written = FleetAsWritten['issuers'][string]
@@ -51,15 +59,8 @@ function lookup({ resolvers = [], port }: NonNullable<Written['dns-persist-01']>
 function provider(written: WrittenDns, path: (text: string) => string): DnsProviderSettings {
   const { rfc2136, exec, cloudflare, route53, 'acme-dns': acmeDns } = written
   if (rfc2136) {
-    const { server, zone, 'key-name': keyName, 'key-file': keyFile, algorithm } = rfc2136
-    return {
-      kind: 'rfc2136',
-      server: withPort(server),
-      ...(zone !== undefined && { zone }),
-      ...(keyName !== undefined && { keyName }),
-      keyFile: path(keyFile),
-      ...(algorithm !== undefined && { algorithm }),
-    }
+    const { zone, ...update } = rfc2136
+    return { kind: 'rfc2136', ...(zone !== undefined && { zone }), ...updateSettings(update, path) }
   }
   if (cloudflare) {
     const { 'token-file': tokenFile, endpoint } = cloudflare
@@ -79,6 +80,32 @@ function provider(written: WrittenDns, path: (text: string) => string): DnsProvi
   const [program = '', ...words] = exec ?? []
   // A bare name is looked for in the PATH.
   return { kind: 'exec', argv: [program.includes('/') ? path(program) : program, ...words] }
+}
+
+/** Where addresses are published, with `name` as it is in the DNS. */
+export function zoneSettings(name: string, written: FleetAsWritten['zones'][string], directory: string): Zone {
+  const { rfc2136, ttl, resolvers = [], port, within } = written
+  return {
+    name,
+    update: updateSettings(rfc2136, (text) => resolve(directory, text)),
+    ttlS: Math.ceil(ttl / 1000),
+    resolvers: resolvers.map(withPort),
+    port,
+    withinMs: within,
+  }
+}
+
+function updateSettings(
+  written: FleetAsWritten['zones'][string]['rfc2136'],
+  path: (text: string) => string,
+): UpdateSettings {
+  const { server, 'key-name': keyName, 'key-file': keyFile, algorithm } = written
+  return {
+    server: withPort(server),
+    ...(keyName !== undefined && { keyName }),
+    keyFile: path(keyFile),
+    ...(algorithm !== undefined && { algorithm }),
+  }
 }
 
 /** `address:53` where no port is given. */

@@ -3,6 +3,7 @@ import { quote } from '../base/errors.ts'
 import { closest } from '../base/similar.ts'
 import { canonicalAddress, covers, isAddress, parseHostName } from '../pki/names.ts'
 import type { Path, Source } from './source.ts'
+import { zoneNameOf } from './zone.ts'
 
 const text = z.string().optional().catch(undefined)
 const texts = z.array(text).catch([])
@@ -65,10 +66,19 @@ const outline = z
           })
           .optional()
           .catch(undefined),
+        quarantine: z.unknown().optional(),
       }),
     ),
+    zones: entries(z.unknown()),
   })
-  .catch({ issuers: undefined, certificates: undefined, servers: undefined, locations: undefined, sites: undefined })
+  .catch({
+    issuers: undefined,
+    certificates: undefined,
+    servers: undefined,
+    locations: undefined,
+    sites: undefined,
+    zones: undefined,
+  })
 
 type Outline = z.output<typeof outline>
 
@@ -114,6 +124,7 @@ export function reportInconsistencies(source: Source): void {
       reportWithoutService(source, servers ?? [], at, fleet)
     }
     reportProxies(source, site?.['reverse-proxy'], [...path, 'reverse-proxy'], fleet)
+    if (site?.quarantine !== undefined && site.dns.length > 0) reportOutOfZones(source, name, fleet)
   }
 }
 
@@ -360,6 +371,24 @@ function reportProxies(
       next: 'take one of them away',
     }))
   }
+}
+
+/** What is to be taken out of the DNS has to be in a zone that we may change. */
+function reportOutOfZones(source: Source, written: string, { zones = {} }: Outline): void {
+  const name = hostNameOf(written)
+  if (
+    name === undefined ||
+    zoneNameOf(
+      name,
+      Object.keys(zones).flatMap((each) => hostNameOf(each) ?? []),
+    )
+  )
+    return
+  source.report('CONFIG_BAD_VALUE', ['sites', written, 'quarantine'], () => ({
+    what: `"${quote(written)}" has a quarantine, and lies in none of the zones`,
+    fact: `zones: ${quote(Object.keys(zones).join(', ') || 'none', listCharactersMax)}`,
+    next: 'add its zone to "zones", or take "quarantine" away',
+  }))
 }
 
 /** Explicit paths must fit what the service reads: a pair of files, or one combined file. */

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { parseHostName } from '../pki/names.ts'
-import { acmeIssuer } from './acme.ts'
+import { acmeIssuer, zoneSettings } from './acme.ts'
 import { reportInconsistencies } from './consistency.ts'
 import type {
   Certificate,
@@ -65,6 +65,12 @@ function normalise(written: FleetAsWritten, directory: string): Fleet {
       Object.entries(written.sites).map(([text, each]) => {
         const name = parseHostName(text)
         return [name, { name, certificates: [each.certificate].flat(), topology: topologyOf(each) }]
+      }),
+    ),
+    zones: new Map(
+      Object.entries(written.zones).map(([text, each]) => {
+        const name = parseHostName(text)
+        return [name, zoneSettings(name, each, directory)]
       }),
     ),
     rollout: {
@@ -181,5 +187,8 @@ function topologyOf(written: FleetAsWritten['sites'][string]): Site['topology'] 
       upstreams: upstreams.map(({ url, server }) => ({ url, ...(server !== undefined && { server }) })),
     }
   }
-  return { kind: 'dns', servers: written.dns ?? [] }
+  const quarantine = written.quarantine && {
+    quarantine: { beforeMs: written.quarantine.before, keep: written.quarantine.keep },
+  }
+  return { kind: 'dns', servers: written.dns ?? [], ...quarantine }
 }

@@ -7,6 +7,8 @@ export interface Fleet {
   readonly servers: ReadonlyMap<string, Server>
   /** By host name (lower case, A-labels; a leading `*.` is allowed). */
   readonly sites: ReadonlyMap<string, Site>
+  /** By host name (lower case, A-labels). */
+  readonly zones: ReadonlyMap<string, Zone>
   readonly rollout: RolloutPolicy
 }
 
@@ -93,16 +95,29 @@ export interface Dns01Settings extends DnsLookupSettings {
   readonly withinMs: number
 }
 
+/** Dynamic updates, signed with TSIG. */
+export interface UpdateSettings {
+  /** The primary: `address:port`. */
+  readonly server: string
+  readonly keyName?: string
+  readonly keyFile: string
+  readonly algorithm?: 'hmac-sha256' | 'hmac-sha384' | 'hmac-sha512'
+}
+
+/** Where the addresses of servers are published. */
+export interface Zone {
+  readonly name: string
+  readonly update: UpdateSettings
+  /** Of an address where the name has none yet. */
+  readonly ttlS: number
+  /** As in {@link Dns01Settings}. */
+  readonly resolvers: readonly string[]
+  readonly port: number
+  readonly withinMs: number
+}
+
 export type DnsProviderSettings =
-  | {
-      readonly kind: 'rfc2136'
-      /** `address:port`. */
-      readonly server: string
-      readonly zone?: string
-      readonly keyName?: string
-      readonly keyFile: string
-      readonly algorithm?: 'hmac-sha256' | 'hmac-sha384' | 'hmac-sha512'
-    }
+  | ({ readonly kind: 'rfc2136'; readonly zone?: string } & UpdateSettings)
   | { readonly kind: 'exec'; readonly argv: readonly string[] }
   | { readonly kind: 'cloudflare'; readonly tokenFile: string; readonly endpoint?: string }
   | {
@@ -223,6 +238,15 @@ export interface Site {
 export interface DnsTopology {
   readonly kind: 'dns'
   readonly servers: readonly string[]
+  readonly quarantine?: QuarantinePolicy
+}
+
+/** When a server is taken out of the DNS because it is not renewed. */
+export interface QuarantinePolicy {
+  /** Before the end of what it serves. */
+  readonly beforeMs: number
+  /** Addresses that always stay. */
+  readonly keep: number
 }
 
 export interface LoadBalancerTopology {

@@ -160,18 +160,21 @@ const dnsLookup = {
   port: port.default(53).describe('of the authoritative name servers'),
 }
 
+const within = duration(5_000, 86_400_000).prefault('10m').describe('how long all name servers may take to have it')
+
+const rfc2136 = z.strictObject({
+  server: z
+    .union([address, hostAndPort], 'is no address such as 192.0.2.53 or 192.0.2.53:53')
+    .describe('the primary name server'),
+  'key-name': z.string().min(1).max(253).optional().describe('of the TSIG key, where the file does not say it'),
+  'key-file': localPath.describe('a key file of BIND, or the secret in Base64'),
+  algorithm: z.enum(['hmac-sha256', 'hmac-sha384', 'hmac-sha512']).optional(),
+})
+
 const dns01 = z
   .strictObject({
-    rfc2136: z
-      .strictObject({
-        server: z
-          .union([address, hostAndPort], 'is no address such as 192.0.2.53 or 192.0.2.53:53')
-          .describe('the primary name server'),
-        zone: hostName.optional().describe('absent: found by asking'),
-        'key-name': z.string().min(1).max(253).optional().describe('of the TSIG key, where the file does not say it'),
-        'key-file': localPath.describe('a key file of BIND, or the secret in Base64'),
-        algorithm: z.enum(['hmac-sha256', 'hmac-sha384', 'hmac-sha512']).optional(),
-      })
+    rfc2136: rfc2136
+      .extend({ zone: hostName.optional().describe('absent: found by asking') })
       .optional()
       .describe('dynamic updates with TSIG (BIND, Knot, PowerDNS, Windows)'),
     exec: argv
@@ -189,7 +192,7 @@ const dns01 = z
       .optional(),
     'acme-dns': z.strictObject({ url: https, 'account-file': localPath }).optional(),
     ...dnsLookup,
-    within: duration(5_000, 86_400_000).prefault('10m').describe('how long all name servers may take to have it'),
+    within,
   })
   .refine(
     (spec) => given(spec.rfc2136, spec.exec, spec.cloudflare, spec.route53, spec['acme-dns']) === 1,
@@ -481,11 +484,33 @@ const site = z
       })
       .optional()
       .describe('TLS ends at these proxies; upstreams hold no key'),
+    quarantine: z
+      .strictObject({
+        before: duration(1_000, 90 * dayMs)
+          .prefault('2d')
+          .describe('a server that is not renewed this long before its certificate ends is taken out of the DNS'),
+        keep: z.int().min(1).max(1_000).default(1).describe('addresses that always stay'),
+      })
+      .optional()
+      .describe('beside "dns", where the name lies in one of the zones'),
   })
+  .refine(
+    (spec) => spec.quarantine === undefined || spec.dns !== undefined,
+    rule('has "quarantine" without "dns"', 'only addresses in the DNS can be taken out of it'),
+  )
   .refine(
     (spec) => given(spec.dns, spec['load-balancer'], spec['reverse-proxy']) === 1,
     rule('needs exactly one of "dns", "load-balancer" and "reverse-proxy"'),
   )
+
+const zone = z.strictObject({
+  rfc2136: rfc2136.describe('dynamic updates with TSIG (BIND, Knot, PowerDNS, Windows)'),
+  ttl: duration(1_000, 7 * dayMs)
+    .prefault('5m')
+    .describe('of an address where the name has none yet; others keep theirs'),
+  ...dnsLookup,
+  within,
+})
 
 const wave = z
   .union(
@@ -503,6 +528,7 @@ export const fleetSchema = z.strictObject({
   certificates: z.record(name, certificate),
   servers: z.record(name, server),
   sites: z.record(hostName, site),
+  zones: z.record(hostName, zone).default({}).describe('where the addresses of servers are published'),
   rollout: z
     .strictObject({
       canary: z.int().min(1).max(100).default(1),

@@ -9,6 +9,9 @@ export type Effect =
   | 'commit'
   | 'rollback'
   | 'purge'
+  | 'lost'
+  | 'publish'
+  | 'withdraw'
   | 'enrol'
   | 'release'
   | 'answer'
@@ -28,6 +31,9 @@ export interface EffectFields {
   readonly server?: string
   /** Where on the server. */
   readonly path?: string
+  /** Whose addresses in the DNS are changed, and by which one. */
+  readonly site?: string
+  readonly address?: string
   /** SHA-256 of the SubjectPublicKeyInfo, lower hex. */
   readonly spki?: string
   /** SHA-256 of the leaf, lower hex. */

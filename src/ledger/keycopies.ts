@@ -13,9 +13,19 @@ export interface KeyCopy {
   readonly certain: boolean
 }
 
-/** The key copies that exist, from the record: those that were written, or may have been, and were not purged. Pure. */
+/** The key copies that exist, from the record: those that were written, or may have been, and were not purged or lost. Pure. */
 export function keyCopies(entries: readonly Entry[]): KeyCopy[] {
+  return [...copiesAndLost(entries).copies.values()]
+}
+
+/** Those on servers that could not be reached any more: nobody saw them go. Pure. */
+export function lostCopies(entries: readonly Entry[]): KeyCopy[] {
+  return [...copiesAndLost(entries).lost.values()]
+}
+
+function copiesAndLost(entries: readonly Entry[]): Record<'copies' | 'lost', Map<string, KeyCopy>> {
   const copies = new Map<string, KeyCopy>()
+  const lost = new Map<string, KeyCopy>()
   const outcomes = new Map(
     entries.flatMap((entry) => (entry.phase === 'outcome' ? [[entry.id, entry.result] as const] : [])),
   )
@@ -28,6 +38,7 @@ export function keyCopies(entries: readonly Entry[]): KeyCopy[] {
       // A failure may have come after the write: only a later success or purge settles it.
       const known = copies.get(place)
       if (result !== 'done' && known?.certain) continue
+      if (result === 'done') lost.delete(place)
       copies.set(place, {
         server,
         lineage: entry.lineage ?? '',
@@ -39,7 +50,11 @@ export function keyCopies(entries: readonly Entry[]): KeyCopy[] {
         certain: result === 'done',
       })
     }
-    if (effect === 'purge' && phase === 'outcome' && entry.result === 'done') copies.delete(place)
+    if (phase !== 'outcome' || entry.result !== 'done') continue
+    const copy = copies.get(place)
+    if (effect === 'lost' && copy) lost.set(place, copy)
+    if (effect === 'lost' || effect === 'purge') copies.delete(place)
+    if (effect === 'purge') lost.delete(place)
   }
-  return [...copies.values()]
+  return { copies, lost }
 }

@@ -47,6 +47,8 @@ export type ProgressEvent =
   | { readonly kind: 'ended'; readonly lineage: string; readonly outcome: ServerOutcome }
   /** Something that is not as it should be, and does not stop us. */
   | { readonly kind: 'notice'; readonly lineage: string; readonly text: string }
+  /** A step that belongs to no lineage. */
+  | { readonly kind: 'server'; readonly server: string; readonly text: string }
   | { readonly kind: 'stopped'; readonly lineage: string; readonly reason: string }
 
 export type Report = (event: ProgressEvent) => void

@@ -19,7 +19,7 @@ const defects: readonly Defect[] = [
     change: ['\nservers:', '\ntagrets: {}\nservers:'],
     code: 'CONFIG_UNKNOWN_KEY',
     at: 'tagrets',
-    told: /unknown key "tagrets".*version, issuers, certificates, servers, sites, rollout/s,
+    told: /unknown key "tagrets".*version, issuers, certificates, servers, sites, zones, rollout/s,
   },
   ...(
     [
@@ -391,6 +391,20 @@ const defects: readonly Defect[] = [
     code: 'CONFIG_DUPLICATE_KEY',
     at: 'www.domain.example: {',
     told: /the site "www\.domain\.example" is here.*the first is "WWW\.domain\.example" in line 44/s,
+  },
+  {
+    what: 'a quarantine without dns',
+    change: ['reverse-proxy: { servers: [edge]', 'quarantine: {}\n    reverse-proxy: { servers: [edge]'],
+    code: 'CONFIG_BAD_VALUE',
+    at: '"*.app.domain.example":',
+    told: /has "quarantine" without "dns"/,
+  },
+  {
+    what: 'a quarantine of a name that is in none of the zones',
+    change: ['dns: [eu-1, us-1] }', 'dns: [eu-1, us-1], quarantine: { keep: 2 } }'],
+    code: 'CONFIG_BAD_VALUE',
+    at: 'quarantine: { keep',
+    told: /"www\.domain\.example" has a quarantine, and lies in none of the zones/,
   },
   {
     what: 'a server twice in dns',

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parse as parseYaml } from 'yaml'
+import { zoneNameOf, zoneOfSite } from '../../src/fleet/zone.ts'
 import { good, parse, problemsOf, spoilt } from './good.ts'
 
 const dayMs = 86_400_000
@@ -219,4 +220,27 @@ test('the answer holds nothing of the prototypes of the file', () => {
     ['CONFIG_UNKNOWN_KEY'],
   )
   assert.equal(({} as { isAdmin?: boolean }).isAdmin, undefined)
+})
+
+test('a site is published in the nearest zone around its name; without one by hand', () => {
+  const key = 'rfc2136: { server: 192.0.2.53, key-file: tsig.key }'
+  const zones = `zones:\n  domain.example: { ${key} }\n  SHOP.domain.example: { ${key}, ttl: 1500ms, port: 5353, resolvers: ["2001:db8::53"] }\n`
+  const fleet = parse(`${good}${zones}`)
+  const names = [...fleet.sites.keys()].map((site) => [site, zoneOfSite(fleet, site)?.name])
+  assert.deepEqual(Object.fromEntries(names), {
+    'www.domain.example': 'domain.example',
+    'shop.domain.example': 'shop.domain.example',
+    '*.app.domain.example': 'domain.example',
+    'api.domain.example': 'domain.example',
+  })
+  assert.deepEqual(fleet.zones.get('shop.domain.example'), {
+    name: 'shop.domain.example',
+    update: { server: '192.0.2.53:53', keyFile: '/etc/fleet/tsig.key' },
+    ttlS: 2,
+    resolvers: ['[2001:db8::53]:53'],
+    port: 5353,
+    withinMs: 600_000,
+  })
+  assert.equal(zoneOfSite(parse(good), 'www.domain.example'), undefined)
+  assert.equal(zoneNameOf('notdomain.example', ['domain.example']), undefined)
 })

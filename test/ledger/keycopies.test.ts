@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { EffectFields, Entry } from '../../src/ledger/entry.ts'
-import { keyCopies } from '../../src/ledger/keycopies.ts'
+import { keyCopies, lostCopies } from '../../src/ledger/keycopies.ts'
 
 type Outcome = 'done' | 'failed' | 'unknown'
 
@@ -100,4 +100,18 @@ test('outcomes of effects that ran at once are told apart by their id', () => {
   const rename = (entry: Entry): Entry => ({ ...entry, id: 'other' })
   const interleaved = [firstIntent, rename(secondIntent), rename(secondOutcome), firstOutcome]
   assert.deepEqual(places(interleaved), [`web-1 ${path}`, `web-2 ${path}?`])
+})
+
+test('a copy that nobody saw go is lost: it holds no seat, and stays in the record until it is purged or written anew', () => {
+  const lost = { effect: 'lost' } as const
+  const gone = record(['done', {}], ['done', lost])
+  assert.deepEqual(places(gone), [])
+  assert.deepEqual(
+    lostCopies(gone).map(({ server, path: at, spki: key }) => [server, at, key]),
+    [['web-1', path, spki]],
+  )
+  assert.deepEqual(lostCopies(record(['done', {}], ['failed', lost])), [])
+  assert.deepEqual(lostCopies(record(['done', {}], ['done', lost], ['done', purge])), [])
+  assert.equal(lostCopies(record(['done', {}], ['done', lost], ['done', {}])).length, 0)
+  assert.deepEqual(places(record(['done', {}], ['done', lost], ['done', {}])), [`web-1 ${path}`])
 })

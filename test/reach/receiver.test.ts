@@ -600,6 +600,54 @@ for (const [name, shell] of Object.entries(shells)) {
       assert.equal((await readFile(join(place.root, 'seen'), 'utf8')).trim(), second.keyHash)
     })
 
+    test('a purge leaves no file with the key, not even one that was given back, and refuses late writers from then on', async () => {
+      const root = await mkdtemp(join(tmpdir(), 'onecert-paths-'))
+      const [chainPath, keyPath] = [join(root, 'www.crt'), join(root, 'www.key')]
+      await using place = await makePlace(shell, { chainPath, keyPath })
+      const [first, second] = [makeGeneration('1'), makeGeneration('2')]
+      const talk = await place.talk()
+      assert.match(await talk.ask(begin(first)), /^ok/)
+      await bring(talk, first, 'gen-0001')
+      await talk.end()
+      const later = await place.talk()
+      assert.match(await later.ask(begin(second, { token: 8 })), /^ok/)
+      await bring(later, second, 'gen-0002')
+      assert.equal(await later.ask('release www'), 'ok released=2')
+      const spkis = `${first.spki} ${second.spki}`
+      assert.match(await later.ask(`purge www 6 ${spkis}`), /^fail SERVER_FENCED/)
+      assert.equal((await readdir(place.base)).length > 2, true)
+      // A copy that somebody made is told, and is not ours to delete.
+      const copy = join(root, 'www.key.old')
+      await writeFile(copy, second.key)
+      assert.equal(await later.ask(`purge www 9 ${spkis}`), 'fail PURGE_LEFT left=1')
+      assert.deepEqual((await readdir(place.base)).sort(), ['fence', 'journal'])
+      assert.equal(existsSync(keyPath), false)
+      assert.equal(existsSync(copy), true)
+      await rm(copy)
+      assert.match(await later.ask(`purge www 9 ${spkis}`), /^ok left=0 proof=keys seen=\d+$/)
+      const late = await place.talk()
+      assert.match(await late.ask(begin(second, { token: 8 })), /^fail SERVER_FENCED fence=9 token=8/)
+      await rm(root, { recursive: true })
+    })
+
+    test('links at the explicit paths go with a purge; the key of another lineage stays', async () => {
+      const root = await mkdtemp(join(tmpdir(), 'onecert-paths-'))
+      const [chainPath, keyPath] = [join(root, 'www.crt'), join(root, 'www.key')]
+      await using place = await makePlace(shell, { chainPath, keyPath })
+      const [ours, other] = [makeGeneration('1'), makeGeneration('2')]
+      const talk = await place.talk()
+      assert.match(await talk.ask(begin(ours)), /^ok/)
+      await bring(talk, ours, 'gen-0001')
+      const beside = join(place.directory, 'api', 'gen-0001')
+      await mkdir(beside, { recursive: true })
+      await writeFile(join(beside, 'privkey.pem'), other.key)
+      assert.match(await talk.ask(`purge www 9 ${ours.spki}`), /^ok left=0 proof=keys/)
+      assert.deepEqual(await readdir(root), [])
+      assert.equal(await readFile(join(beside, 'privkey.pem'), 'utf8'), other.key)
+      assert.match(await talk.ask(`purge www 9 ${ours.spki} ${other.spki}`), /^fail PURGE_LEFT left=1/)
+      await rm(root, { recursive: true })
+    })
+
     test('a path that others can write to, or that is theirs, is refused with nothing written', async () => {
       await using place = await makePlace(shell)
       const made = makeGeneration('1')

@@ -12,6 +12,8 @@ export interface BindZone {
   readonly servers?: readonly { readonly name: string; readonly address: string }[]
   /** Who may change it: keys of `keys`. Default: all of them. */
   readonly keys?: readonly string[]
+  /** Which records they may change; default: TXT. */
+  readonly types?: readonly string[]
   /** A secondary of the server at this port: it looks once a second, and is never notified. */
   readonly primaryPort?: number
 }
@@ -55,7 +57,9 @@ export async function startBind(options: BindOptions): Promise<RunningBind> {
         return `zone "${zone.name}" { type secondary; file "${file}"; primaries port ${zone.primaryPort} { ${address}; }; };`
       }
       await writeFile(file, zoneText(zone, address))
-      const grants = (zone.keys ?? keys.map(({ name }) => name)).map((name) => `grant "${name}" zonesub TXT;`)
+      const grants = (zone.keys ?? keys.map(({ name }) => name)).map(
+        (name) => `grant "${name}" zonesub ${(zone.types ?? ['TXT']).join(' ')};`,
+      )
       const policy = grants.length > 0 ? `update-policy { ${grants.join(' ')} };` : ''
       return `zone "${zone.name}" { type primary; file "${file}"; ${policy} };`
     }),

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { NameServer } from '../../src/issue/dns/exchange.ts'
+import type { NameServer } from '../../src/dns/exchange.ts'
 import { digTxt } from '../issue/dns/lookup.ts'
 import { type AcmeProxy, type Deed, problem, type Seen, startAcmeProxy } from './acme-proxy.ts'
 import type { Pebble } from './pebble.ts'

@@ -70,7 +70,7 @@ export async function runApply(
   how: { force: boolean; rekey: boolean; dueOnly?: boolean },
 ): Promise<void> {
   const startedMs = context.clock.nowMs()
-  const { applied, notDue, stopped } = await apply(context, {
+  const { applied, notDue, stopped, quarantine } = await apply(context, {
     ...(certificates.length > 0 && { certificates }),
     ...(options.server && { servers: options.server }),
     ...how,
@@ -82,13 +82,18 @@ export async function runApply(
     printJson(shell.terminal, {
       certificates: applied.map(appliedJson),
       ...(how.dueOnly && { notDue: notDue.map(notDueJson) }),
+      quarantine: quarantine.done,
     })
   } else {
     const elapsedMs = context.clock.nowMs() - startedMs
     for (const each of applied) printApplied(each, shell.terminal, { forced: how.force || how.rekey, elapsedMs })
     for (const each of notDue) printNotDue(each, context, shell.terminal)
   }
-  const failures = [...applied.flatMap(({ failure }) => failure ?? []), ...[partialError(applied) ?? []].flat()]
+  const failures = [
+    ...applied.flatMap(({ failure }) => failure ?? []),
+    ...[partialError(applied) ?? []].flat(),
+    ...quarantine.failures,
+  ]
   for (const each of failures) {
     shell.exit = each.exit
     if (!json) printError(each, shell.terminal, { json, debug: false })

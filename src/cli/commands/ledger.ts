@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { fail, OnecertError, quote } from '../../base/errors.ts'
 import { closest } from '../../base/similar.ts'
 import { verifyChain } from '../../ledger/chain.ts'
-import { keyCopies } from '../../ledger/keycopies.ts'
+import { keyCopies, lostCopies } from '../../ledger/keycopies.ts'
 import { wholeNumber } from '../numbers.ts'
 import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import { table } from '../table.ts'
@@ -40,7 +40,7 @@ export function ledgerCommand(program: Command, shell: Shell): void {
         entry.phase === 'intent' ? 'intent' : (entry.result ?? ''),
         entry.lineage ?? '',
         entry.server ?? '',
-        [entry.path, entry.way, entry.reason, entry.code].filter(Boolean).join(', '),
+        [entry.site, entry.address, entry.path, entry.way, entry.reason, entry.code].filter(Boolean).join(', '),
       ])
       for (const line of table(['SEQ', 'TIME', 'EFFECT', 'PHASE', 'CERTIFICATE', 'SERVER', ''], rows))
         shell.terminal.out(line)
@@ -116,15 +116,16 @@ function keysCommand(ledgerCommand: Command, shell: Shell): void {
     .description('Shows every key copy: server, path, SPKI, when and by which way it came there.')
   describe(command, ['onecert ledger keys'], [usageExit, configurationExit]).action(() =>
     withContext(shell, command, async ({ ledger }, json) => {
-      const copies = keyCopies(await ledger.entries({}))
-      if (json) return printJson(shell.terminal, { keyCopies: copies })
-      const rows = copies.map((copy) => [
+      const entries = await ledger.entries({})
+      const [copies, lost] = [keyCopies(entries), lostCopies(entries)]
+      if (json) return printJson(shell.terminal, { keyCopies: copies, lost })
+      const rows = [...copies, ...lost].map((copy) => [
         copy.server,
         copy.lineage,
         copy.spki.slice(0, 8),
         new Date(copy.sinceMs).toISOString().replace(/\.\d+Z/, 'Z'),
         copy.way ?? '',
-        `${copy.path}${copy.certain ? '' : ' (not certain)'}`,
+        `${copy.path}${lost.includes(copy) ? ' (lost: nobody saw it go)' : copy.certain ? '' : ' (not certain)'}`,
       ])
       for (const line of table(['SERVER', 'CERTIFICATE', 'KEY', 'SINCE', 'WAY', 'PATH'], rows)) shell.terminal.out(line)
     }),

@@ -66,7 +66,7 @@ function printStatus(found: Status, terminal: Terminal): void {
     each.generation === null ? '-' : String(each.generation),
     short(each.served),
     verdictText(each.verdict, terminal),
-    [vantageText(each), each.reason].filter(Boolean).join(', '),
+    [vantageText(each), each.reason, quarantineText(each)].filter(Boolean).join(', '),
   ])
   for (const each of found.balancers) {
     rows.push([
@@ -104,6 +104,11 @@ function vantageText({ vantage, atMs }: EndpointStatus): string {
   if (vantage !== 'forwarded' && vantage !== 'on-server') return ''
   const seen = new Date(atMs ?? 0).toISOString().slice(0, 16).replace('T', ' ')
   return `seen ${vantage === 'forwarded' ? 'through' : 'on'} the server at ${seen} UTC, not from outside`
+}
+
+function quarantineText({ quarantine }: EndpointStatus): string {
+  if (!quarantine) return ''
+  return `out of the DNS since ${new Date(quarantine.atMs).toISOString().slice(0, 16).replace('T', ' ')} UTC: ${quarantine.reason}`
 }
 
 function verdictText(verdict: EndpointStatus['verdict'], terminal: Terminal): string {

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import { fail, OnecertError, quote } from '../../base/errors.ts'
+import { authorityOf } from '../../dns/authority.ts'
+import { ancestors } from '../../dns/message.ts'
 import { registeredDomain } from '../limits/registered-domain.ts'
 import type { AccountBinding, PersistentChallenge, Solver } from '../solver.ts'
-import { authorityOf } from './authority.ts'
 import { writtenName } from './delegation.ts'
 import { parseIssueValue } from './issue-value.ts'
-import { ancestors } from './message.ts'
 import { areEnough, type Lacking, lookAt, otherValues, type PropagationSettings, sayLacking } from './propagation.ts'
 import type { TxtRecord } from './provider/provider.ts'
 

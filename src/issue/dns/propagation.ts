@@ -1,10 +1,10 @@
 import type { Clock } from '../../base/clock.ts'
 import { fail, OnecertError, quote } from '../../base/errors.ts'
-import { type AuthoritativeServer, type Authority, authorityOf } from './authority.ts'
-import { ask, endpointOf, exchangeTimeoutMs, failureFact } from './exchange.ts'
-import { rcodeName, txtValue } from './message.ts'
+import { type AuthoritativeServer, type Authority, authorityOf } from '../../dns/authority.ts'
+import { ask, endpointOf, exchangeTimeoutMs, failureFact } from '../../dns/exchange.ts'
+import { rcodeName, txtValue } from '../../dns/message.ts'
+import { dnsPort, type Resolver } from '../../dns/resolver.ts'
 import type { TxtRecord } from './provider/provider.ts'
-import { dnsPort, type Resolver } from './resolver.ts'
 
 export interface PropagationSettings {
   readonly resolver: Resolver

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { makeResolver } from '../../../src/dns/resolver.ts'
 import { exec } from '../../../src/issue/dns/provider/exec.ts'
-import { makeResolver } from '../../../src/issue/dns/resolver.ts'
 import { type Scratch, scratch } from '../../base/scratch.ts'
 import { dnsProviderContract } from '../../contract/dns-provider.ts'
 import { lexiconProgram } from '../../real/dns-program.ts'

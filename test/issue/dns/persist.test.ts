@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { systemClock } from '../../../src/base/clock.ts'
+import { makeResolver } from '../../../src/dns/resolver.ts'
 import {
   dnsPersist01,
   judgePersistent,
@@ -8,7 +9,6 @@ import {
   persistentRecord,
   txtText,
 } from '../../../src/issue/dns/persist.ts'
-import { makeResolver } from '../../../src/issue/dns/resolver.ts'
 import type { PersistentChallenge } from '../../../src/issue/solver.ts'
 import { refusalOf } from '../../base/refusals.ts'
 import { type RunningBind, startBind } from '../../real/bind.ts'
