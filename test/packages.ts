@@ -12,6 +12,7 @@ export const testPackages: readonly DebianPackage[] = [
   { name: 'libnginx-mod-stream', reason: 'a TLS passthrough balancer in front of a cluster' },
   { name: 'apache2', reason: 'a service whose config test misses a mismatched pair' },
   { name: 'haproxy', reason: 'a service that reads one combined file' },
+  { name: 'caddy', reason: 'a service that reads an imported file' },
   { name: 'openssh-server', reason: 'servers to log in to' },
   { name: 'openssh-client', reason: 'ssh is how servers are reached; ssh-keygen makes their keys' },
   { name: 'pebble', reason: 'an ACME CA, with pebble-challtestsrv beside it' },
