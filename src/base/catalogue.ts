@@ -185,6 +185,10 @@ export const catalogue = {
   SERVER_BUSY: temporary,
 
   // Rollout
+  INCLUDE_FOREIGN: { exit: 73 },
+  INCLUDE_NO_PLACE: configuration,
+  INCLUDE_NOT_READ: configuration,
+  INCLUDE_NOT_READY: configuration,
   SERVICE_ALREADY_BROKEN: unavailable,
   SERVICE_TEST_FAILED: unavailable,
   SERVICE_COMMAND_DENIED: denied,

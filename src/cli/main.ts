@@ -5,6 +5,7 @@ import { programVersion } from '../base/version.ts'
 import { accountCommand } from './commands/account.ts'
 import { applyCommand, renewCommand } from './commands/apply.ts'
 import { caCommand } from './commands/ca.ts'
+import { configCommand } from './commands/config.ts'
 import { checkCommand, initCommand, schemaCommand } from './commands/fleet.ts'
 import { importCommand } from './commands/import.ts'
 import { issueCommand } from './commands/issue.ts'
@@ -72,6 +73,7 @@ function buildProgram(): Command {
     issueCommand,
     revokeCommand,
     serverCommand,
+    configCommand,
     accountCommand,
     caCommand,
   ]) {

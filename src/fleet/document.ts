@@ -109,6 +109,7 @@ function normaliseServer(name: string, written: ServerAsWritten, directory: stri
       ]),
     ),
     ...(written.webroot !== undefined && { webroot: written.webroot }),
+    ...(written.include !== undefined && { include: written.include.replace(/(?<=.)\/+$/, '') }),
     probe: written.probe,
   }
 }

@@ -134,6 +134,8 @@ export interface Server {
   readonly files: ReadonlyMap<string, FileSettings>
   /** What it serves over HTTP, where that is not the webroot of the issuer. */
   readonly webroot?: string
+  /** The folder for include files of ours, where it is not the usual one of the service. */
+  readonly include?: string
   readonly probe: 'direct' | 'through-server'
 }
 

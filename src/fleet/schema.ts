@@ -370,6 +370,9 @@ const server = z
     webroot: serverPath
       .optional()
       .describe('the folder that it serves over HTTP, where that is not the one of the issuer'),
+    include: serverPath
+      .optional()
+      .describe('the folder for include files of its configuration: onecert config SITE --install'),
     probe: z.enum(['direct', 'through-server']).default('direct'),
   })
   .refine(

@@ -15,6 +15,7 @@ export type Effect =
   | 'unanswer'
   | 'account'
   | 'revoke'
+  | 'configure'
 
 /** The facts of an effect. Never key material: a key is named by its SPKI. */
 export interface EffectFields {

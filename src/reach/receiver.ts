@@ -11,6 +11,12 @@ export interface ReceiverSettings {
   /** Tried where the service is down. Empty: none. */
   readonly start: readonly string[]
   readonly lineages: readonly LineageSettings[]
+  /** The software of the server, as the fleet file calls it. */
+  readonly kind: string
+  /** By software: the command that prints its configuration, or the names of its files. */
+  readonly dumps: Readonly<Record<string, readonly string[]>>
+  /** The include files that are ours, by name; absolute paths. */
+  readonly includes: ReadonlyMap<string, string>
 }
 
 export interface LineageSettings {
@@ -50,6 +56,19 @@ function header(settings: ReceiverSettings): string {
     `test_command() { ${command(settings.test, '$test_seconds')}; }`,
     `reload_command() { ${command(settings.reload, '$reload_seconds')}; }`,
     `start_command() { ${command(settings.start, '$reload_seconds')}; }`,
+    `service_kind=${quoteWord(settings.kind)}`,
+    'dump_command() {',
+    '  case $1 in',
+    ...Object.entries(settings.dumps).map(([kind, argv]) => `    ${kind}) ${command(argv, '$test_seconds')} ;;`),
+    '    *) return 1 ;;',
+    '  esac',
+    '}',
+    'include_settings() {',
+    '  case $1 in',
+    ...[...settings.includes].map(([name, path]) => `    ${quoteWord(name)}) include_path=${quoteWord(path)} ;;`),
+    '    *) return 1 ;;',
+    '  esac',
+    '}',
     'lineage_settings() {',
     '  case $1 in',
     ...cases,

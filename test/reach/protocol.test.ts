@@ -17,6 +17,9 @@ test('who asks while another one waits gets an answer of its own, in turn', asyn
     test: [],
     reload: [],
     start: [],
+    kind: 'command',
+    dumps: {},
+    includes: new Map(),
     lineages: [{ lineage: 'www', layout: 'pair', keyMode: '0600', webroot }],
   })
   const connection = await localReach.open({ name: 'here' } as Server, { receiver, carriesKey: false, timeoutMs })

@@ -93,6 +93,9 @@ async function makePlace(shell: readonly string[], lineage: Partial<LineageSetti
     test: ['true'],
     reload: ['sh', '-c', `echo reload >>'${root}/reloads'`],
     start: [],
+    kind: 'nginx',
+    dumps: {},
+    includes: new Map(),
     lineages: [{ lineage: 'www', layout: 'pair', keyMode: '0600', ...lineage }],
   }
   const environment = { PATH: process.env.PATH ?? '', HOME: root }
