@@ -185,6 +185,7 @@ export const catalogue = {
   SERVER_BUSY: temporary,
 
   // Rollout
+  DISCOVER_NOTHING: badData,
   INCLUDE_FOREIGN: { exit: 73 },
   INCLUDE_NO_PLACE: configuration,
   INCLUDE_NOT_READ: configuration,

@@ -661,9 +661,11 @@ only_tls() { # kind
   case $1 in
     nginx)
       sed -E -e '/^# configuration file /b' -e 's/(^|[[:space:]])#.*$//' -e 's/([;{}])/\1\
-/g' | sed -E -e '/^# configuration file /b' -e '/^[[:space:]]*(server|http|stream|mail)[[:space:]]*\{?$/b' \
-        -e '/^[[:space:]]*(listen|server_name|ssl_certificate|ssl_certificate_key|include|ssl)[[:space:]][^;{}"]*;?$/b' \
+/g' | sed -E -e '/^# configuration file /b' \
         -e '/^[[:space:]]*server_name/,/;/{' -e '/^[[:space:]]*([*.a-z0-9_-]+\.[a-z0-9-]+[[:space:]]*)+;?$/b' -e '}' \
+        -e '/^[[:space:]]*(server|http|stream|mail)[[:space:]]*\{?$/b' \
+        -e '/^[[:space:]]*(listen|server_name|ssl)[[:space:]][^;{}"]*;?$/b' \
+        -e '/^[[:space:]]*(ssl_certificate|ssl_certificate_key|include)[[:space:]]+"?[A-Za-z0-9._\/@+*-]+"?;?$/b' \
         -e 's/[^{}]//g' -e '/^$/d' ;;
     apache)
       sed -E -n -e '/^# configuration file /p' -e '/^[[:space:]]*<\/?VirtualHost[^<>]*>[[:space:]]*$/Ip' \
