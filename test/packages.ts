@@ -13,6 +13,8 @@ export const testPackages: readonly DebianPackage[] = [
   { name: 'apache2', reason: 'a service whose config test misses a mismatched pair' },
   { name: 'haproxy', reason: 'a service that reads one combined file' },
   { name: 'caddy', reason: 'a service that reads an imported file' },
+  { name: 'postfix', reason: 'mail with STARTTLS, and its settings' },
+  { name: 'dovecot-imapd', reason: 'IMAP over TLS, and its settings' },
   { name: 'openssh-server', reason: 'servers to log in to' },
   { name: 'openssh-client', reason: 'ssh is how servers are reached; ssh-keygen makes their keys' },
   { name: 'pebble', reason: 'an ACME CA, with pebble-challtestsrv beside it' },

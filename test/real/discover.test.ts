@@ -259,6 +259,36 @@ import sites/*
   assert.doesNotMatch(said, /\$2a|operator|Basic/)
 })
 
+test('Postfix and Dovecot: the paths of their settings, and no password', async () => {
+  await using place = await makePlace()
+  const { www } = place.certificate
+  await place.write({
+    'postfix/main.cf': `compatibility_level = 3.6
+myhostname = mail.domain.example
+smtpd_tls_cert_file = ${www.chain}
+smtpd_tls_key_file = ${www.key}
+smtp_sasl_password_maps = inline:{mail=${secret}}
+`,
+    'postfix/master.cf': '',
+    'dovecot.conf': `ssl = required
+ssl_cert = <${www.chain}
+ssl_key = <${www.key}
+ssl_key_password = ${secret}
+`,
+  })
+  const { postfix = [], dovecot = [] } = dumpsFor({ kind: 'command', test: [] })
+  const [postconf = '', ...names] = postfix
+  const pair = [{ chain: www.chain, key: www.key }]
+  const mail = await discovered('postfix', [postconf, '-c', join(place.directory, 'postfix'), ...names])
+  assert.deepEqual(mail.sites, [
+    { names: ['mail.domain.example'], listens: [{ address: null, port: 25 }], certificates: pair },
+  ])
+  const [doveconf = '', ...settings] = dovecot
+  const imap = await discovered('dovecot', [doveconf, '-c', join(place.directory, 'dovecot.conf'), ...settings])
+  assert.deepEqual(imap.sites, [{ names: [], listens: [{ address: null, port: 993 }], certificates: pair }])
+  assert.deepEqual(imap.facts.get(www.chain)?.names, ['www.domain.example'])
+})
+
 test('onecert server discover proposes a server and its sites, and adds them to the fleet file with its comments', async () => {
   await using place = await makePlace()
   await place.write(nginxFiles(place))
