@@ -24,7 +24,7 @@ PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 umask 077
 
-lineage= base= rollout= token= owner= armed= sleeper= uid= gid= files= key_file= linked= included=
+lineage= base= rollout= token= owner= armed= sleeper= uid= gid= files= key_file= linked= included= slot=
 newline='
 '
 test_seconds=30
@@ -668,10 +668,10 @@ only_tls() { # kind
         -e '/^[[:space:]]*(ssl_certificate|ssl_certificate_key|include)[[:space:]]+"?[A-Za-z0-9._\/@+*-]+"?;?$/b' \
         -e 's/[^{}]//g' -e '/^$/d' ;;
     apache)
-      sed -E -n -e '/^# configuration file /p' -e '/^[[:space:]]*<\/?VirtualHost[^<>]*>[[:space:]]*$/Ip' \
-        -e '/^[[:space:]]*(ServerName|ServerAlias|Listen|ServerRoot|SSLEngine|SSLCertificate(Key|Chain)?File)[[:space:]]/Ip' \
-        -e '/^[[:space:]]*Define[[:space:]]+[A-Za-z0-9_]*(PASS|SECRET|TOKEN)/Id' \
-        -e '/^[[:space:]]*Define[[:space:]]+[A-Za-z0-9_]+[[:space:]]+("?\/[^"]*"?|[a-z0-9-]+(\.[a-z0-9-]+)+)[[:space:]]*$/Ip' ;;
+      sed -E -n -e '/^# configuration file /p' -e '/^[[:space:]]*<\/?VirtualHost[^<>]*>[[:space:]]*$/p' \
+        -e '/^[[:space:]]*(ServerName|ServerAlias|Listen|ServerRoot|SSLEngine|SSLCertificate(Key|Chain)?File)[[:space:]]/p' \
+        -e '/^[[:space:]]*Define[[:space:]]+[A-Za-z0-9_]*([Pp][Aa][Ss][Ss]|[Ss][Ee][Cc][Rr][Ee][Tt]|[Tt][Oo][Kk][Ee][Nn])/d' \
+        -e '/^[[:space:]]*Define[[:space:]]+[A-Za-z0-9_]+[[:space:]]+("?\/[^"]*"?|[a-z0-9-]+(\.[a-z0-9-]+)+)[[:space:]]*$/p' ;;
     haproxy)
       sed -E -n -e '/^# configuration file /{p;d;}' -e 's/(^|[[:space:]])#.*$//' \
         -e '/^(frontend|listen|defaults|global|crt-store)/{p;d;}' -e '/^[a-z]/{s/[[:space:]].*$//;p;d;}' \
@@ -759,6 +759,12 @@ include_disarm() {
   sleeper=
 }
 
+# The switch is at work, and has a reload before it: it is not to be ended.
+include_fired() {
+  included= sleeper=
+  refuse WATCHDOG_FIRED
+}
+
 # The file as it was. Without a reload.
 include_undo() { # name
   mv "$slot.old" "$slot.fired" 2>/dev/null || return 1
@@ -827,15 +833,15 @@ verb_exclude() {
 
 # included NAME: it stands.
 verb_included() {
-  [ -n "$included" ] && [ "$included" = "$1" ] && mv "$slot.old" "$slot.done" 2>/dev/null || { include_disarm; refuse WATCHDOG_FIRED; return; }
+  [ -n "$included" ] && [ "$included" = "$1" ] && mv "$slot.old" "$slot.done" 2>/dev/null || { include_fired; return; }
   include_disarm
-  rm -f "$slot.done" "$base/.output"
+  rm -f "$slot.done"
   ok
 }
 
 # unincluded NAME: the file as it was, reloaded.
 verb_unincluded() {
-  [ -n "$included" ] && include_undo "$1" || { include_disarm; refuse WATCHDOG_FIRED; return; }
+  [ -n "$included" ] && include_undo "$1" || { include_fired; return; }
   include_disarm
   run reload_command
   ok status="$status"
@@ -883,7 +889,10 @@ fi
 # The end of the connection: an unconfirmed swap has nobody left to prove it, a staged key nobody left to seal it.
 leave() {
   [ -z "$armed" ] || fire "$armed"
-  [ -z "$included" ] || ! include_undo "$included" || reload_command >/dev/null 2>&1 </dev/null
+  if [ -n "$included" ]; then
+    if include_undo "$included"; then reload_command >/dev/null 2>&1 </dev/null; else sleeper=; fi
+  fi
+  [ -z "$slot" ] || rm -f "$base/.output" "$slot.new"
   [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null
   [ -n "$base" ] && fenced >/dev/null || return
   [ ! -e "$base/.stage" ] && [ ! -e "$base/.output" ] || rm -rf "$base/.stage" "$base/.output"
