@@ -59,7 +59,9 @@ export function configCommand(program: Command, shell: Shell): void {
       ),
     )
     .option('--no-redirect', 'nothing for plain HTTP')
-    .addOption(new Option('--install', 'put it onto the servers as a file of its own, tested and proved'))
+    .addOption(
+      new Option('--install', 'put it onto the servers as a file of its own, tested and proved').conflicts('software'),
+    )
     .addOption(new Option('--uninstall', 'take that file away again').conflicts('install'))
     .summary('print or install the TLS configuration of the servers of a site')
     .description(
