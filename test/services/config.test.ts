@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { OnecertError } from '../../src/base/errors.ts'
 import { profiles } from '../../src/services/config/profile.ts'
-import type { ConfigRequest, SiteRequest, Software } from '../../src/services/config/request.ts'
+import type { ConfigRequest, SiteRequest } from '../../src/services/config/request.ts'
 import { configOf } from '../../src/services/config/software.ts'
-import { atLeast, readVersions, type Versions } from '../../src/services/config/versions.ts'
+import { atLeast, readVersions, type Software, type Versions } from '../../src/services/config/versions.ts'
 
 const pair = { layout: 'pair', chain: '/etc/onecert/www/current/fullchain.pem', key: '/k' } as const
 

@@ -2,8 +2,6 @@ import type { Challenge } from './challenge.ts'
 import type { Profile } from './profile.ts'
 import type { Versions } from './versions.ts'
 
-export type Software = 'nginx' | 'apache' | 'haproxy' | 'caddy'
-
 /** What a configuration is made for: one server that ends TLS, and its sites. */
 export interface ConfigRequest {
   readonly profile: Profile

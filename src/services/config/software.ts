@@ -2,7 +2,8 @@ import { apacheConfig } from './apache.ts'
 import { caddyConfig } from './caddy.ts'
 import { haproxyBalancer, haproxyConfig } from './haproxy.ts'
 import { nginxBalancer, nginxConfig } from './nginx.ts'
-import type { BalancerRequest, ConfigRequest, Software } from './request.ts'
+import type { BalancerRequest, ConfigRequest } from './request.ts'
+import type { Software } from './versions.ts'
 
 /** Configuration that ends TLS for sites, by software. Pure. */
 export const configOf: Readonly<Record<Software, (request: ConfigRequest) => string>> = {

@@ -1,10 +1,10 @@
 import { fail } from '../../base/errors.ts'
 import { groups, type Profile, postQuantumGroup } from './profile.ts'
-import type { BalancerRequest, CertificateFiles, ConfigRequest, SiteRequest, Software } from './request.ts'
-import { atLeast, type Versions } from './versions.ts'
+import type { BalancerRequest, CertificateFiles, ConfigRequest, SiteRequest } from './request.ts'
+import { atLeast, type Software, type Versions } from './versions.ts'
 
 /** The beginning of the first line of a file that is ours: the receiver replaces and removes no other. */
-export const marker = '# Made by onecert'
+const marker = '# Made by onecert'
 
 export function head(software: Software, { profile, versions, sites }: ConfigRequest): string[] {
   const known = [

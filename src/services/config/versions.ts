@@ -1,4 +1,4 @@
-import type { Software } from './request.ts'
+export type Software = 'nginx' | 'apache' | 'haproxy' | 'caddy'
 
 /** What is known of a server's software; absent: not known. Versions as the programs print them, such as `1.22.1`. */
 export interface Versions {
