@@ -12,13 +12,14 @@ import { type ProfileName, profiles } from '../../src/services/config/profile.ts
 import type { CertificateFiles, ConfigRequest, SiteRequest } from '../../src/services/config/request.ts'
 import { balancerOf, configOf } from '../../src/services/config/software.ts'
 import type { Software } from '../../src/services/config/versions.ts'
+import { atLeast } from '../../src/services/config/versions.ts'
 import { startApache } from './apache.ts'
 import { startCaddy } from './caddy.ts'
 import { writeCertificate } from './certificate.ts'
-import { startHaproxy } from './haproxy.ts'
+import { type CombinedSite, startHaproxy } from './haproxy.ts'
 import { startNginx } from './nginx.ts'
 import { chooseEndpoint, makeDirectory } from './running.ts'
-import type { RunningService } from './service.ts'
+import type { RunningService, TlsSite } from './service.ts'
 import { visit } from './visit.ts'
 
 const name = 'www.lab.example'
@@ -32,33 +33,26 @@ interface Endpoint {
   readonly port: number
 }
 
-/** The software with an include file of ours and nothing else that serves. */
+/** The software with an include file of ours, and what it serves beside it. */
 async function startWith(
   software: Software,
   file: string,
-  endpoint: Endpoint & { httpPort: number },
+  { httpPort, sites = [], ...endpoint }: Endpoint & { httpPort: number; sites?: readonly (TlsSite & CombinedSite)[] },
 ): Promise<RunningService> {
   switch (software) {
     case 'nginx':
-      return startNginx({
-        ...endpoint,
-        sites: [],
-        http: {
-          port: endpoint.httpPort + 1,
-          lines: [`return 404; } include ${file}; server { listen ${endpoint.address}:${endpoint.httpPort + 2};`],
-        },
-      })
+      return startNginx({ ...endpoint, sites, httpBlockLines: [`include ${file};`] })
     case 'apache':
       return startApache({
         ...endpoint,
-        sites: [],
+        sites,
         modules,
-        mainLines: [`Listen ${endpoint.address}:${endpoint.httpPort}`, `Include ${file}`],
+        mainLines: [`Listen ${endpoint.address}:${httpPort}`, `Include ${file}`],
       })
     case 'haproxy':
-      return startHaproxy({ ...endpoint, sites: [], further: file })
+      return startHaproxy({ ...endpoint, sites, further: file })
     case 'caddy':
-      return startCaddy({ ...endpoint, sites: [], mainLines: [`import ${file}`] })
+      return startCaddy({ ...endpoint, sites, mainLines: [`import ${file}`] })
   }
 }
 
@@ -201,6 +195,30 @@ for (const software of Object.keys(configOf) as Software[]) {
       assert.equal(page.body, `${name} https /cart?x=1`)
     })
 
+    test('all addresses of the machine, IPv6 too: its own test takes that', async () => {
+      const directory = await makeDirectory('all')
+      const { fingerprint: _, ...files } = await writeCertificate(directory, [name])
+      const endpoint = await chooseEndpoint({})
+      const [port, httpPort] = [(await chooseEndpoint({})).port, (await chooseEndpoint({})).port]
+      const file = join(directory, 'include.conf')
+      // An empty file is a mistake to Caddy.
+      await writeFile(file, '# nothing yet\n')
+      const sites = [{ names: ['other.lab.example'] as const, ...files }]
+      await using service = await startWith(software, file, { ...endpoint, httpPort: httpPort + 1, sites })
+      const certificates = [
+        software === 'haproxy'
+          ? ({ layout: 'combined', combined: files.combined } as const)
+          : ({ layout: 'pair', ...files } as const),
+      ]
+      const site = { name, certificates, upstreams: [], challenge: null, more: join(directory, 'more.d', '*.conf') }
+      const request = { profile: profiles.intermediate, bind: null, port, httpPort, sites: [site] } as const
+      await writeFile(file, configOf[software]({ ...request, versions: { ipv6: true } }))
+      const [program = '', ...words] = service.test
+      const { status, stderr } = spawnSync(program, words, { encoding: 'utf8' })
+      assert.equal(status, 0, stderr)
+      await rm(directory, { recursive: true })
+    })
+
     test('http-01 is answered where everything else is redirected', async () => {
       using far = await startUpstream()
       const path = `/.well-known/acme-challenge/${token}`
@@ -224,6 +242,18 @@ for (const software of Object.keys(configOf) as Software[]) {
       assert.equal((await fetched(plain(folder), path, false)).body, 'the answer')
       assert.equal((await fetched(plain(folder), '/x', false)).status, 301)
     })
+  })
+}
+
+const { stdout: opensslVersion } = spawnSync('openssl', ['version'], { encoding: 'utf8' })
+const isOld = !atLeast(/^OpenSSL (\d[\d.]*)/.exec(opensslVersion)?.[1], '3.5')
+
+for (const software of ['nginx', 'apache', 'haproxy'] as const) {
+  test(`${software} of this machine takes X25519MLKEM768 exactly where its OpenSSL has it`, async () => {
+    const start = () => serve(software, 'intermediate', () => ({}), { openssl: '3.5.0' })
+    if (isOld) return assert.rejects(start, ({ cause }: Error) => /curve|X25519MLKEM768/i.test(String(cause)))
+    await using served = await start()
+    assert.ok(offer(served.service, '-groups', 'X25519MLKEM768'))
   })
 }
 
