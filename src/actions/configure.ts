@@ -156,6 +156,8 @@ function noPlace({ fleet }: Context, server: string): OnecertError {
 }
 
 const nexts: Readonly<Record<string, (server: string) => string>> = {
+  INCLUDE_NO_PLACE: (server) =>
+    `write include: /FOLDER at servers.${server}, a folder that is there; on an enrolled server, enrol it again`,
   INCLUDE_FOREIGN: (server) => `move that file away on ${server}, or name another folder: include: /FOLDER`,
   INCLUDE_NOT_READ: (server) =>
     `make the configuration of ${server} read that folder, or name one that it reads: include: /FOLDER`,

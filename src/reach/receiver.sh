@@ -714,6 +714,9 @@ verb_discover() {
 include_begin() { # name
   include_settings "$1" || { refuse RECEIVER_OUTDATED include="$1"; return; }
   [ -n "$include_path" ] || { refuse INCLUDE_NO_PLACE; return; }
+  # Who writes configuration can do what the service can. A deploy key may only where the fleet file says so.
+  [ "$include_named" = yes ] || [ -n "${onecert_text-}" ] ||
+    { told 'an enrolled server takes configuration only where the fleet file names a folder for it'; refuse INCLUDE_NO_PLACE; return; }
   base=$directory/.include slot=$base/$1
   safe_paths "$base" "${include_path%/*}/" || return
   [ -d "${include_path%/*}" ] || { told "${include_path%/*} is not there"; refuse INCLUDE_NO_PLACE; return; }

@@ -17,6 +17,8 @@ export interface ReceiverSettings {
   readonly dumps: Readonly<Record<string, readonly string[]>>
   /** The include files that are ours, by name; absolute paths. */
   readonly includes: ReadonlyMap<string, string>
+  /** The fleet file names their folder: then an installed receiver writes them too. */
+  readonly includeNamed: boolean
 }
 
 export interface LineageSettings {
@@ -63,6 +65,7 @@ function header(settings: ReceiverSettings): string {
     '    *) return 1 ;;',
     '  esac',
     '}',
+    `include_named=${settings.includeNamed ? 'yes' : 'no'}`,
     'include_settings() {',
     '  case $1 in',
     ...[...settings.includes].map(([name, path]) => `    ${quoteWord(name)}) include_path=${quoteWord(path)} ;;`),

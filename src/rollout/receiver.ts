@@ -19,6 +19,7 @@ export function receiverFor(fleet: Fleet, server: Server): ReceiverText {
     kind: service.kind,
     dumps: dumpsFor(service),
     includes: includesOf(fleet, server),
+    includeNamed: server.include !== undefined,
     lineages: lineagesOn(fleet, server.name).map((lineage) => {
       const files = server.files.get(lineage)
       const webroot = webrootOf(fleet, lineage, server)

@@ -96,6 +96,7 @@ async function makePlace(shell: readonly string[], lineage: Partial<LineageSetti
     kind: 'nginx',
     dumps: {},
     includes: new Map(),
+    includeNamed: true,
     lineages: [{ lineage: 'www', layout: 'pair', keyMode: '0600', ...lineage }],
   }
   const environment = { PATH: process.env.PATH ?? '', HOME: root }
@@ -540,6 +541,9 @@ for (const [name, shell] of Object.entries(shells)) {
         assert.deepEqual(await readdir(folder), [])
         const nowhere = await open({ includes: new Map([['www', '']]) })
         assert.equal(await nowhere.ask('include www 60', ours('one')), 'fail INCLUDE_NO_PLACE')
+        const unnamed = await open({ includeNamed: false })
+        assert.equal(await unnamed.ask('include www 60', ours('one')), 'fail INCLUDE_NO_PLACE')
+        assert.deepEqual(await readdir(folder), [])
         await chmod(folder, 0o777)
         assert.equal(await talk.ask('include www 60', ours('one')), 'fail SERVER_PATH_UNSAFE')
       })

@@ -54,6 +54,7 @@ async function discovered(kind: Discoverable, dump: readonly string[]) {
     kind,
     dumps: { [kind]: dump },
     includes: new Map(),
+    includeNamed: false,
   })
   const connection = await localReach.open(here, { receiver, carriesKey: false, timeoutMs: 10_000 })
   try {
