@@ -1,12 +1,21 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type RealFleet, type ServerOptions, siteName, startFleet } from '../real/fleet.ts'
 import { chooseEndpoint, makeDirectory } from '../real/running.ts'
+
+const folders: string[] = []
+after(() => Promise.all(folders.map((each) => rm(each, { recursive: true, force: true }))))
+
+async function makeFolder(name: string): Promise<string> {
+  const folder = await makeDirectory(name)
+  folders.push(folder)
+  return folder
+}
 
 interface Entry {
   readonly effect: string
@@ -18,7 +27,7 @@ interface Entry {
 
 /** A server that has the certificate, and whose configuration reads a folder of include files and serves nothing else. */
 async function startReading(options: ServerOptions) {
-  const folder = options.further ?? (await makeDirectory('include'))
+  const folder = options.further ?? (await makeFolder('include'))
   const fleet = await startFleet({ 'eu-1': options })
   const server = fleet.server('eu-1')
   const { address, port } = server.service
@@ -160,7 +169,7 @@ test('nginx: a file that is not ours is left alone, a folder that is not read is
   assert.equal(removal.exit, 73, removal.stderr)
   assert.equal(await readFile(file, 'utf8'), '# mine\n')
 
-  const unread = await makeDirectory('unread')
+  const unread = await makeFolder('unread')
   await fleet.configure((document) => {
     document.servers['eu-1'].include = unread
   })
@@ -185,7 +194,7 @@ test('nginx: a file that is not ours is left alone, a folder that is not read is
 
 for (const kind of ['apache', 'haproxy'] as const) {
   test(`${kind}: an include file is put there, proved, and taken away`, async () => {
-    const further = kind === 'haproxy' ? { further: await makeDirectory('include') } : {}
+    const further = kind === 'haproxy' ? { further: await makeFolder('include') } : {}
     const { fleet, server, folder, file, httpPort, words, installed } = await startReading({ kind, ...further })
     await using _fleet = fleet
     const first = await installed()

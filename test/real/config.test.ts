@@ -259,7 +259,8 @@ for (const software of ['nginx', 'apache', 'haproxy'] as const) {
 
 for (const software of Object.keys(balancerOf) as ('nginx' | 'haproxy')[]) {
   test(`${software} as a balancer passes TLS through to a member that is there, and plain HTTP too`, async () => {
-    const files = await writeCertificate(await makeDirectory('members'), [name])
+    const members = await makeDirectory('members')
+    const files = await writeCertificate(members, [name])
     const { address, port } = await chooseEndpoint({})
     await using member = await startNginx({
       address,
@@ -293,6 +294,6 @@ for (const software of Object.keys(balancerOf) as ('nginx' | 'haproxy')[]) {
       if (tries === 39) assert.fail(`no five in a row\n${config}\n${await balancer.output()}`)
     }
     assert.equal((await fetched({ ...balancer, port: httpPort }, '/', false)).headers.location, 'https://member')
-    await rm(directory, { recursive: true })
+    for (const each of [directory, members]) await rm(each, { recursive: true })
   })
 }
