@@ -1,6 +1,6 @@
 import { fail } from '../base/errors.ts'
 import { closest } from '../base/similar.ts'
-import type { Certificate, Fleet, Server } from '../fleet/fleet.ts'
+import type { Certificate, Fleet, Server, Site } from '../fleet/fleet.ts'
 
 /** What a command names; absent means all. */
 export interface Choice {
@@ -25,6 +25,10 @@ export function chosenCertificates(fleet: Fleet, choice: Choice): Certificate[] 
 
 export function chosenServer(fleet: Fleet, name: string): Server {
   return fleet.servers.get(name) ?? unknown('server', name, fleet.servers)
+}
+
+export function chosenSite(fleet: Fleet, name: string): Site {
+  return fleet.sites.get(name) ?? unknown('site', name, fleet.sites)
 }
 
 function unknown(kind: string, name: string, known: ReadonlyMap<string, unknown>): never {

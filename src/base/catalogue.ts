@@ -192,6 +192,11 @@ export const catalogue = {
   PURGE_LEFT: unavailable,
 
   // Rollout
+  DISCOVER_NOTHING: badData,
+  INCLUDE_FOREIGN: { exit: 73 },
+  INCLUDE_NO_PLACE: configuration,
+  INCLUDE_NOT_READ: configuration,
+  INCLUDE_NOT_READY: configuration,
   SERVICE_ALREADY_BROKEN: unavailable,
   SERVICE_TEST_FAILED: unavailable,
   SERVICE_COMMAND_DENIED: denied,

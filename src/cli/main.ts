@@ -6,6 +6,7 @@ import { accountCommand } from './commands/account.ts'
 import { applyCommand } from './commands/apply.ts'
 import { auditCommand } from './commands/audit.ts'
 import { caCommand } from './commands/ca.ts'
+import { configCommand } from './commands/config.ts'
 import { checkCommand, initCommand, schemaCommand } from './commands/fleet.ts'
 import { importCommand } from './commands/import.ts'
 import { issueCommand } from './commands/issue.ts'
@@ -75,6 +76,7 @@ function buildProgram(): Command {
     issueCommand,
     revokeCommand,
     serverCommand,
+    configCommand,
     accountCommand,
     caCommand,
   ]) {

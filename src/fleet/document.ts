@@ -142,6 +142,7 @@ function normaliseServer(name: string, written: ServerAsWritten, directory: stri
     ),
     ...(written.webroot !== undefined && { webroot: written.webroot }),
     keyFolders: written['key-folders'].map((each) => each.replace(/\/+$/, '') || '/'),
+    ...(written.include !== undefined && { include: written.include.replace(/(?<=.)\/+$/, '') }),
     probe: written.probe,
   }
 }

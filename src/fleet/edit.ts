@@ -43,7 +43,7 @@ export function setHostKey(text: string, server: string, fingerprint: string): s
 export function addEntries(text: string, additions: Additions): string {
   const wanted = readValue(text)
   const there = addedSections.flatMap((section) =>
-    additions[section]
+    (additions[section] ?? [])
       .filter(({ name }) => child(child(wanted, section), name) !== undefined)
       .map(({ name }) => `${section}.${name}`),
   )
@@ -57,10 +57,11 @@ export function addEntries(text: string, additions: Additions): string {
   }
   let edited: string | null = text
   for (const section of addedSections) {
-    if (additions[section].length === 0) continue
-    edited = edited === null ? null : withEntries(edited, section, additions[section])
+    const entries = additions[section] ?? []
+    if (entries.length === 0) continue
+    edited = edited === null ? null : withEntries(edited, section, entries)
     if (!isMapping(wanted)) continue
-    const values = additions[section].map(({ name, value }) => [name, value])
+    const values = entries.map(({ name, value }) => [name, value])
     wanted[section] = { ...(isMapping(wanted[section]) ? wanted[section] : {}), ...Object.fromEntries(values) }
   }
   if (edited !== null && sameMeaning(readable(edited), wanted)) return edited

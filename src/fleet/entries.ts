@@ -2,6 +2,8 @@
 export interface Additions {
   readonly issuers: readonly Entry[]
   readonly certificates: readonly Entry[]
+  readonly servers?: readonly Entry[]
+  readonly sites?: readonly Entry[]
 }
 
 export interface Entry {
@@ -13,13 +15,15 @@ export interface Entry {
 
 export type Value = string | number | boolean | readonly string[] | { readonly [key: string]: Value }
 
-export const addedSections = ['issuers', 'certificates'] as const
+export const addedSections = ['issuers', 'certificates', 'servers', 'sites'] as const
 
 /** The entries as they stand in a fleet file. */
 export function entriesText(additions: Additions): string {
   return addedSections
-    .filter((section) => additions[section].length > 0)
-    .map((section) => `${section}:\n${entryLines(additions[section], '  ').join('\n')}\n`)
+
+    .map((section) => [section, additions[section] ?? []] as const)
+    .filter(([, entries]) => entries.length > 0)
+    .map(([section, entries]) => `${section}:\n${entryLines(entries, '  ').join('\n')}\n`)
     .join('')
 }
 
@@ -37,7 +41,7 @@ export function flowEntry({ name, value }: Entry): string {
 
 function flow(value: Value): string {
   if (typeof value === 'string') return scalar(value)
-  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
+  if (typeof value !== 'object') return String(value)
   if (isList(value)) return `[${value.map(scalar).join(', ')}]`
   return `{ ${Object.entries(value)
     .map(([key, each]) => `${key}: ${flow(each)}`)

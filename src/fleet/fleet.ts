@@ -157,6 +157,8 @@ export interface Server {
   readonly webroot?: string
   /** Where an audit looks for copies of private keys, beside `directory`. */
   readonly keyFolders: readonly string[]
+  /** The folder for include files of ours, where it is not the usual one of the service. */
+  readonly include?: string
   readonly probe: 'direct' | 'through-server'
   /** When it may be changed: its own, else those of its location; empty: always. */
   readonly windows: readonly Window[]

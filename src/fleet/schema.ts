@@ -432,6 +432,9 @@ const server = z
       .max(50)
       .default(['/etc'])
       .describe('where an audit looks for copies of private keys, beside "directory"'),
+    include: serverPath
+      .optional()
+      .describe('the folder for include files of its configuration: onecert config SITE --install'),
     probe: z.enum(['direct', 'through-server']).default('direct'),
     window: windows.optional(),
   })

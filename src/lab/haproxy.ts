@@ -7,12 +7,20 @@ export interface Haproxy extends Software {
   readonly socket: string
 }
 
-/** Writes a haproxy.cfg, and the reload that a systemd unit would do, into a directory. */
-export async function writeHaproxy(directory: string, sections: string): Promise<Haproxy> {
+/**
+ * Writes a haproxy.cfg, and the reload that a systemd unit would do, into a directory.
+ * @param further more configuration files, or folders of such
+ */
+export async function writeHaproxy(
+  directory: string,
+  sections: string,
+  further: readonly string[] = [],
+): Promise<Haproxy> {
   const configuration = join(directory, 'haproxy.cfg')
   const pidFile = join(directory, 'haproxy.pid')
   const socket = join(directory, 'admin.sock')
   const reload = join(directory, 'reload')
+  const files = [configuration, ...further].flatMap((file) => ['-f', file])
   await writeFile(
     configuration,
     `global
@@ -28,10 +36,10 @@ ${sections}`,
   // As systemd's unit does: the check first, then USR2 to the master, whose pid only the pid file knows.
   await writeFile(
     reload,
-    `#!/bin/sh\nset -e\n/usr/sbin/haproxy -c -q -f ${configuration}\nkill -USR2 "$(cat ${pidFile})"\n`,
+    `#!/bin/sh\nset -e\n/usr/sbin/haproxy -c -q ${files.join(' ')}\nkill -USR2 "$(cat ${pidFile})"\n`,
     { mode: 0o755 },
   )
-  const haproxy = ['/usr/sbin/haproxy', '-f', configuration] as const
+  const haproxy = ['/usr/sbin/haproxy', ...files] as const
   const argv = [...haproxy, '-p', pidFile, '-W'] as const
   return { configuration, argv, start: [...argv, '-D'], test: [...haproxy, '-c'], reload: [reload], pidFile, socket }
 }

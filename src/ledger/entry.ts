@@ -20,6 +20,7 @@ export type Effect =
   | 'revoke'
   /** A server is changed although its maintenance window is closed. */
   | 'override'
+  | 'configure'
 
 /** The facts of an effect. Never key material: a key is named by its SPKI. */
 export interface EffectFields {

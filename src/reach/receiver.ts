@@ -15,6 +15,14 @@ export interface ReceiverSettings {
   /** Absent: the test may look at other files than those that a process here sees. */
   readonly sealing?: SealingSettings
   readonly lineages: readonly LineageSettings[]
+  /** The software of the server, as the fleet file calls it. */
+  readonly kind: string
+  /** By software: the command that prints its configuration, or the names of its files. */
+  readonly dumps: Readonly<Record<string, readonly string[]>>
+  /** The include files that are ours, by name; absolute paths. */
+  readonly includes: ReadonlyMap<string, string>
+  /** The fleet file names their folder: then an installed receiver writes them too. */
+  readonly includeNamed: boolean
 }
 
 /** How the test is run with files that nothing else sees yet. */
@@ -70,6 +78,20 @@ function header(settings: ReceiverSettings): string {
     `copy_command() { ${command(onCopy?.test ?? [], '$test_seconds', onCopy?.configuration)}; }`,
     `reload_command() { ${command(settings.reload, '$reload_seconds')}; }`,
     `start_command() { ${command(settings.start, '$reload_seconds')}; }`,
+    `service_kind=${quoteWord(settings.kind)}`,
+    'dump_command() {',
+    '  case $1 in',
+    ...Object.entries(settings.dumps).map(([kind, argv]) => `    ${kind}) ${command(argv, '$test_seconds')} ;;`),
+    '    *) return 1 ;;',
+    '  esac',
+    '}',
+    `include_named=${settings.includeNamed ? 'yes' : 'no'}`,
+    'include_settings() {',
+    '  case $1 in',
+    ...[...settings.includes].map(([name, path]) => `    ${quoteWord(name)}) include_path=${quoteWord(path)} ;;`),
+    '    *) return 1 ;;',
+    '  esac',
+    '}',
     'lineage_settings() {',
     '  case $1 in',
     ...cases,

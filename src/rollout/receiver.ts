@@ -2,6 +2,8 @@ import type { Fleet, Server } from '../fleet/fleet.ts'
 import { lineagesOn } from '../fleet/placement.ts'
 import type { ReceiverText } from '../reach/connection.ts'
 import { type ReceiverSettings, receiverText } from '../reach/receiver.ts'
+import { includeDirectories, includeFile, isSoftware } from '../services/config/software.ts'
+import { dumpsFor } from '../services/discover/dump.ts'
 import { serviceOf } from '../services/drivers.ts'
 
 const keyModeDefault = '0600'
@@ -20,6 +22,10 @@ export function receiverSettings(fleet: Fleet, server: Server): ReceiverSettings
     start: service.start,
     keyFolders: server.keyFolders,
     ...(service.sealing && { sealing: service.sealing }),
+    kind: service.kind,
+    dumps: dumpsFor(service),
+    includes: includesOf(fleet, server),
+    includeNamed: server.include !== undefined,
     lineages: lineagesOn(fleet, server.name).map((lineage) => {
       const files = server.files.get(lineage)
       const webroot = webrootOf(fleet, lineage, server)
@@ -35,6 +41,28 @@ export function receiverSettings(fleet: Fleet, server: Server): ReceiverSettings
       }
     }),
   }
+}
+
+/**
+ * The include files of a server, by the word that its receiver knows them by: one for each of its sites; for HAProxy one for
+ * all. An empty path: nobody said where.
+ */
+function includesOf({ sites }: Fleet, server: Server): Map<string, string> {
+  const own = [...sites.values()].filter(({ topology }) => topology.servers.includes(server.name))
+  return new Map(own.map(({ name }) => [includeWord(server, name), includePath(server, name) ?? '']))
+}
+
+/** A word of the receiver's grammar. */
+export function includeWord({ service }: Server, site: string): string {
+  return service.kind === 'haproxy' ? 'all' : site.replace(/^\*/, '_')
+}
+
+/** Where the include file of a site goes; null where the service has no usual place and the fleet file names none. */
+export function includePath(server: Server, site: string): string | null {
+  const { kind } = server.service
+  if (!isSoftware(kind)) return null
+  const folder = server.include ?? includeDirectories[kind]
+  return folder === undefined ? null : `${folder}/${includeFile(kind, site)}`
 }
 
 /** Where the lineage's challenges are answered on one of its servers. */

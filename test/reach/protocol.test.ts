@@ -18,6 +18,10 @@ test('who asks while another one waits gets an answer of its own, in turn', asyn
     reload: [],
     start: [],
     keyFolders: [],
+    kind: 'command',
+    dumps: {},
+    includes: new Map(),
+    includeNamed: false,
     lineages: [{ lineage: 'www', layout: 'pair', keyMode: '0600', webroot }],
   })
   const connection = await localReach.open({ name: 'here' } as Server, { receiver, carriesKey: false, timeoutMs })

@@ -111,6 +111,10 @@ async function makePlace(shell: readonly string[], lineage: Partial<LineageSetti
     reload: ['sh', '-c', `echo reload >>'${root}/reloads'`],
     start: [],
     keyFolders: [],
+    kind: 'nginx',
+    dumps: {},
+    includes: new Map(),
+    includeNamed: true,
     lineages: [{ lineage: 'www', layout: 'pair', keyMode: '0600', ...lineage }],
   }
   const environment = { PATH: process.env.PATH ?? '', HOME: root }
@@ -705,7 +709,8 @@ for (const [name, shell] of Object.entries(shells)) {
       const made = makeGeneration('1')
       await talk.ask(begin(made))
       for (const word of hostile) {
-        for (const verb of ['begin', 'swap', 'commit', 'seal', 'reuse', 'adopt', 'probe', 'release'])
+        const verbs = ['begin', 'swap', 'commit', 'seal', 'reuse', 'adopt', 'probe', 'release']
+        for (const verb of [...verbs, 'discover', 'exclude', 'included', 'unincluded'])
           assert.match(await talk.ask(`${verb} ${word} ${word}`), /^(fail|ok)/)
         const { directory } = place
         const settled = await place.talk({
@@ -727,6 +732,135 @@ for (const [name, shell] of Object.entries(shells)) {
         await settled.end()
       }
       assert.ok(!existsSync(marker))
+    })
+
+    describe('an include file of ours', () => {
+      const ours = (text: string) => `# Made by onecert config\n${text}\n`
+
+      /** A service whose test refuses what says "bad", and which reads all of a folder. */
+      async function reading() {
+        const place = await makePlace(shell)
+        const folder = join(place.root, 'conf.d')
+        const file = join(folder, 'onecert-www.conf')
+        await mkdir(folder)
+        const dump = `for each in '${folder}'/*; do echo "# configuration file $each:"; done`
+        const changes = {
+          test: ['sh', '-c', `! grep -rqs bad '${folder}'`],
+          dumps: { nginx: ['sh', '-c', dump] },
+          includes: new Map([['www', file]]),
+        }
+        const reloads = async () => (await readFile(join(place.root, 'reloads'), 'utf8').catch(() => '')).length / 7
+        return { place, folder, file, reloads, talk: (more = {}) => place.talk({ ...changes, ...more }) }
+      }
+
+      test('is put there, replaced and taken away; what its test refuses is as it was', async () => {
+        const { place, folder, file, talk: open } = await reading()
+        await using _place = place
+        const talk = await open()
+        assert.equal(await talk.ask('include www 60', ours('one')), `ok status=0 path=${file}`)
+        assert.equal(await talk.ask('included www'), 'ok')
+        assert.equal((await lstat(file)).mode & 0o777, 0o644)
+        assert.equal(await talk.ask('include www 60', ours('bad')), 'fail SERVICE_TEST_FAILED status=1')
+        assert.equal(await readFile(file, 'utf8'), ours('one'))
+        assert.equal(await talk.ask('include www 60', ours('two')), `ok status=0 path=${file}`)
+        assert.equal(await talk.ask('unincluded www'), 'ok status=0')
+        assert.equal(await readFile(file, 'utf8'), ours('one'))
+        assert.equal(await talk.ask('exclude www 60'), `ok status=0 path=${file}`)
+        assert.equal(await talk.ask('included www'), 'ok')
+        assert.equal(await talk.ask('exclude www 60'), 'ok path=-')
+        assert.deepEqual(await readdir(folder), [])
+        await talk.end()
+        assert.deepEqual(await readdir(join(place.directory, '.include')), [])
+      })
+
+      test('goes when the connection ends before it was confirmed, and when its time is up', async () => {
+        const { place, folder, file, reloads, talk: open } = await reading()
+        await using _place = place
+        const first = await open()
+        await first.ask('include www 60', ours('one'))
+        await first.end()
+        assert.deepEqual(await readdir(folder), [])
+        assert.equal(await reloads(), 2)
+        const second = await open()
+        await second.ask('include www 1', ours('two'))
+        assert.ok(existsSync(file))
+        await until(() => !existsSync(file))
+        assert.equal(await second.ask('included www'), 'fail WATCHDOG_FIRED')
+        await until(async () => (await reloads()) === 4)
+        // A server that lost its power leaves what was there before; the next session brings it back first.
+        await writeFile(file, ours('half'))
+        await writeFile(join(place.directory, '.include', 'www.old'), ours('before'))
+        const third = await open()
+        assert.equal(await third.ask('include www 60', ours('bad')), 'fail SERVICE_TEST_FAILED status=1')
+        assert.equal(await readFile(file, 'utf8'), ours('before'))
+      })
+
+      test('is refused in place of a file or link that is not ours, without a place, unread, unmarked, and beside a defect', async () => {
+        const { place, folder, file, talk: open } = await reading()
+        await using _place = place
+        const talk = await open()
+        await writeFile(file, '# mine\n')
+        assert.equal(await talk.ask('include www 60', ours('one')), 'fail INCLUDE_FOREIGN')
+        assert.equal(await talk.ask('exclude www 60'), 'fail INCLUDE_FOREIGN')
+        assert.equal(await readFile(file, 'utf8'), '# mine\n')
+        await rm(file)
+        await writeFile(join(place.root, 'elsewhere'), ours('x'))
+        await symlink(join(place.root, 'elsewhere'), file)
+        assert.match(await talk.ask('include www 60', ours('one')), /^fail INCLUDE_FOREIGN/)
+        await rm(file)
+        assert.equal(await talk.ask('include www 60', 'server {}\n'), 'fail RECEIVER_PROTOCOL why=marker')
+        assert.equal(await talk.ask('include shop 60', ours('one')), 'fail RECEIVER_OUTDATED include=shop')
+        await writeFile(join(folder, 'theirs.conf'), 'bad\n')
+        assert.equal(await talk.ask('include www 60', ours('one')), 'fail SERVICE_ALREADY_BROKEN status=1')
+        await rm(join(folder, 'theirs.conf'))
+        const unread = await open({ dumps: { nginx: ['echo', '# configuration file /etc/nginx/nginx.conf:'] } })
+        assert.equal(await unread.ask('include www 60', ours('one')), 'fail INCLUDE_NOT_READ')
+        assert.deepEqual(await readdir(folder), [])
+        const nowhere = await open({ includes: new Map([['www', '']]) })
+        assert.equal(await nowhere.ask('include www 60', ours('one')), 'fail INCLUDE_NO_PLACE')
+        const unnamed = await open({ includeNamed: false })
+        assert.equal(await unnamed.ask('include www 60', ours('one')), 'fail INCLUDE_NO_PLACE')
+        assert.deepEqual(await readdir(folder), [])
+        await chmod(folder, 0o777)
+        assert.equal(await talk.ask('include www 60', ours('one')), 'fail SERVER_PATH_UNSAFE')
+      })
+
+      test('goes again where the reload fails', async () => {
+        const { place, folder, talk: open } = await reading()
+        await using _place = place
+        const talk = await open({ reload: ['false'] })
+        assert.equal(await talk.ask('include www 60', ours('one')), 'fail RELOAD_FAILED status=1')
+        assert.deepEqual(await readdir(folder), [])
+      })
+    })
+
+    test('of a configuration only what is about TLS leaves the server', async () => {
+      await using place = await makePlace(shell)
+      const configuration = [
+        '# configuration file /etc/nginx/nginx.conf:',
+        'http { # token=s3cret',
+        '  server { listen 443 ssl; server_name www.domain.example',
+        '      shop.domain.example; ssl_certificate "/tls/a.pem"; ssl_certificate_key /tls/a.key;',
+        '    location /x { proxy_set_header Authorization "Basic s3cret"; auth_basic_user_file /etc/s3cret; }',
+        '    set $x "{ s3cret; }"; return 200 s3cret.domain.example;',
+        '  }',
+        '}',
+      ]
+      const file = join(place.root, 'nginx.txt')
+      await writeFile(file, `${configuration.join('\n')}\n`)
+      const talk = await place.talk({ dumps: { nginx: ['cat', file] } })
+      const printed: string[] = []
+      talk.child.stdout.on('data', (data: Buffer) => printed.push(data.toString()))
+      assert.equal(await talk.ask('discover nginx'), 'ok found=yes cut=no')
+      const said = printed.join('').replaceAll(/[\s:;]+/g, ' ')
+      assert.doesNotMatch(said, /s3cret/)
+      assert.match(
+        said,
+        /server \{ listen 443 ssl server_name www\.domain\.example shop\.domain\.example ssl_certificate "\/tls\/a\.pem" ssl_certificate_key \/tls\/a\.key \{/,
+      )
+      assert.equal(await talk.ask('discover apache'), 'ok found=no')
+      assert.equal(await talk.ask('discover /etc/shadow'), 'fail RECEIVER_PROTOCOL why=kind')
+      assert.match(await talk.ask('versions'), /^ok ipv6=(yes|no)$/)
     })
 
     test('a service that talks for ever is cut to its last lines, and the conversation goes on', async () => {

@@ -7,6 +7,9 @@ export interface ApacheOptions extends Endpoint {
   readonly sites: readonly TlsSite[]
   /** Directives for each virtual host. */
   readonly siteLines?: readonly string[]
+  /** Directives of the whole server, such as `Include`, and the modules that they need. */
+  readonly mainLines?: readonly string[]
+  readonly modules?: readonly string[]
 }
 
 const modules = '/usr/lib/apache2/modules'
@@ -46,8 +49,11 @@ interface Place {
   readonly logFile: string
 }
 
-function text({ sites, siteLines = [] }: ApacheOptions, { address, port, directory, pidFile, logFile }: Place): string {
-  const loaded = ['mpm_event', 'alias', 'authz_core', 'dir', 'rewrite', 'ssl'].map(
+function text(
+  { sites, siteLines = [], mainLines = [], modules: further = [] }: ApacheOptions,
+  { address, port, directory, pidFile, logFile }: Place,
+): string {
+  const loaded = ['mpm_event', 'alias', 'authz_core', 'dir', 'rewrite', 'ssl', ...further].map(
     (name) => `LoadModule ${name}_module ${modules}/mod_${name}.so`,
   )
   return `${loaded.join('\n')}
@@ -76,5 +82,6 @@ ${sites
 </VirtualHost>`,
   )
   .join('\n')}
+${mainLines.join('\n')}
 `
 }

@@ -22,6 +22,8 @@ export interface ServerOptions {
   readonly httpPort?: number
   /** Directives of that HTTP server; default: it serves `webroot`. */
   readonly httpLines?: readonly string[]
+  /** haproxy only: a folder whose files it reads too. */
+  readonly further?: string
   /** Keeps what comes over the connection, in clear, as the server sees it: `received()`. */
   readonly tapped?: boolean
 }
@@ -131,6 +133,7 @@ async function startServer(directory: string, name: string, options: ServerOptio
   const { httpPort, httpLines = [`root ${webroot};`] } = options
   const service = await starters[kind]({
     sites: [{ names: [siteName], ...files }],
+    ...(options.further !== undefined && { further: options.further }),
     ...(httpPort !== undefined && { http: { port: httpPort, lines: httpLines } }),
   })
   const paths = kind === 'haproxy' ? [files.combined] : [files.chain, files.key]

@@ -8,6 +8,8 @@ export interface HaproxyOptions extends Endpoint {
   readonly proxyProtocol?: boolean
   /** Lines of the frontend. */
   readonly frontendLines?: readonly string[]
+  /** A second configuration file, or a folder of such. */
+  readonly further?: string
 }
 
 export interface CombinedSite {
@@ -23,8 +25,13 @@ export interface RunningHaproxy extends RunningService {
 
 export async function startHaproxy(options: HaproxyOptions): Promise<RunningHaproxy> {
   const { address, port } = await chooseEndpoint(options)
+  const { sites, further } = options
   const directory = await makeDirectory('haproxy')
-  const haproxy = await writeHaproxy(directory, frontend(options, `${address}:${port}`))
+  const haproxy = await writeHaproxy(
+    directory,
+    sites.length === 0 ? '' : frontend(options, `${address}:${port}`),
+    further === undefined ? [] : [further],
+  )
   return { ...haproxy, ...(await startProgram({ ...haproxy, address, port, directory })) }
 }
 

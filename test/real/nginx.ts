@@ -10,12 +10,14 @@ export interface NginxOptions extends Endpoint {
   readonly serverLines?: readonly string[]
   /** A plain HTTP server on the same address. */
   readonly http?: { readonly port: number; readonly lines: readonly string[] }
+  /** Directives of the `http` block, such as `include`. */
+  readonly httpBlockLines?: readonly string[]
   /** Directives at the top level, such as a `stream` block. */
   readonly mainLines?: readonly string[]
 }
 
 export async function startNginx(options: NginxOptions): Promise<RunningService> {
-  const { sites, proxyProtocol, http, serverLines = [], mainLines = [] } = options
+  const { sites, proxyProtocol, http, serverLines = [], httpBlockLines = [], mainLines = [] } = options
   const { address, port } = await chooseEndpoint(options)
   const directory = await makeDirectory('nginx')
   const servers = sites.map(
@@ -29,6 +31,9 @@ export async function startNginx(options: NginxOptions): Promise<RunningService>
   }`,
   )
   if (http) servers.push(`  server {\n    listen ${address}:${http.port};\n    ${http.lines.join('\n    ')}\n  }`)
-  const nginx = await writeNginx(directory, { servers, mainLines })
+  const nginx = await writeNginx(directory, {
+    servers: [...servers, ...httpBlockLines.map((line) => `  ${line}`)],
+    mainLines,
+  })
   return { ...nginx, ...(await startProgram({ ...nginx, address, port, directory })) }
 }

@@ -61,6 +61,10 @@ for (const kind of ['nginx', 'apache', 'haproxy'] as const) {
         reload: [],
         start: [],
         keyFolders: [],
+        kind,
+        dumps: {},
+        includes: new Map(),
+        includeNamed: false,
         sealing,
         lineages: [{ lineage: 'www', layout, keyMode: '0600' }],
       })

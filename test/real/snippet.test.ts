@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { request } from 'node:https'
 import { text } from 'node:stream/consumers'
 import { describe, test } from 'node:test'
-import { snippetKinds, statelessSnippet } from '../../src/cli/snippet.ts'
+import { snippetKinds, statelessSnippet } from '../../src/services/config/challenge.ts'
 import { startApache } from './apache.ts'
+import { startCaddy } from './caddy.ts'
 import { writeCertificate } from './certificate.ts'
 import { startHaproxy } from './haproxy.ts'
 import { startNginx } from './nginx.ts'
@@ -17,6 +18,7 @@ async function start(kind: string, lines = [statelessSnippet(kind, thumbprint)])
   const files = await writeCertificate(await makeDirectory('snippet'), [name])
   const sites = [{ names: [name] as const, ...files }] as const
   if (kind === 'nginx') return startNginx({ sites, serverLines: lines })
+  if (kind === 'caddy') return startCaddy({ sites, siteLines: lines })
   return kind === 'apache' ? startApache({ sites, siteLines: lines }) : startHaproxy({ sites, frontendLines: lines })
 }
 

@@ -26,6 +26,8 @@ const commands = [
   ['server', 'scan'],
   ['server', 'enrol'],
   ['server', 'release'],
+  ['server', 'discover'],
+  ['config'],
   ['ca'],
   ['complete'],
 ]

@@ -2,8 +2,8 @@ import { type Command, Option } from 'commander'
 import { type AccountChange, type AccountStatus, account } from '../../actions/account.ts'
 import { fail, quote } from '../../base/errors.ts'
 import { txtText } from '../../issue/dns/persist.ts'
+import { snippetKinds, statelessSnippet } from '../../services/config/challenge.ts'
 import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
-import { snippetKinds, statelessSnippet } from '../snippet.ts'
 import type { Terminal } from '../terminal.ts'
 
 interface Options {

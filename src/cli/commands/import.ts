@@ -76,7 +76,7 @@ function print(found: CertbotImport, entries: Additions, terminal: Terminal, wri
 }
 
 function importJson(found: CertbotImport, entries: Additions, written: boolean): Record<string, unknown> {
-  const values = (section: keyof Additions) =>
+  const values = (section: 'issuers' | 'certificates') =>
     Object.fromEntries(entries[section].map(({ name, value }) => [name, value]))
   return {
     directory: found.directory,

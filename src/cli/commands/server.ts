@@ -2,12 +2,15 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { chosenServer } from '../../actions/choice.ts'
+import { type Discovered, type DiscoverOptions, discover } from '../../actions/discover.ts'
 import { enrol } from '../../actions/enrol.ts'
 import { release } from '../../actions/release.ts'
 import { fail } from '../../base/errors.ts'
-import { setHostKey } from '../../fleet/edit.ts'
+import { addEntries, setHostKey } from '../../fleet/edit.ts'
+import { entriesText } from '../../fleet/entries.ts'
+import { isAddress } from '../../pki/names.ts'
 import { scanHostKey } from '../../reach/scan.ts'
-import { readFleetText, writeFleetText } from '../fleet-file.ts'
+import { parseFleetText, readFleetText, writeFleetText } from '../fleet-file.ts'
 import { openFleet } from '../open.ts'
 import { configurationExit, describe, printJson, type Shell, settingsFor, usageExit, withContext } from '../shell.ts'
 import { addCommand } from './server-add.ts'
@@ -32,6 +35,7 @@ export function serverCommand(program: Command, shell: Shell): void {
   releaseCommand(server, shell)
   addCommand(server, shell)
   removeCommand(server, shell)
+  discoverCommand(server, shell)
 }
 
 function scanCommand(parent: Command, shell: Shell): void {
@@ -161,4 +165,82 @@ function releaseCommand(parent: Command, shell: Shell): void {
       else for (const path of paths) shell.terminal.out(`${name}: ${path} is a plain file again`)
     }),
   )
+}
+
+interface DiscoverWords {
+  readonly ssh?: string
+  readonly local?: boolean
+  readonly hostKey?: string
+  readonly address?: string
+  readonly write?: boolean
+}
+
+function discoverCommand(parent: Command, shell: Shell): void {
+  const command = parent
+    .command('discover')
+    .argument('<server>', 'its name in the fleet file, or the one that it is to get')
+    .option('--ssh <destination>', 'a server that the fleet file does not have, such as root@eu-1.domain.example')
+    .option('--host-key <fingerprint>', 'the confirmed host key of that server, SHA256:…')
+    .option('--local', 'this machine, where the fleet file does not have it')
+    .option('--address <address>', 'where its handshakes are to be looked at')
+    .option('--write', 'add the lines to the fleet file; what is in it stays as it is')
+    .summary('propose lines of the fleet file for what a server has in its configuration')
+    .description(
+      'Reads the configuration of nginx, Apache, HAProxy, Caddy, Postfix, Dovecot and PostgreSQL on a server and prints lines for the fleet file. Only addresses, names and paths of certificates leave the server; nothing is changed there.',
+    )
+  describe(
+    command,
+    [
+      'onecert server discover eu-1',
+      'onecert server discover us-1 --ssh root@us-1.domain.example --host-key SHA256:… --write',
+      'onecert server discover here --local --address 192.0.2.11',
+    ],
+    [
+      ...reachExits,
+      { status: 65, when: 'no configuration there names a certificate' },
+      { status: 73, when: 'the fleet file has entries of these names' },
+    ],
+  ).action((name: string, words: DiscoverWords) =>
+    withContext(shell, command, async (context, json) => {
+      const found = await discover(context, name, discoverOptions(words))
+      const { settings } = settingsFor(command)
+      if (words.write) {
+        const edited = addEntries(await readFleetText(settings), found.entries)
+        parseFleetText(edited, settings)
+        await writeFleetText(edited, settings)
+      }
+      if (json) return printJson(shell.terminal, discoveredJson(found, words.write ?? false))
+      for (const remark of found.remarks) shell.terminal.out(`# ${remark}`)
+      if (!words.write) return shell.terminal.out(entriesText(found.entries).trimEnd())
+      for (const section of ['servers', 'sites'] as const)
+        for (const entry of found.entries[section]) shell.terminal.out(`added ${section}.${entry.name}`)
+      shell.terminal.out('next: onecert check; onecert plan')
+    }),
+  )
+}
+
+function discoverOptions({ ssh, local, hostKey, address }: DiscoverWords): DiscoverOptions {
+  if (ssh !== undefined && local)
+    fail('USAGE', { what: '--ssh and --local are two ways to one server', next: 'give one of them' })
+  if (ssh?.startsWith('-')) fail('USAGE', { what: 'an ssh destination does not begin with "-"' })
+  if (address !== undefined && !isAddress(address)) fail('USAGE', { what: `--address: ${address} is no IP address` })
+  return {
+    ...(local && { reach: { local: true } as const }),
+    ...(ssh !== undefined && { reach: { ssh, hostKeys: hostKey === undefined ? [] : [hostKey] } }),
+    ...(address !== undefined && { address }),
+  }
+}
+
+function discoveredJson({ server, known, discoveries, entries, remarks }: Discovered, written: boolean) {
+  const values = (section: 'servers' | 'sites') =>
+    Object.fromEntries(entries[section].map(({ name, value }) => [name, value]))
+  return {
+    server,
+    known,
+    services: discoveries.map(({ kind, sites, facts }) => ({ kind, sites, files: Object.fromEntries(facts) })),
+    servers: values('servers'),
+    sites: values('sites'),
+    remarks,
+    written,
+  }
 }
