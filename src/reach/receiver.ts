@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { fail } from '../base/errors.ts'
+import type { FileLayout } from '../fleet/fleet.ts'
 import type { ReceiverText } from './connection.ts'
 
 /** What the receiver of one server may do: its settings are part of its text, so that no command travels as data. */
@@ -10,12 +11,14 @@ export interface ReceiverSettings {
   readonly reload: readonly string[]
   /** Tried where the service is down. Empty: none. */
   readonly start: readonly string[]
+  /** HAProxy's Runtime API: files are put into its memory in place of a reload. */
+  readonly socket?: string
   readonly lineages: readonly LineageSettings[]
 }
 
 export interface LineageSettings {
   readonly lineage: string
-  readonly layout: 'pair' | 'combined'
+  readonly layout: FileLayout
   /** Octal text of the files that hold the key. */
   readonly keyMode: string
   readonly owner?: string
@@ -47,6 +50,7 @@ function header(settings: ReceiverSettings): string {
   )
   return [
     `directory=${quoteWord(settings.directory)}`,
+    `socket=${quoteWord(settings.socket ?? '')}`,
     `test_command() { ${command(settings.test, '$test_seconds')}; }`,
     `reload_command() { ${command(settings.reload, '$reload_seconds')}; }`,
     `start_command() { ${command(settings.start, '$reload_seconds')}; }`,

@@ -1,11 +1,12 @@
 import type { ServiceSettings } from '../fleet/fleet.ts'
+import { usualLayout } from '../fleet/layout.ts'
 import type { Service } from './service.ts'
 
 /** Apache 2.4: its test says "Syntax OK" to a mismatched pair, and a graceful restart with one ends the parent process. */
 export function apache(settings: ServiceSettings): Service {
   return {
     kind: 'apache',
-    layout: settings.layout ?? 'pair',
+    layout: settings.layout ?? usualLayout.apache,
     test: settings.test ?? ['apachectl', 'configtest'],
     reload: settings.reload ?? ['apachectl', '-k', 'graceful'],
     start: settings.start ?? ['systemctl', 'start', 'apache2'],

@@ -1,11 +1,12 @@
 import type { ServiceSettings } from '../fleet/fleet.ts'
+import { usualLayout } from '../fleet/layout.ts'
 import type { Service } from './service.ts'
 
 /** nginx: a HUP with a bad pair exits 0 and keeps the old configuration, so `-t` comes first and only verify decides. */
 export function nginx(settings: ServiceSettings): Service {
   return {
     kind: 'nginx',
-    layout: settings.layout ?? 'pair',
+    layout: settings.layout ?? usualLayout.nginx,
     test: settings.test ?? ['nginx', '-t'],
     reload: settings.reload ?? ['nginx', '-s', 'reload'],
     start: settings.start ?? ['systemctl', 'start', 'nginx'],

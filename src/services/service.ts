@@ -7,8 +7,13 @@ export interface Service {
   /** Tests the configuration as it is on disk; empty where the software has no test. */
   readonly test: readonly string[]
   readonly reload: readonly string[]
+  /** HAProxy's Runtime API, where the server has one: tried before `reload`. */
+  readonly socket?: string
   /** Tried when a reload finds the service down; empty: none. */
   readonly start: readonly string[]
+  /** Octal text and `user:group`, where the software reads its key with an account of its own. */
+  readonly keyMode?: string
+  readonly keyOwner?: string
   /** False: a reload that the software cannot digest ends it, so it never shares a wave with the last healthy server. */
   readonly reloadKeepsOldOnError: boolean
 }
