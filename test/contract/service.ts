@@ -20,14 +20,16 @@ export interface Measured {
   readonly unreadable?: { readonly code: string; readonly says?: RegExp }
   /** It is started by a rollout that finds it down. Default: true. */
   readonly starts?: boolean
+  /** Its files go into its memory, without a reload. */
+  readonly runtime?: boolean
   /** From an event to what is served, in ms. Default: 1000. */
   readonly slowMs?: number
 }
 
 /** What every kind of service promises, with the real software; the cases go on from one another. */
 export function serviceContract(kind: Kind, measured: Measured): void {
-  const { starts = true, slowMs = 1_000, unreadable } = measured
-  describe(kind, () => {
+  const { starts = true, slowMs = 1_000, runtime = false, unreadable } = measured
+  describe(runtime ? `${kind}, by its memory` : kind, () => {
     let fleet: RealFleet
     let server: RealServer
     let first: Sold
@@ -35,10 +37,15 @@ export function serviceContract(kind: Kind, measured: Measured): void {
       const { exit, stderr } = await fleet.run('apply')
       assert.equal(exit, 0, stderr)
     }
+    /** How it took the files of the last rollout. */
+    const way = async () => {
+      const { entries } = await fleet.run.json<{ entries: { effect: string; phase: string; way?: string }[] }>('ledger')
+      return entries.findLast(({ effect, phase }) => effect === 'reload' && phase === 'outcome')?.way
+    }
     const everywhere = (fingerprint: string) => servedEverywhere(server, fingerprint)
 
     before(async () => {
-      fleet = await startFleet({ 'srv-1': kind })
+      fleet = await startFleet({ 'srv-1': { kind, runtime } })
       server = fleet.server('srv-1')
     })
     after(() => fleet[Symbol.asyncDispose]())
@@ -50,10 +57,8 @@ export function serviceContract(kind: Kind, measured: Measured): void {
       await apply()
       await everywhere(first.fingerprint)
       assert.equal(await server.onDisk(), first.fingerprint)
-      const { entries } = await fleet.run.json<{ entries: { effect: string; phase: string; way?: string }[] }>('ledger')
-      const reload = entries.find(({ effect, phase }) => effect === 'reload' && phase === 'outcome')
       // Apache's own reload starts it.
-      assert.equal(reload?.way, starts && kind !== 'apache' ? 'start' : 'reload')
+      assert.equal(await way(), starts && kind !== 'apache' ? 'start' : 'reload')
     })
 
     test('a renewal with the same key, and a new key', async () => {
@@ -66,6 +71,7 @@ export function serviceContract(kind: Kind, measured: Measured): void {
       await apply()
       await everywhere(rekeyed.fingerprint)
       assert.equal(await server.onDisk(), rekeyed.fingerprint)
+      assert.equal(await way(), runtime ? 'runtime' : 'reload')
     })
 
     test('the key on disk has the mode and the owner that the driver asks for', async () => {

@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
 import { createHash, createPublicKey, generateKeyPairSync } from 'node:crypto'
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import {
   chmod,
@@ -18,16 +16,10 @@ import {
 } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type LineageSettings, type ReceiverSettings, receiverText } from '../../src/reach/receiver.ts'
-
-const shells: Record<string, readonly string[]> = {
-  dash: ['dash'],
-  bash: ['bash', '--posix'],
-  'busybox ash': ['busybox', 'sh'],
-}
+import { busyboxTools, shells, Talk } from './talk.ts'
 
 /** A generation as far as a receiver can tell: bytes and their hashes. */
 function makeGeneration(text: string) {
@@ -41,38 +33,6 @@ type Made = ReturnType<typeof makeGeneration>
 
 function sha256(data: string | Buffer): string {
   return createHash('sha256').update(data).digest('hex')
-}
-
-class Talk {
-  readonly child
-  readonly #lines: AsyncIterator<string>
-
-  constructor(argv: readonly string[], environment: Record<string, string>) {
-    const [program = '', ...words] = argv
-    this.child = spawn(program, words, { stdio: ['pipe', 'pipe', 'inherit'], env: environment })
-    this.child.stdin.on('error', () => {})
-    this.#lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]()
-  }
-
-  /** The next line that is no output of a command. */
-  async answer(): Promise<string> {
-    for (;;) {
-      const { value, done } = await this.#lines.next()
-      if (done) return 'ended'
-      if (!value.startsWith(': ')) return value.trimEnd()
-    }
-  }
-
-  ask(line: string, payload?: string): Promise<string> {
-    this.child.stdin.write(payload === undefined ? `${line}\n` : `${line}\n${payload}.\n`)
-    return this.answer()
-  }
-
-  async end(): Promise<void> {
-    const gone = this.child.exitCode === null && this.child.signalCode === null ? once(this.child, 'exit') : null
-    this.child.stdin.end()
-    await gone
-  }
 }
 
 interface Place extends AsyncDisposable {
@@ -119,15 +79,6 @@ async function makePlace(shell: readonly string[], lineage: Partial<LineageSetti
   }
 }
 
-/** What Alpine has in place of coreutils. */
-async function busyboxTools(root: string): Promise<string> {
-  const tools = join(root, 'busybox')
-  await mkdir(tools)
-  for (const applet of execFileSync('busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n'))
-    await symlink('/bin/busybox', join(tools, applet)).catch(() => {})
-  return tools
-}
-
 const begin = (made: Made, { rollout = 'r1', token = 7, seconds = 60 } = {}) =>
   `begin www ${rollout} ${token} ${made.spki} ${seconds} ${made.chainHash} ${made.keyHash}`
 const seal = (made: Made, name: string) => `seal ${name} ${made.chainHash} ${made.keyHash} ${made.spki}`
@@ -141,7 +92,7 @@ async function put(talk: Talk, made: Made, name: string): Promise<void> {
 async function bring(talk: Talk, made: Made, name: string): Promise<void> {
   await put(talk, made, name)
   assert.match(await talk.ask(`swap ${name} 60`), /^ok previous=/)
-  assert.equal(await talk.ask('reload'), 'ok status=0')
+  assert.equal(await talk.ask('reload'), 'ok status=0 way=reload')
   assert.match(await talk.ask(`commit ${name} 1`), /^ok purged=/)
 }
 
