@@ -157,7 +157,7 @@ describe('the Runtime API of HAProxy', () => {
     const tools = await makeDirectory('tools')
     const log = join(tools, 'log')
     for (const tool of ['socat', 'timeout', 'grep']) {
-      const wrapper = `#!/bin/sh\n{ echo ${tool} "$@"; env; } >>${log}\nPATH=/usr/bin:/bin exec ${tool} "$@"\n`
+      const wrapper = `#!/bin/sh\n{ echo ${tool} "$@"; env; } >>${log}\nexec /usr/bin/${tool} "$@"\n`
       await writeFile(join(tools, tool), wrapper, { mode: 0o755 })
     }
     await using place = await makePlace({ path: `${tools}:/usr/bin:/bin` })

@@ -46,6 +46,7 @@ ${sites.join('\n')}
   return {
     ...(await startProgram({ argv, account, address, port, directory, pidFile })),
     configuration,
+    settings: { config: configuration },
     test: [...asCaddy, 'validate', ...files],
     reload: [program, 'reload', '--force', ...files],
     start: [...asCaddy, 'start', ...files, '--pidfile', pidFile],

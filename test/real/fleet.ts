@@ -193,7 +193,7 @@ async function startServer(directory: string, name: string, options: ServerOptio
     service,
     listeners,
     settings: {
-      ...('dynamic' in service && { dynamic: String(service.dynamic) }),
+      ...service.settings,
       ...(options.runtime && 'socket' in service && { socket: String(service.socket) }),
     },
     sshd: await startSshd({
@@ -236,7 +236,8 @@ function fleetDocument(servers: readonly RealServer[], directory: string, bought
 
 function serverDocument(server: RealServer, directory: string): FleetDocument {
   const { name, kind, service, sshd, paths, webroot, settings } = server
-  const own = Object.entries({ test: service.test, reload: service.reload, start: service.start })
+  const { start, test, reload } = service
+  const own = Object.entries(service.settings ? { start } : { start, test, reload })
   const commands = Object.fromEntries(own.filter(([, argv]) => argv.length > 0).map(([key, argv]) => [key, [...argv]]))
   return {
     ssh: { destination: `${sshd.user}@${sshd.address}`, port: sshd.port, identity: sshd.clientKey },

@@ -9,6 +9,8 @@ export interface RunningService extends Running {
   readonly reload: readonly string[]
   /** Starts it again in the background, where it has died. stop() ends that one too. */
   readonly start: readonly string[]
+  /** What tells its driver where it is: test and reload are then the driver's own. */
+  readonly settings?: Readonly<Record<string, string>>
   /** Where it speaks TLS at several ports, or inside of another protocol; default: `port`. */
   readonly listeners?: readonly Listener[]
 }
