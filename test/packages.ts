@@ -12,9 +12,14 @@ export const testPackages: readonly DebianPackage[] = [
   { name: 'libnginx-mod-stream', reason: 'a TLS passthrough balancer in front of a cluster' },
   { name: 'apache2', reason: 'a service whose config test misses a mismatched pair' },
   { name: 'haproxy', reason: 'a service that reads one combined file' },
-  { name: 'caddy', reason: 'a service that reads an imported file' },
-  { name: 'postfix', reason: 'mail with STARTTLS, and its settings' },
-  { name: 'dovecot-imapd', reason: 'IMAP over TLS, and its settings' },
+  { name: 'caddy', reason: 'a service that reads its files with an account of its own, and imports files' },
+  { name: 'postfix', reason: 'a service that wants the key before its leaf, and speaks STARTTLS' },
+  { name: 'dovecot-imapd', reason: 'a service with IMAP, in TLS and STARTTLS' },
+  { name: 'dovecot-pop3d', reason: 'the same with POP3' },
+  { name: 'postgresql', reason: 'a service that takes its key from few owners and modes' },
+  { name: 'socat', reason: 'speaks to the Runtime API of HAProxy' },
+  { name: 'netcat-openbsd', reason: 'the same, where there is no socat' },
+  { name: 'inotify-tools', reason: 'sees files as Envoy and Traefik do' },
   { name: 'openssh-server', reason: 'servers to log in to' },
   { name: 'openssh-client', reason: 'ssh is how servers are reached; ssh-keygen makes their keys' },
   { name: 'pebble', reason: 'an ACME CA, with pebble-challtestsrv beside it' },
@@ -53,6 +58,7 @@ export function installPackages(packages: readonly DebianPackage[]): void {
   console.log(`installing ${names.join(', ')}`)
   const policy = forbidServiceStarts()
   try {
+    leaveUnconfigured()
     aptGet('update', '-qq')
     aptGet('install', '-y', '-qq', '--no-install-recommends', ...names)
   } finally {
@@ -80,6 +86,13 @@ function aptGet(...words: readonly string[]): void {
   })
   if (status === 0) return
   throw new Error(`apt-get ${words.join(' ')} failed: ${error?.message ?? `exit ${status}`}\n${stdout}${stderr}`)
+}
+
+/** A mail server of its own is not wanted on the machine that tests. What was answered before stays. */
+function leaveUnconfigured(): void {
+  if (isInstalled('postfix')) return
+  const input = 'postfix postfix/main_mailer_type select No configuration\n'
+  spawnSync('debconf-set-selections', { input, stdio: ['pipe', 'ignore', 'ignore'] })
 }
 
 /** invoke-rc.d starts nothing while this file says 101. One that is there already is somebody else's and stays. */

@@ -2,6 +2,8 @@ import { z } from 'zod'
 import { quote } from '../base/errors.ts'
 import { closest } from '../base/similar.ts'
 import { canonicalAddress, covers, isAddress, parseHostName } from '../pki/names.ts'
+import type { ServiceKind } from './fleet.ts'
+import { usualLayout } from './layout.ts'
 import type { Path, Source } from './source.ts'
 import { zoneNameOf } from './zone.ts'
 
@@ -399,15 +401,15 @@ function reportUnfitFiles(
 ): void {
   if (service === undefined) return
   const [kind = '', written] = typeof service === 'string' ? [service] : (Object.entries(service)[0] ?? [])
-  const layout = written?.layout ?? (kind === 'haproxy' ? 'combined' : 'pair')
+  const layout = written?.layout ?? (Object.hasOwn(usualLayout, kind) ? usualLayout[kind as ServiceKind] : 'pair')
   for (const [certificate, settings] of Object.entries(files ?? {})) {
     const { chain, key, combined, mode: _mode, owner: _owner, ...misspelt } = settings ?? {}
     const paths = [chain, key, combined].some((each) => each !== undefined)
-    const right = layout === 'combined' ? combined && !chain && !key : chain && key && !combined
+    const right = layout === 'pair' ? chain && key && !combined : combined && !chain && !key
     if (!paths || right || Object.keys(misspelt).length > 0) continue
     source.report('CONFIG_BAD_VALUE', ['servers', name, 'files', certificate], () => ({
       what: `the files of ${quote(certificate)} on ${quote(name)} do not fit ${quote(kind)}`,
-      fact: layout === 'combined' ? 'it reads one file: "combined"' : 'it reads two files: "chain" and "key"',
+      fact: layout === 'pair' ? 'it reads two files: "chain" and "key"' : 'it reads one file: "combined"',
     }))
   }
 }

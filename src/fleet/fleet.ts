@@ -205,7 +205,18 @@ export interface LocalReach {
 }
 
 /** `none`: nothing terminates TLS there, as on an upstream. */
-export type ServiceKind = 'nginx' | 'apache' | 'haproxy' | 'command' | 'none'
+export type ServiceKind =
+  | 'nginx'
+  | 'apache'
+  | 'haproxy'
+  | 'caddy'
+  | 'postfix'
+  | 'dovecot'
+  | 'postgresql'
+  | 'envoy'
+  | 'traefik'
+  | 'command'
+  | 'none'
 
 /** Which software terminates TLS, and what differs from its driver's defaults. Commands are argv lists; no shell. */
 export interface ServiceSettings {
@@ -214,10 +225,21 @@ export interface ServiceSettings {
   readonly reload?: readonly string[]
   readonly start?: readonly string[]
   readonly layout?: FileLayout
+  /** haproxy: the admin socket of its Runtime API. */
+  readonly socket?: string
+  /** caddy: its configuration file. */
+  readonly config?: string
+  /** postgresql: `version/name` of a Debian cluster. */
+  readonly cluster?: string
+  /** traefik: a file in its dynamic directory. */
+  readonly dynamic?: string
 }
 
-/** `pair`: fullchain.pem and privkey.pem; `combined`: one combined.pem (leaf, intermediates, key). */
-export type FileLayout = 'pair' | 'combined'
+/**
+ * `pair`: fullchain.pem and privkey.pem; `combined`: one combined.pem (leaf, intermediates, key); `key-first`: one
+ * combined.pem (key, leaf, intermediates).
+ */
+export type FileLayout = 'pair' | 'combined' | 'key-first'
 
 /** Explicit paths that the service's configuration already names; they become links into the generation directory. */
 export interface FileSettings {

@@ -108,7 +108,38 @@ const argv = z
   .describe('a command: a list of words, or plain words; no shell runs it')
 
 const commands = { test: argv.optional(), reload: argv.optional(), start: argv.optional() }
-const layout = z.enum(['pair', 'combined']).describe('pair: fullchain.pem and privkey.pem; combined: one combined.pem')
+const layout = z
+  .enum(['pair', 'combined', 'key-first'])
+  .optional()
+  .describe(
+    'pair: fullchain.pem and privkey.pem; combined: one combined.pem; key-first: the same, the key before the leaf',
+  )
+const services = {
+  nginx: z.strictObject(commands),
+  apache: z.strictObject(commands),
+  haproxy: z.strictObject({
+    ...commands,
+    layout,
+    socket: serverPath.optional().describe('its Runtime API: files are put into its memory in place of a reload'),
+  }),
+  caddy: z.strictObject({ ...commands, config: serverPath.optional().describe('default: /etc/caddy/Caddyfile') }),
+  postfix: z.strictObject({ ...commands, layout }),
+  dovecot: z.strictObject(commands),
+  postgresql: z.strictObject({
+    ...commands,
+    cluster: z
+      .string()
+      .regex(/^[0-9.]+\/[A-Za-z0-9_][A-Za-z0-9_.-]*$/, 'is no cluster such as 15/main')
+      .optional()
+      .describe('one of several clusters, as pg_lsclusters shows it; default: all'),
+  }),
+  envoy: z.strictObject(commands),
+  traefik: z.strictObject({
+    ...commands,
+    dynamic: serverPath.describe('a file in its dynamic directory: touched, so that certificates are read again'),
+  }),
+  command: z.strictObject({ ...commands, reload: argv, layout }),
+}
 
 const importer = z
   .strictObject({
@@ -407,19 +438,17 @@ const server = z
       .describe('where it speaks TLS at several ports: in place of port, starttls and proxy-protocol'),
     location: location.optional(),
     service: z.union([
-      z.enum(['nginx', 'apache', 'haproxy', 'none'], {
+      z.enum(['nginx', 'apache', 'haproxy', 'caddy', 'postfix', 'dovecot', 'postgresql', 'envoy', 'none'], {
         error: ({ input }) =>
           input === 'command'
             ? 'needs its command: write service: { command: { reload: [systemctl, reload, x] } }'
-            : undefined,
+            : input === 'traefik'
+              ? 'needs its dynamic file: write service: { traefik: { dynamic: /etc/traefik/dynamic/tls.yaml } }'
+              : undefined,
       }),
       z
-        .strictObject({
-          nginx: z.strictObject(commands).optional(),
-          apache: z.strictObject(commands).optional(),
-          haproxy: z.strictObject({ ...commands, layout: layout.optional() }).optional(),
-          command: z.strictObject({ ...commands, reload: argv, layout: layout.optional() }).optional(),
-        })
+        .strictObject(services)
+        .partial()
         .refine((spec) => given(...Object.values(spec)) === 1, rule('needs exactly one service')),
     ]),
     directory: serverPath.default('/etc/onecert').describe('generations live in DIRECTORY/CERTIFICATE/'),

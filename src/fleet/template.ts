@@ -26,7 +26,7 @@ servers:
     ssh: root@web-1.domain.example           # or an alias of ssh_config; for this machine: local: true
     # host-key: "SHA256:…"                   # onecert server scan web-1 shows it
     address: 192.0.2.11                      # where its own handshakes are looked at
-    service: nginx                           # nginx, apache, haproxy or command
+    service: nginx                           # apache, haproxy, caddy, postfix, … (docs/guides/services.md)
     # files: { www: { chain: /etc/nginx/ssl/www.crt, key: /etc/nginx/ssl/www.key } }
 
 # Which host name is served by which servers, and how traffic reaches them:

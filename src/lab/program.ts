@@ -19,6 +19,8 @@ export interface Software {
 }
 
 export interface Program extends Pick<Software, 'argv' | 'pidFile' | 'logFile'> {
+  /** Default: the account of this process. */
+  readonly account?: string
   readonly address: string
   readonly port: number
   /** Holds its configuration and whatever else it writes. */
@@ -47,12 +49,13 @@ const outputCharactersMax = 64 * 1024
  * @throws Error with what the program said, when it ends or stays silent
  */
 export async function startProgram(program: Program): Promise<RunningProgram> {
-  const { argv, directory, pidFile, logFile } = program
+  const { argv, account, directory, pidFile, logFile } = program
   // What was killed leaves it behind.
   await rm(pidFile, { force: true })
   // setpriv: the program ends with this process, however that ends. detached: its children are a group of their own, and
   // a Ctrl-C in the terminal is not for them.
-  const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...argv], {
+  const dropped = account === undefined ? [] : ['--reuid', account, '--regid', account, '--init-groups']
+  const child = spawn('setpriv', [...dropped, '--pdeathsig', 'TERM', '--', ...argv], {
     cwd: directory,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -39,7 +39,10 @@ export interface EffectFields {
   readonly spki?: string
   /** SHA-256 of the leaf, lower hex. */
   readonly fingerprint?: string
-  /** How a key travelled: `local`, `ssh <key exchange>`, or `on <server>` where the server copied its own. */
+  /**
+   * How a key travelled: `local`, `ssh <key exchange>`, or `on <server>` where the server copied its own. How a service took
+   * its files: `reload`, `start` or `runtime`.
+   */
   readonly way?: string
   readonly reason?: string
 }

@@ -9,11 +9,11 @@ import type { EffectFields, Entry } from './entry.ts'
 export interface Ledger {
   /**
    * Records the intent, runs, records the outcome (I5). The intent is on disk before `run` begins, the outcome before the
-   * next intent is: a flush of the disk costs more than many an effect.
+   * next intent is: a flush of the disk costs more than many an effect. `learned`: what only the outcome can tell.
    * @throws what `run` throws, after its failure was recorded, or with the reason why it was not; STATE_* where an intent or
    * an earlier outcome was not written
    */
-  effect<T>(fields: EffectFields, run: () => Promise<T>): Promise<T>
+  effect<T>(fields: EffectFields, run: () => Promise<T>, learned?: (result: T) => Pick<EffectFields, 'way'>): Promise<T>
   /** All outcomes so far are on disk. */
   settled(): Promise<void>
   /** In order; optionally only those of a lineage or a server. */
@@ -35,12 +35,12 @@ export function openLedger(store: Store, { clock, actor }: { readonly clock: Clo
     outcomes.catch(() => {})
   }
   return {
-    async effect(fields, run) {
+    async effect(fields, run, learned) {
       const id = randomBytes(8).toString('hex')
       await Promise.all([outcomes, append({ ...fields, id, actor, phase: 'intent' })])
       try {
         const result = await run()
-        appendOutcome({ ...fields, id, actor, phase: 'outcome', result: 'done' })
+        appendOutcome({ ...fields, ...learned?.(result), id, actor, phase: 'outcome', result: 'done' })
         return result
       } catch (thrown) {
         const { code } = asOnecertError(thrown)

@@ -16,7 +16,7 @@ export interface FileFacts {
   readonly mode: string | null
   /** `user:group`. */
   readonly owner: string | null
-  /** SHA-256 (lower hex) of its text, up to a private key; null: it cannot be read. */
+  /** SHA-256 (lower hex) of its text, without a private key; null: it cannot be read. */
   readonly hash: string | null
   /** SHA-256 of the SubjectPublicKeyInfo of the key in it, computed on the server; null: none, or no openssl there. */
   readonly spki: string | null

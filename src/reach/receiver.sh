@@ -30,6 +30,7 @@ newline='
 '
 test_seconds=30
 reload_seconds=60
+socket_seconds=15
 output_lines=20
 journal_lines=500
 search_seconds=60
@@ -81,11 +82,13 @@ number() {
   case $digits in '' | *[!0-9]*) digits=0 ;; esac
 }
 
-# Prints what stands before a private key in a PEM file.
+# Prints all of a PEM file but its private key.
 print_chain() {
+  inside=
   while IFS= read -r line || [ -n "$line" ]; do
-    case $line in -----BEGIN*'PRIVATE KEY-----') break ;; esac
-    printf '%s\n' "$line"
+    case $line in -----BEGIN*'PRIVATE KEY-----') inside=1 ;; esac
+    [ -n "$inside" ] || printf '%s\n' "$line"
+    case $line in -----END*'PRIVATE KEY-----') inside= ;; esac
   done <"$1"
 }
 
@@ -244,13 +247,82 @@ tell_output() {
   [ "$status" = 0 ] || tail -n "$output_lines" "$base/.output" | while IFS= read -r line; do told "$line"; done
 }
 
+# The service takes the files that are current. Sets way: how it was asked to.
+reload_service() {
+  way=reload
+  if [ -n "$socket" ]; then
+    hot_swap
+    case $? in
+      0) way=runtime; return 0 ;;
+      1) way=runtime; return 1 ;;
+    esac
+  fi
+  reload_command
+}
+
+# The files that are current go into the memory of the running HAProxy (its Runtime API): each certificate that it has
+# read from them, under the name that it prints for it. Status 1: refused. 2: it cannot be asked, or does not know them yet,
+# or they are too big for it: a reload is needed.
+hot_swap() {
+  known=$(echo 'show ssl cert' | ask_socket 2>/dev/null)
+  swapped=2
+  while IFS= read -r name; do
+    case $name in '' | '#'* | '*'*) continue ;; esac
+    [ "$name" -ef "$base/current/${files%% *}" ] || continue
+    swap_in "$name" || return
+    swapped=0
+  done <<EOF
+$known
+EOF
+  return "$swapped"
+}
+
+# The key goes through pipes alone. An empty line ends a payload: there is none inside.
+swap_in() { # name
+  said=$({
+    printf 'set ssl cert %s <<\n' "$1"
+    for file in $files; do grep . "$base/current/$file"; done
+    echo
+  } | ask_socket)
+  case $said in
+    *'Transaction created'* | *'Transaction updated'*) ;;
+    *[!$newline\ ]*) printf '%s\n' "$said"; return 1 ;;
+    # More than its buffer holds (tune.bufsize): it hangs up.
+    *) return 2 ;;
+  esac
+  said=$(printf 'commit ssl cert %s\n' "$1" | ask_socket)
+  case $said in *Success*) return 0 ;; esac
+  printf '%s\n' "$said"
+  printf 'abort ssl cert %s\n' "$1" | ask_socket
+  return 1
+}
+
+# A command on stdin, the answer of the socket on stdout; by whichever program is here.
+ask_socket() {
+  if command -v socat >/dev/null 2>&1; then
+    timeout "$socket_seconds" socat -t "$socket_seconds" - "UNIX-CONNECT:$socket"
+  elif nc -h 2>&1 </dev/null | grep -q -e ' -U'; then
+    timeout "$socket_seconds" nc -U "$socket"
+  elif command -v perl >/dev/null 2>&1; then
+    timeout "$socket_seconds" perl -MIO::Socket::UNIX -e \
+      '$s = IO::Socket::UNIX->new(Peer => shift) or exit 1; print $s <STDIN>; $s->flush; print <$s>' "$socket"
+  else
+    timeout "$socket_seconds" python3 -c 'import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(sys.stdin.buffer.read())
+for part in iter(lambda: s.recv(4096), b""): sys.stdout.buffer.write(part)' "$socket"
+  fi
+}
+
 undo() { # previous next
   [ "$(current)" = "$2" ] || return 0
   record "rollback $2 $1"
   flush "$base/journal"
   if [ "$1" = - ]; then rm -f "$base/current" && unlink_paths; else link_current "$1"; fi
   flush "$base"
-  reload_command >/dev/null 2>&1 </dev/null || start_command >/dev/null 2>&1 </dev/null
+  # Nobody looks at the outcome here: where the memory refuses the old files, the reload is tried as well.
+  { reload_service || { [ "$way" = runtime ] && reload_command; } || start_command; } >/dev/null 2>&1 </dev/null
 }
 
 fire() { # owner
@@ -324,19 +396,20 @@ settle() { # seconds
 select_lineage() {
   lineage_settings "$1" || { refuse RECEIVER_OUTDATED lineage="$1"; return 1; }
   lineage=$1 base=$directory/$1
-  if [ "$layout" = combined ]; then files=combined.pem; else files='fullchain.pem privkey.pem'; fi
+  if [ "$layout" = pair ]; then files='fullchain.pem privkey.pem'; else files=combined.pem; fi
   key_file=${files##* }
 }
 
 # begin LINEAGE ROLLOUT TOKEN SPKI SECONDS FILE-HASH KEY-HASH: our turn at this lineage; says what is here. The hashes
-# (SHA-256; the file is fullchain.pem or, where the layout is so, combined.pem) are those of the generation wanted.
+# (SHA-256; the file is fullchain.pem in a pair, else combined.pem) are those of the generation wanted.
 verb_begin() {
   select_lineage "$1" || return
   rollout=$2 token=$3 owner=$2.$3
   spki=$4 seconds=$5 key_hash=$7
-  if [ "$layout" = combined ]; then wanted=$6; else wanted="$6 $7"; fi
+  if [ "$layout" = pair ]; then wanted="$6 $7"; else wanted=$6; fi
   safe_paths "$base" "${chain_path%/*}/" "${key_path%/*}/" "${combined_path%/*}/" || return
-  [ -d "$base" ] || { mkdir -p "$base" && chmod 0755 "$base"; } 2>/dev/null || { not_writable "$directory"; return; }
+  # A service that reads its files with an account of its own passes through here.
+  [ -d "$base" ] || (umask 022; mkdir -p "$base") 2>/dev/null || { not_writable "$directory"; return; }
   [ -w "$base" ] || { not_writable "$base"; return; }
   highest=0
   [ ! -s "$base/fence" ] || read -r highest <"$base/fence"
@@ -383,11 +456,11 @@ find_generations() {
 
 has_key() { # file generation
   [ -r "$1" ] || return
-  if [ "$layout" = combined ]; then
-    [ "$(print_key "$1" | hash_of)" != "$key_hash" ] || return 0
-  else
+  if [ "$layout" = pair ]; then
     known_hash "$name/$key_file"
     [ "$hash" != "$key_hash" ] || return 0
+  else
+    [ "$(print_key "$1" | hash_of)" != "$key_hash" ] || return 0
   fi
   # A key that was here before us may be written differently.
   [ "$2" = gen-0000 ] && has_spki "$1" "$spki"
@@ -400,11 +473,11 @@ verb_adopt() {
   [ "$adoptable" = yes ] || { ok adopted=-; return; }
   rm -rf "$base/.adopt" && mkdir "$base/.adopt" || { not_writable "$base"; return; }
   record "adopt $1"
-  if [ "$layout" = combined ]; then
-    cat "$combined_path" >"$base/.adopt/combined.pem"
-  else
+  if [ "$layout" = pair ]; then
     [ ! -e "$chain_path" ] || cat "$chain_path" >"$base/.adopt/fullchain.pem"
     [ ! -e "$key_path" ] || cat "$key_path" >"$base/.adopt/privkey.pem"
+  else
+    cat "$combined_path" >"$base/.adopt/combined.pem"
   fi || { rm -rf "$base/.adopt"; refuse SERVER_NOT_WRITABLE; return; }
   # What was there, for a person who wants to know: kind, mode, owner and, of links, the target.
   for each in "$chain_path" "$key_path" "$combined_path"; do
@@ -564,9 +637,10 @@ verb_seal() {
   [ "$hash" = "$2" ] || { reject STAGE_DAMAGED file=fullchain.pem; return; }
   known_hash privkey.pem
   [ "$hash" = "$3" ] || has_spki "$stage/privkey.pem" "$4" || { reject STAGE_DAMAGED file=privkey.pem; return; }
-  if [ "$layout" = combined ]; then
-    cat "$stage/fullchain.pem" "$stage/privkey.pem" >"$stage/combined.pem" &&
-      rm -f "$stage/fullchain.pem" "$stage/privkey.pem" || { reject STAGE_DAMAGED file=combined.pem; return; }
+  if [ "$layout" != pair ]; then
+    set -- "$1" "$stage/fullchain.pem" "$stage/privkey.pem"
+    [ "$layout" != key-first ] || set -- "$1" "$3" "$2"
+    cat "$2" "$3" >"$stage/combined.pem" && rm -f "$2" "$3" || { reject STAGE_DAMAGED file=combined.pem; return; }
   fi
   record "stage $1"
   # As they were made they have owner and modes already, where nothing else is asked for.
@@ -707,8 +781,8 @@ verb_swap() {
 verb_reload() {
   fenced || return
   record reload
-  run reload_command
-  ok status="$status"
+  run reload_service
+  ok status="$status" way="$way"
 }
 
 verb_start() {
@@ -804,7 +878,7 @@ verb_probe() {
 
 # look LINEAGE: what lies here of it, for an audit; nothing is changed. A line for each file:
 #   GENERATION FILE MODE OWNER HASH SPKI     and, for explicit paths,     path=KIND PATH MODE OWNER HASH SPKI
-# HASH: SHA-256 of what stands before a private key in it; SPKI: of its private key. "-": none, or it cannot be read.
+# HASH: SHA-256 of all in it but a private key; SPKI: of its private key. "-": none, or it cannot be read.
 verb_look() {
   select_lineage "$1" || return
   list_generations

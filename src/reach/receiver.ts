@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { fail } from '../base/errors.ts'
+import type { FileLayout } from '../fleet/fleet.ts'
 import type { ReceiverText } from './connection.ts'
 
 /** What the receiver of one server may do: its settings are part of its text, so that no command travels as data. */
@@ -14,6 +15,8 @@ export interface ReceiverSettings {
   readonly keyFolders: readonly string[]
   /** Absent: the test may look at other files than those that a process here sees. */
   readonly sealing?: SealingSettings
+  /** HAProxy's Runtime API: files are put into its memory in place of a reload. */
+  readonly socket?: string
   readonly lineages: readonly LineageSettings[]
   /** The software of the server, as the fleet file calls it. */
   readonly kind: string
@@ -38,7 +41,7 @@ interface SealingSettings {
 
 export interface LineageSettings {
   readonly lineage: string
-  readonly layout: 'pair' | 'combined'
+  readonly layout: FileLayout
   /** Octal text of the files that hold the key. */
   readonly keyMode: string
   readonly owner?: string
@@ -76,6 +79,7 @@ function header(settings: ReceiverSettings): string {
     // Words that are given begin the command.
     `test_command() { "$@" ${command(settings.test, '$test_seconds')}; }`,
     `copy_command() { ${command(onCopy?.test ?? [], '$test_seconds', onCopy?.configuration)}; }`,
+    `socket=${quoteWord(settings.socket ?? '')}`,
     `reload_command() { ${command(settings.reload, '$reload_seconds')}; }`,
     `start_command() { ${command(settings.start, '$reload_seconds')}; }`,
     `service_kind=${quoteWord(settings.kind)}`,

@@ -17,7 +17,7 @@ export async function begin(task: ServerRollout, connection: Connection): Promis
     String(task.token),
     generation.spki,
     String(Math.ceil(task.confirmWithinMs / 1000)),
-    service.layout === 'combined' ? hashes.combined : hashes.chain,
+    hashes.byLayout[service.layout],
     hashes.key,
   ])
   const facts = expectOk(answer, `beginning on ${server.name}`, nothingSwapped(server.name))
@@ -76,7 +76,7 @@ export async function adopt(task: ServerRollout, connection: Connection, name: s
 }
 
 function keyFile({ layout }: Service): string {
-  return layout === 'combined' ? 'combined.pem' : 'privkey.pem'
+  return layout === 'pair' ? 'privkey.pem' : 'combined.pem'
 }
 
 export async function stage(
@@ -172,21 +172,29 @@ export async function testAsItWas(task: ServerRollout, connection: Connection): 
   })
 }
 
+/** @returns how the service took the files: `reload`, `start`, or `runtime` where no reload was needed */
 export async function reload(
   connection: Connection,
   service: Service,
   server: string,
   mayStart: boolean,
-): Promise<void> {
+): Promise<string> {
   const answer = await connection.request('reload', [])
-  if (answer.ok && answer.facts.get('status') === '0') return
+  const way = answer.facts.get('way') ?? 'reload'
+  if (answer.ok && answer.facts.get('status') === '0') return way
+  if (way === 'runtime') {
+    fail('RELOAD_FAILED', {
+      what: `the running ${service.kind} on ${server} refused the new files`,
+      fact: `its Runtime API (${service.socket}) said: ${outputText(answer)}`,
+    })
+  }
   if (mayStart && service.start.length > 0) {
     const started = await connection.request('start', [])
-    if (started.ok && started.facts.get('status') === '0') return
+    if (started.ok && started.facts.get('status') === '0') return 'start'
   }
   const status = answer.facts.get('status') ?? '?'
   // A deadline that passed (124) says nothing about the service: verify decides.
-  if (status === '124') return
+  if (status === '124') return way
   const denied = status === '126' || status === '127'
   fail(denied ? 'SERVICE_COMMAND_DENIED' : answer.ok ? 'RELOAD_FAILED' : (answer.code ?? 'RELOAD_FAILED'), {
     what: `the reload on ${server} failed`,

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Secret } from '../base/secret.ts'
-import { Secret as SecretValue } from '../base/secret.ts'
+import type { FileLayout } from '../fleet/fleet.ts'
 
 /** The generation that a rollout carries: what must be on disk and on the wire at its end. */
 export interface Generation {
@@ -23,13 +23,23 @@ export interface Generation {
 export interface FileHashes {
   readonly chain: string
   readonly key: string
-  readonly combined: string
+  /** Of the file that tells generations apart: that of the chain in a pair, else the combined one. */
+  readonly byLayout: Readonly<Record<FileLayout, string>>
 }
 
 export function fileHashes({ chainPem, keyPem }: Generation): FileHashes {
-  const hash = (text: string) => createHash('sha256').update(text).digest('hex')
-  const combined = new SecretValue(chainPem + keyPem.reveal())
-  return { chain: hash(chainPem), key: hash(keyPem.reveal()), combined: hash(combined.reveal()) }
+  const hash = (...texts: readonly string[]) => {
+    const sum = createHash('sha256')
+    for (const text of texts) sum.update(text)
+    return sum.digest('hex')
+  }
+  const key = keyPem.reveal()
+  const chain = hash(chainPem)
+  return {
+    chain,
+    key: hash(key),
+    byLayout: { pair: chain, combined: hash(chainPem, key), 'key-first': hash(key, chainPem) },
+  }
 }
 
 /** `gen-0008`, the first name of a generation on a server that is not taken there. */

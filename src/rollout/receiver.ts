@@ -26,14 +26,16 @@ export function receiverSettings(fleet: Fleet, server: Server): ReceiverSettings
     dumps: dumpsFor(service),
     includes: includesOf(fleet, server),
     includeNamed: server.include !== undefined,
+    ...(service.socket !== undefined && { socket: service.socket }),
     lineages: lineagesOn(fleet, server.name).map((lineage) => {
       const files = server.files.get(lineage)
+      const owner = files?.owner ?? service.keyOwner
       const webroot = webrootOf(fleet, lineage, server)
       return {
         lineage,
         layout: service.layout,
-        keyMode: files?.mode ?? keyModeDefault,
-        ...(files?.owner && { owner: files.owner }),
+        keyMode: files?.mode ?? service.keyMode ?? keyModeDefault,
+        ...(owner !== undefined && { owner }),
         ...(files?.chain && { chainPath: files.chain }),
         ...(files?.key && { keyPath: files.key }),
         ...(files?.combined && { combinedPath: files.combined }),

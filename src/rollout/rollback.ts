@@ -47,12 +47,14 @@ export async function rollBack(
     const error = asOnecertError(thrown)
     if (connectionLost(error)) throw undoesItself(task, session, cause)
     session.state = 'quarantined'
+    // Some kinds have no test, or need no reload.
+    const commands = [task.service.test, task.service.reload].flatMap((argv) => argv.join(' ') || [])
     const base = `${server.directory}/${task.generation.lineage}`
     throw new OnecertError('ROLLBACK_FAILED', {
       what: `${server.name} could not be brought back`,
       fact: `${cause.failure.what}; then ${error.failure.what}`,
       state: `both generations are on ${server.name}, in ${base}`,
-      next: `on ${server.name}: ls -l ${base}/current; ${task.service.test.join(' ')}; ${task.service.reload.join(' ')}`,
+      next: `on ${server.name}: ${[`ls -l ${base}/current`, ...commands].join('; ')}`,
       cause,
     })
   }

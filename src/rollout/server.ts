@@ -185,8 +185,12 @@ async function activate(
     task.onStep('reload')
     reloaded = true
     const mayStart = isFirst || (before.size === 0 && !resumed)
-    await ledger.effect({ ...effect, effect: 'reload' }, () => reload(connection, service, server.name, mayStart))
-    await enter(task, session, 'reloaded')
+    const way = await ledger.effect(
+      { ...effect, effect: 'reload' },
+      () => reload(connection, service, server.name, mayStart),
+      (way) => ({ way }),
+    )
+    await enter(task, session, 'reloaded', { way })
     task.onStep('verify')
     const withinMs = Math.min(verifyLimits.withinMs, task.confirmWithinMs / 2)
     const endpoints = endpointsOf(planned.placement)

@@ -1,4 +1,5 @@
 import type { ServiceSettings } from '../fleet/fleet.ts'
+import { usualLayout } from '../fleet/layout.ts'
 import { sealingOf } from './sealing.ts'
 import type { Service } from './service.ts'
 
@@ -6,7 +7,7 @@ import type { Service } from './service.ts'
 export function apache(settings: ServiceSettings): Service {
   return {
     kind: 'apache',
-    layout: settings.layout ?? 'pair',
+    layout: settings.layout ?? usualLayout.apache,
     test: settings.test ?? ['apachectl', 'configtest'],
     sealing: sealingOf(settings.test, {
       programs: ['apachectl', 'apache2ctl', 'apache2', 'httpd'],

@@ -1,12 +1,16 @@
 import type { ServiceSettings } from '../fleet/fleet.ts'
+import { usualLayout } from '../fleet/layout.ts'
 import { sealingOf } from './sealing.ts'
 import type { Service } from './service.ts'
 
-/** HAProxy by file and reload: one PEM with leaf, intermediates and key, so that no reader ever sees half a pair. */
+/**
+ * HAProxy: one PEM with leaf, intermediates and key, so that no reader ever sees half a pair. With the socket of its Runtime
+ * API the files go into its memory, and the reload is for where that cannot be.
+ */
 export function haproxy(settings: ServiceSettings): Service {
   return {
     kind: 'haproxy',
-    layout: settings.layout ?? 'combined',
+    layout: settings.layout ?? usualLayout.haproxy,
     test: settings.test ?? ['haproxy', '-c', '-q', '-f', '/etc/haproxy/haproxy.cfg'],
     sealing: sealingOf(settings.test, {
       programs: ['haproxy'],
@@ -18,6 +22,7 @@ export function haproxy(settings: ServiceSettings): Service {
       includes: false,
     }),
     reload: settings.reload ?? ['systemctl', 'reload', 'haproxy'],
+    ...(settings.socket !== undefined && { socket: settings.socket }),
     start: settings.start ?? ['systemctl', 'start', 'haproxy'],
     reloadKeepsOldOnError: true,
   }

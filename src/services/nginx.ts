@@ -1,4 +1,5 @@
 import type { ServiceSettings } from '../fleet/fleet.ts'
+import { usualLayout } from '../fleet/layout.ts'
 import { sealingOf } from './sealing.ts'
 import type { Service } from './service.ts'
 
@@ -6,7 +7,7 @@ import type { Service } from './service.ts'
 export function nginx(settings: ServiceSettings): Service {
   return {
     kind: 'nginx',
-    layout: settings.layout ?? 'pair',
+    layout: settings.layout ?? usualLayout.nginx,
     test: settings.test ?? ['nginx', '-t'],
     sealing: sealingOf(settings.test, {
       programs: ['nginx'],

@@ -10,8 +10,13 @@ export interface Service {
   /** How the test is run with files that nothing else sees yet; null: it may look at other files than a process there sees. */
   readonly sealing: Sealing | null
   readonly reload: readonly string[]
+  /** HAProxy's Runtime API, where the server has one: tried before `reload`. */
+  readonly socket?: string
   /** Tried when a reload finds the service down; empty: none. */
   readonly start: readonly string[]
+  /** Octal text and `user:group`, where the software reads its key with an account of its own. */
+  readonly keyMode?: string
+  readonly keyOwner?: string
   /** False: a reload that the software cannot digest ends it, so it never shares a wave with the last healthy server. */
   readonly reloadKeepsOldOnError: boolean
 }

@@ -22,7 +22,7 @@ before(async () => {
 after(() => pebble.stop())
 
 /** An HTTP server beside what is there, at the address that a CA comes to. */
-const plainHttp: Readonly<Record<Kind, (address: string, lines: string) => string>> = {
+const plainHttp: Readonly<Partial<Record<Kind, (address: string, lines: string) => string>>> = {
   nginx: (address, lines) =>
     `server {\n listen ${address}:${httpPort};\n ${lines}\n location / { return 301 https://$host$request_uri; }\n}`,
   apache: (address, lines) =>
@@ -32,7 +32,7 @@ const plainHttp: Readonly<Record<Kind, (address: string, lines: string) => strin
 }
 
 async function addHttp({ kind, service }: RealServer, lines: string): Promise<void> {
-  const text = plainHttp[kind](service.address, lines)
+  const text = plainHttp[kind]?.(service.address, lines) ?? assert.fail(kind)
   if (kind === 'nginx') {
     const configuration = await readFile(service.configuration, 'utf8')
     await writeFile(service.configuration, configuration.replace(/\}\s*$/, `${text}\n}\n`))

@@ -5,7 +5,7 @@ import { request } from 'node:http'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type RealFleet, type ServerOptions, siteName, startFleet } from '../real/fleet.ts'
+import { type Kind, type RealFleet, type ServerOptions, siteName, startFleet } from '../real/fleet.ts'
 import { chooseEndpoint, makeDirectory } from '../real/running.ts'
 
 const folders: string[] = []
@@ -43,12 +43,13 @@ async function startReading(options: ServerOptions) {
   const modules = ['headers', 'alias'].map(
     (each) => `LoadModule ${each}_module /usr/lib/apache2/modules/mod_${each}.so`,
   )
-  const changed = {
+  const edits: Partial<Record<Kind, () => string>> = {
     nginx: () => before.replace(/ {2}server \{\n {4}listen [\s\S]*\n {2}\}\n/, `  include ${folder}/*.conf;\n`),
     apache: () =>
       `${before.replace(/<VirtualHost[\s\S]*<\/VirtualHost>/, '')}\n${modules.join('\n')}\nListen ${address}:${httpPort}\nIncludeOptional ${folder}/*.conf\n`,
     haproxy: () => before.replace(`bind ${at}`, `bind ${address}:${httpPort + 1}`),
-  }[options.kind]()
+  }
+  const changed = edits[options.kind]?.() ?? before
   assert.notEqual(changed, before)
   await writeFile(configuration, changed)
   const file = join(folder, options.kind === 'haproxy' ? 'onecert.cfg' : `onecert-${siteName}.conf`)

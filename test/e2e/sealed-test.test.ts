@@ -44,7 +44,12 @@ async function watched(server: RealServer) {
   const program = join(folder, basename(service.test[0] ?? ''))
   const file = (name: string) => join(folder, name)
   for (const name of ['seen', 'refused']) await writeFile(file(name), '')
-  const directive = { nginx: 'ssl_certificate', apache: 'SSLCertificateFile', haproxy: 'crt' }[kind]
+  const directives: Partial<Record<Kind, string>> = {
+    nginx: 'ssl_certificate',
+    apache: 'SSLCertificateFile',
+    haproxy: 'crt',
+  }
+  const directive = directives[kind]
   await writeFile(
     program,
     `#!/bin/sh

@@ -72,7 +72,12 @@ test('the search sees a key in an argv, in an environment and in a file', async 
 })
 
 test('no key material in argv, environment, logs, journals, ledger, database or temporary files', async () => {
-  await using fleet = await startFleet({ 'eu-1': 'nginx', 'us-1': 'apache', edge: 'haproxy' })
+  await using fleet = await startFleet({
+    'eu-1': 'nginx',
+    'us-1': 'apache',
+    edge: 'haproxy',
+    memory: { kind: 'haproxy', runtime: true },
+  })
   for (const server of fleet.servers) {
     // Long enough for many looks at what runs.
     const slow = join(server.service.directory, 'slow')

@@ -351,6 +351,37 @@ const defects: readonly Defect[] = [
     told: /"servers\.eu-1\.service" must be one of nginx, apache, haproxy/,
   },
   {
+    what: 'Traefik without its dynamic file',
+    change: ['service: nginx', 'service: traefik'],
+    code: 'CONFIG_BAD_VALUE',
+    at: 'traefik',
+    told: /needs its dynamic file: write service: \{ traefik: \{ dynamic: \//,
+  },
+  {
+    what: 'a cluster of PostgreSQL without its version',
+    change: ['service: nginx', 'service: { postgresql: { cluster: main } }'],
+    code: 'CONFIG_BAD_VALUE',
+    at: 'main }',
+    told: /is no cluster such as 15\/main/,
+  },
+  {
+    what: 'the socket of another service',
+    change: ['service: nginx', 'service: { nginx: { socket: /run/nginx.sock } }'],
+    code: 'CONFIG_UNKNOWN_KEY',
+    at: 'socket: /run',
+    told: /unknown key "socket".*test, reload, start/s,
+  },
+  {
+    what: 'two files for Postfix, that reads one',
+    change: [
+      'service: nginx',
+      'service: postfix\n    files: { www: { chain: /etc/postfix/www.crt, key: /etc/postfix/www.key } }',
+    ],
+    code: 'CONFIG_BAD_VALUE',
+    at: 'www: { chain: /etc/postfix',
+    told: /do not fit postfix.*it reads one file: "combined"/s,
+  },
+  {
     what: 'a host name as an address',
     change: ['address: 192.0.2.11', 'address: eu-1.domain.example'],
     code: 'CONFIG_BAD_VALUE',

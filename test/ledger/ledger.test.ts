@@ -73,6 +73,24 @@ test('an effect is recorded before it runs and after, with who, what and when, a
   })
 })
 
+test('what only the outcome can tell stands in the outcome alone', async () => {
+  await using place = await openPlace()
+  const { way: _, ...unknown } = fields
+  await place.ledger.effect(
+    unknown,
+    async () => 'runtime',
+    (way) => ({ way }),
+  )
+  await place.ledger.settled()
+  assert.deepEqual(
+    (await place.ledger.entries({})).map(({ phase, way }) => [phase, way]),
+    [
+      ['intent', undefined],
+      ['outcome', 'runtime'],
+    ],
+  )
+})
+
 test('for anybody who looks, the intent is on disk before its effect begins, and the outcome before the next one does', async () => {
   await using directory = await scratch()
   const [writing, reading] = [await openStore(directory.path), await openStore(directory.path)]

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { createHash, createPublicKey, generateKeyPairSync } from 'node:crypto'
-import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import {
   chmod,
@@ -18,16 +17,10 @@ import {
 } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type LineageSettings, type ReceiverSettings, receiverText } from '../../src/reach/receiver.ts'
-
-const shells: Record<string, readonly string[]> = {
-  dash: ['dash'],
-  bash: ['bash', '--posix'],
-  'busybox ash': ['busybox', 'sh'],
-}
+import { busyboxTools, shells, Talk } from './talk.ts'
 
 /** A generation as far as a receiver can tell: bytes and their hashes. */
 function makeGeneration(text: string) {
@@ -46,50 +39,6 @@ function encryptedKey(): string {
 
 function sha256(data: string | Buffer): string {
   return createHash('sha256').update(data).digest('hex')
-}
-
-class Talk {
-  readonly child
-  readonly #lines: AsyncIterator<string>
-
-  constructor(argv: readonly string[], environment: Record<string, string>) {
-    const [program = '', ...words] = argv
-    this.child = spawn(program, words, { stdio: ['pipe', 'pipe', 'inherit'], env: environment })
-    this.child.stdin.on('error', () => {})
-    this.#lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]()
-  }
-
-  /** The next line that is no output of a command. */
-  async answer(): Promise<string> {
-    for (;;) {
-      const { value, done } = await this.#lines.next()
-      if (done) return 'ended'
-      if (!value.startsWith(': ')) return value.trimEnd()
-    }
-  }
-
-  /** The answer with the lines of output before it. */
-  async tell(line: string): Promise<{ output: string[]; answer: string }> {
-    this.child.stdin.write(`${line}\n`)
-    const output: string[] = []
-    for (;;) {
-      const { value, done } = await this.#lines.next()
-      if (done) return { output, answer: 'ended' }
-      if (!value.startsWith(': ')) return { output, answer: value.trimEnd() }
-      output.push(value.slice(2))
-    }
-  }
-
-  ask(line: string, payload?: string): Promise<string> {
-    this.child.stdin.write(payload === undefined ? `${line}\n` : `${line}\n${payload}.\n`)
-    return this.answer()
-  }
-
-  async end(): Promise<void> {
-    const gone = this.child.exitCode === null && this.child.signalCode === null ? once(this.child, 'exit') : null
-    this.child.stdin.end()
-    await gone
-  }
 }
 
 interface Place extends AsyncDisposable {
@@ -139,15 +88,6 @@ async function makePlace(shell: readonly string[], lineage: Partial<LineageSetti
       await rm(root, { recursive: true })
     },
   }
-}
-
-/** What Alpine has in place of coreutils. */
-async function busyboxTools(root: string): Promise<string> {
-  const tools = join(root, 'busybox')
-  await mkdir(tools)
-  for (const applet of execFileSync('busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n'))
-    await symlink('/bin/busybox', join(tools, applet)).catch(() => {})
-  return tools
 }
 
 /** A service whose test follows its configuration: from the main file to that of a site, from there to the key. */
@@ -200,7 +140,7 @@ async function put(talk: Talk, made: Made, name: string): Promise<void> {
 async function bring(talk: Talk, made: Made, name: string): Promise<void> {
   await put(talk, made, name)
   assert.match(await talk.ask(`swap ${name} 60`), /^ok previous=/)
-  assert.equal(await talk.ask('reload'), 'ok status=0')
+  assert.equal(await talk.ask('reload'), 'ok status=0 way=reload')
   assert.match(await talk.ask(`commit ${name} 1`), /^ok purged=/)
 }
 

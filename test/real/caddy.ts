@@ -1,5 +1,6 @@
-import { writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { accountIds } from './account.ts'
 import { chooseEndpoint, type Endpoint, makeDirectory, startProgram } from './running.ts'
 import { bodyOf, type RunningService, type TlsSite } from './service.ts'
 
@@ -9,31 +10,54 @@ export interface CaddyOptions extends Endpoint {
   readonly siteLines?: readonly string[]
   /** Sites and imports beside `sites`. */
   readonly mainLines?: readonly string[]
+  /** With our own account; default: that of the package, for which the files of the sites have to be readable. */
+  readonly asOurselves?: boolean
 }
 
+const account = 'caddy'
+const program = '/usr/bin/caddy'
+
 export async function startCaddy(options: CaddyOptions): Promise<RunningService> {
-  const { sites, siteLines = [], mainLines = [] } = options
+  const { siteLines = [], mainLines = [], asOurselves = false } = options
   const { address, port } = await chooseEndpoint(options)
+  const admin = await chooseEndpoint({ address })
   const directory = await makeDirectory('caddy')
   const configuration = join(directory, 'Caddyfile')
-  const pidFile = join(directory, 'caddy.pid')
-  const admin = `unix/${join(directory, 'admin.sock')}`
-  const blocks = sites.map(
-    (site) =>
-      `${site.names.map((name) => `https://${name}:${port}`).join(', ')} {\n\tbind ${address}\n\ttls ${site.chain} ${site.key}\n` +
-      `\t${siteLines.join('\n').replaceAll('\n', '\n\t')}\n\trespond "${bodyOf(site).trim()}\\n"\n}`,
+  const own = join(directory, 'own')
+  const pidFile = join(own, 'caddy.pid')
+  const sites = options.sites.map(
+    (site) => `${site.names.map((name) => `https://${name}:${port}`).join(', ')} {
+  bind ${address}
+  tls ${site.chain} ${site.key}
+  ${siteLines.join('\n')}
+  respond "${bodyOf(site).trim()}\\n"
+}`,
   )
   await writeFile(
     configuration,
-    `{\n\tadmin ${admin}\n\tstorage file_system ${directory}/storage\n\tauto_https disable_redirects\n}\n${blocks.join('\n')}\n${mainLines.join('\n')}\n`,
+    `{
+  admin ${admin.address}:${admin.port}
+  auto_https ${mainLines.length > 0 ? 'disable_redirects' : 'off'}
+  storage file_system ${own}
+}
+${[...sites, ...mainLines].join('\n')}
+`,
   )
-  const file = ['--config', configuration, '--adapter', 'caddyfile'] as const
-  const argv = ['/usr/bin/caddy', 'run', ...file, '--pidfile', pidFile] as const
+  await chmod(configuration, 0o644)
+  await mkdir(own)
+  const files = ['--config', configuration, '--adapter', 'caddyfile'] as const
+  const argv = [program, 'run', ...files, '--pidfile', pidFile] as const
+  if (!asOurselves) {
+    const { uid, gid } = await accountIds(account)
+    await chown(own, uid, gid)
+  }
+  const asCaddy = asOurselves ? ([program] as const) : (['/usr/sbin/runuser', '-u', account, '--', program] as const)
   return {
-    ...(await startProgram({ argv, address, port, directory, pidFile })),
+    ...(await startProgram({ argv, ...(!asOurselves && { account }), address, port, directory, pidFile })),
     configuration,
-    start: ['/usr/bin/caddy', 'start', ...file, '--pidfile', pidFile],
-    test: ['/usr/bin/caddy', 'validate', ...file],
-    reload: ['/usr/bin/caddy', 'reload', ...file, '--address', admin, '--force'],
+    settings: { config: configuration },
+    test: [...asCaddy, 'validate', ...files],
+    reload: [program, 'reload', '--force', ...files],
+    start: [...asCaddy, 'start', ...files, '--pidfile', pidFile],
   }
 }

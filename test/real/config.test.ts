@@ -53,7 +53,7 @@ async function startWith(
     case 'haproxy':
       return startHaproxy({ ...endpoint, sites, further: file })
     case 'caddy':
-      return startCaddy({ ...endpoint, sites, mainLines: [`import ${file}`] })
+      return startCaddy({ ...endpoint, sites, mainLines: [`import ${file}`], asOurselves: true })
   }
 }
 

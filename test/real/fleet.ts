@@ -1,19 +1,27 @@
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+import type { Listener, ServiceKind } from '../../src/fleet/fleet.ts'
+import { usualLayout } from '../../src/fleet/layout.ts'
 import { handshake } from '../../src/observe/handshake.ts'
 import { type Authority, createAuthority, deliver, type Order, type Sold } from '../authority.ts'
 import { type Onecert, onecert } from '../onecert.ts'
+import { accountIds } from './account.ts'
 import { startApache } from './apache.ts'
-import { writeCertificate } from './certificate.ts'
+import { startCaddy } from './caddy.ts'
+import { type CertificateFiles, writeCertificate } from './certificate.ts'
+import { startDovecot } from './dovecot.ts'
 import { startHaproxy } from './haproxy.ts'
-import { startNginx } from './nginx.ts'
+import { type NginxOptions, startNginx } from './nginx.ts'
+import { startPostfix } from './postfix.ts'
+import { startPostgresql } from './postgresql.ts'
 import { makeDirectory } from './running.ts'
 import type { RunningService } from './service.ts'
 import { type RunningSshd, type SshdOptions, startSshd } from './sshd.ts'
+import { startEnvoyLike, startTraefikLike } from './watcher.ts'
 
-export type Kind = 'nginx' | 'apache' | 'haproxy'
+export type Kind = Exclude<ServiceKind, 'command' | 'none'>
 
 export interface ServerOptions {
   readonly kind: Kind
@@ -24,6 +32,8 @@ export interface ServerOptions {
   readonly httpLines?: readonly string[]
   /** haproxy only: a folder whose files it reads too. */
   readonly further?: string
+  /** HAProxy only: its Runtime API is told to onecert. */
+  readonly runtime?: boolean
   /** Keeps what comes over the connection, in clear, as the server sees it: `received()`. */
   readonly tapped?: boolean
 }
@@ -36,6 +46,10 @@ export interface RealServer {
   readonly sshd: RunningSshd
   /** Where the service's certificate lies; the service's configuration names these paths. */
   readonly paths: readonly string[]
+  /** As in the fleet file. */
+  readonly listeners: readonly Listener[]
+  /** What its entry in the fleet file says beside the commands. */
+  readonly settings: Readonly<Record<string, string>>
   /** What is served over HTTP, where that was asked for. */
   readonly webroot: string
   /** Where the generations of `www` lie. */
@@ -43,7 +57,7 @@ export interface RealServer {
   /** The leaf before onecert came. */
   readonly original: string
   /** SHA-256 of the leaf that it serves now. */
-  served(): Promise<string>
+  served(listener?: Listener): Promise<string>
   /** The leaf that the service's paths hold; throws where key and certificate do not belong together. */
   onDisk(): Promise<string>
   /** Of a tapped server: the commands asked for, and all bytes that came on their stdin. */
@@ -114,7 +128,41 @@ export async function startFleet(options: Readonly<Record<string, Kind | ServerO
   return fleet
 }
 
-const starters = { nginx: startNginx, apache: startApache, haproxy: startHaproxy }
+interface Wanted {
+  readonly files: CertificateFiles
+  readonly keyFirst: string
+  readonly http: NginxOptions['http']
+  readonly further: ServerOptions['further']
+  /** Where the generations will lie. */
+  readonly base: string
+}
+
+const starters: Record<Kind, (wanted: Wanted) => Promise<RunningService>> = {
+  nginx: ({ files, http }) => startNginx({ sites: sitesOf(files), ...(http && { http }) }),
+  apache: ({ files }) => startApache({ sites: sitesOf(files) }),
+  haproxy: ({ files, further }) => startHaproxy({ sites: sitesOf(files), ...(further !== undefined && { further }) }),
+  caddy: async ({ files }) => {
+    await readableFor('caddy', files.key)
+    return startCaddy({ sites: sitesOf(files) })
+  },
+  postfix: ({ keyFirst }) => startPostfix({ name: siteName, keyFirst }),
+  dovecot: ({ files }) => startDovecot(files),
+  postgresql: async ({ files }) => {
+    await readableFor('postgres', files.key)
+    return startPostgresql(files)
+  },
+  envoy: ({ files, base }) => startEnvoyLike({ ...files, watched: base }),
+  traefik: ({ files }) => startTraefikLike(files),
+}
+
+function sitesOf(files: CertificateFiles) {
+  return [{ names: [siteName] as const, ...files }]
+}
+
+async function readableFor(account: string, key: string): Promise<void> {
+  await chown(key, 0, (await accountIds(account)).gid)
+  await chmod(key, 0o640)
+}
 
 async function startServer(directory: string, name: string, options: ServerOptions): Promise<RealServer> {
   const { kind } = options
@@ -131,16 +179,26 @@ async function startServer(directory: string, name: string, options: ServerOptio
   const webroot = join(home, 'webroot')
   await mkdir(webroot)
   const { httpPort, httpLines = [`root ${webroot};`] } = options
-  const service = await starters[kind]({
-    sites: [{ names: [siteName], ...files }],
-    ...(options.further !== undefined && { further: options.further }),
-    ...(httpPort !== undefined && { http: { port: httpPort, lines: httpLines } }),
+  const keyFirst = join(home, 'tls', 'key-first.pem')
+  await writeFile(keyFirst, `${await readFile(files.key, 'utf8')}${await readFile(files.chain, 'utf8')}`, {
+    mode: 0o600,
   })
-  const paths = kind === 'haproxy' ? [files.combined] : [files.chain, files.key]
+  const base = join(home, 'onecert', 'www')
+  const http = httpPort === undefined ? undefined : { port: httpPort, lines: httpLines }
+  const service = await starters[kind]({ files, keyFirst, http, base, further: options.further })
+  const paths = { pair: [files.chain, files.key], combined: [files.combined], 'key-first': [keyFirst] }[
+    usualLayout[kind]
+  ]
+  const listeners = service.listeners ?? [{ port: service.port }]
   return {
     name,
     kind,
     service,
+    listeners,
+    settings: {
+      ...service.settings,
+      ...(options.runtime && 'socket' in service && { socket: String(service.socket) }),
+    },
     sshd: await startSshd({
       ...(options.tapped && { keyOptions: `command="${tap.script}"` }),
       ...options.sshd,
@@ -148,11 +206,11 @@ async function startServer(directory: string, name: string, options: ServerOptio
     }),
     paths,
     webroot,
-    base: join(home, 'onecert', 'www'),
+    base,
     original: files.fingerprint,
-    async served() {
-      const { address, port } = service
-      const { chain } = await handshake({ address, port, name: siteName }, { timeoutMs: 5_000 })
+    async served(listener = listeners[0] ?? service) {
+      const { address } = service
+      const { chain } = await handshake({ ...listener, address, name: siteName }, { timeoutMs: 5_000 })
       return chain[0] ?? ''
     },
     async onDisk() {
@@ -179,15 +237,19 @@ function fleetDocument(servers: readonly RealServer[], directory: string, bought
   }
 }
 
-function serverDocument({ name, kind, service, sshd, paths, webroot }: RealServer, directory: string): FleetDocument {
+function serverDocument(server: RealServer, directory: string): FleetDocument {
+  const { name, kind, service, sshd, paths, webroot, settings } = server
+  const { start, test, reload } = service
+  const own = Object.entries(service.settings ? { start } : { start, test, reload })
+  const commands = Object.fromEntries(own.filter(([, argv]) => argv.length > 0).map(([key, argv]) => [key, [...argv]]))
   return {
     ssh: { destination: `${sshd.user}@${sshd.address}`, port: sshd.port, identity: sshd.clientKey },
     'host-key': sshd.hostKeys[0]?.fingerprint,
     address: service.address,
-    port: service.port,
-    service: { [kind]: { test: [...service.test], reload: [...service.reload], start: [...service.start] } },
+    ...(service.listeners ? { listeners: [...service.listeners] } : { port: service.port }),
+    service: { [kind]: { ...commands, ...settings } },
     directory: join(directory, name, 'onecert'),
     webroot,
-    files: { www: kind === 'haproxy' ? { combined: paths[0] } : { chain: paths[0], key: paths[1] } },
+    files: { www: paths.length === 1 ? { combined: paths[0] } : { chain: paths[0], key: paths[1] } },
   }
 }

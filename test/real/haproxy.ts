@@ -6,6 +6,8 @@ export interface HaproxyOptions extends Endpoint {
   readonly sites: readonly CombinedSite[]
   /** Expect the PROXY protocol on the port. */
   readonly proxyProtocol?: boolean
+  /** Names the certificates in place of `crt` words: `crt-list FILE`, `crt FOLDER`. */
+  readonly certificates?: string
   /** Lines of the frontend. */
   readonly frontendLines?: readonly string[]
   /** A second configuration file, or a folder of such. */
@@ -35,8 +37,8 @@ export async function startHaproxy(options: HaproxyOptions): Promise<RunningHapr
   return { ...haproxy, ...(await startProgram({ ...haproxy, address, port, directory })) }
 }
 
-function frontend({ sites, proxyProtocol, frontendLines = [] }: HaproxyOptions, bind: string): string {
-  const certificates = sites.map(({ combined }) => `crt ${combined}`).join(' ')
+function frontend({ sites, proxyProtocol, frontendLines = [], ...options }: HaproxyOptions, bind: string): string {
+  const certificates = options.certificates ?? sites.map(({ combined }) => `crt ${combined}`).join(' ')
   const answers = sites.map((site) => {
     const names = site.names.map((name) => `{ ssl_fc_sni -i ${name} }`).join(' || ')
     return `  http-request return status 200 content-type text/plain string "${bodyOf(site).trim()}\\n" if ${names}`

@@ -18,7 +18,7 @@ async function start(kind: string, lines = [statelessSnippet(kind, thumbprint)])
   const files = await writeCertificate(await makeDirectory('snippet'), [name])
   const sites = [{ names: [name] as const, ...files }] as const
   if (kind === 'nginx') return startNginx({ sites, serverLines: lines })
-  if (kind === 'caddy') return startCaddy({ sites, siteLines: lines })
+  if (kind === 'caddy') return startCaddy({ sites, siteLines: lines, asOurselves: true })
   return kind === 'apache' ? startApache({ sites, siteLines: lines }) : startHaproxy({ sites, frontendLines: lines })
 }
 

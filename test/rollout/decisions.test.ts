@@ -172,9 +172,13 @@ test('a generation has a name that is not taken on the server', () => {
 test('the combined file is chain and key, and its hash is that of both', () => {
   const generation = { chainPem: 'chain\n', keyPem: new Secret('key\n') } as Generation
   const hashes = fileHashes(generation)
-  assert.equal(new Set(Object.values(hashes)).size, 3)
+  assert.equal(new Set([hashes.key, ...Object.values(hashes.byLayout)]).size, 4)
   assert.equal(
-    fileHashes({ ...generation, chainPem: 'chain\nkey\n', keyPem: new Secret('') }).combined,
-    hashes.combined,
+    fileHashes({ ...generation, chainPem: 'chain\nkey\n', keyPem: new Secret('') }).byLayout.combined,
+    hashes.byLayout.combined,
+  )
+  assert.equal(
+    fileHashes({ ...generation, chainPem: 'key\nchain\n', keyPem: new Secret('') }).byLayout.combined,
+    hashes.byLayout['key-first'],
   )
 })

@@ -1,0 +1,23 @@
+import type { ServiceSettings } from '../fleet/fleet.ts'
+import { usualLayout } from '../fleet/layout.ts'
+import type { Service } from './service.ts'
+
+/**
+ * PostgreSQL: a reload ends with 0 also where the new files are not taken and the old pair stays; only verify sees it. A key
+ * of root may be read by the group of the server, and by nobody else.
+ */
+export function postgresql(settings: ServiceSettings): Service {
+  const cluster = settings.cluster?.split('/')
+  return {
+    kind: 'postgresql',
+    layout: usualLayout.postgresql,
+    test: settings.test ?? [],
+    sealing: null,
+    reload:
+      settings.reload ?? (cluster ? ['pg_ctlcluster', ...cluster, 'reload'] : ['systemctl', 'reload', 'postgresql']),
+    start: settings.start ?? (cluster ? ['pg_ctlcluster', ...cluster, 'start'] : ['systemctl', 'start', 'postgresql']),
+    keyMode: '0640',
+    keyOwner: 'root:postgres',
+    reloadKeepsOldOnError: true,
+  }
+}

@@ -1,0 +1,3 @@
+import { serviceContract } from '../contract/service.ts'
+
+serviceContract('dovecot', { testSeesMismatch: false, reloadKeepsOld: false })

@@ -1,0 +1,4 @@
+import { serviceContract } from '../contract/service.ts'
+
+serviceContract('haproxy', { testSeesMismatch: true, reloadKeepsOld: true })
+serviceContract('haproxy', { testSeesMismatch: true, reloadKeepsOld: true, runtime: true })

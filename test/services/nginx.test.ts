@@ -1,0 +1,3 @@
+import { serviceContract } from '../contract/service.ts'
+
+serviceContract('nginx', { testSeesMismatch: true, reloadKeepsOld: true })
