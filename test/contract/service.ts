@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { usualLayout } from '../../src/fleet/layout.ts'
-import { processesBelow } from '../../src/lab/processes.ts'
+import { processesBelow, sameProcess } from '../../src/lab/processes.ts'
 import { serviceOf } from '../../src/services/drivers.ts'
 import type { Sold } from '../authority.ts'
 import { type Kind, type RealFleet, type RealServer, siteName, startFleet } from '../real/fleet.ts'
@@ -89,7 +89,7 @@ export function serviceContract(kind: Kind, measured: Measured): void {
         delete entry.port
         // Nothing listens there.
         entry.listeners = [...server.listeners, { port: 1 }]
-        document.rollout['confirm-within'] = `${6 + (2 * slowMs) / 1000}s`
+        document.rollout['confirm-within'] = '5s'
       })
       const { exit, stderr } = await fleet.run('apply')
       assert.notEqual(exit, 0)
@@ -152,10 +152,21 @@ async function runs([program, ...words]: readonly string[]): Promise<boolean> {
 
 /** As a crash would: with all that it has started. */
 async function kill({ service }: RealServer): Promise<void> {
-  for (let left = 1, round = 0; left > 0 && round < 500; round++, await sleep(10)) {
-    const processes = await processesBelow([service.pid], service.pid)
-    for (const { pid } of processes) process.kill(pid, 'SIGKILL')
-    left = processes.length
+  const processes = await processesBelow([service.pid], service.pid)
+  for (let round = 0; round < 500; round++, await sleep(10)) {
+    const alive = await Promise.all(processes.map(sameProcess))
+    if (!alive.includes(true)) return
+    for (const [at, { pid }] of processes.entries()) if (alive[at]) killOne(pid)
+  }
+  throw new Error(`${service.pid} does not end`)
+}
+
+function killOne(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    // It went with its parent.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }
 
