@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import type { OnecertError } from '../base/errors.ts'
 import type { Certificate } from '../fleet/fleet.ts'
+import { membershipsOf } from '../fleet/placement.ts'
 import { endpointsOf } from '../observe/endpoint.ts'
 import { openAhead } from '../rollout/ahead.ts'
+import { openBalancers } from '../rollout/balancer.ts'
 import { fileHashes, type Generation } from '../rollout/generation.ts'
 import type { Plan, PlannedServer } from '../rollout/plan.ts'
 import type { ServerOutcome } from '../rollout/progress.ts'
@@ -87,15 +89,19 @@ async function applyOne(
   })
   const hashes = fileHashes(generation)
   const reach = openAhead(context.reachOf)
+  const balancers = openBalancers(context.fleet, context.reachOf, {
+    timeoutMs: options.connectTimeoutMs,
+    signal: context.signal,
+  })
   const task = (planned: PlannedServer, onServed = () => {}) =>
-    taskOf(context, { rollout, token, generation, hashes, reach, planned, onServed }, options)
+    taskOf(context, { rollout, token, generation, hashes, reach, balancers, planned, onServed }, options)
   const one = (planned: PlannedServer, onServed: () => void) => rolloutOne(context, task(planned, onServed))
   const result = await rolloutWaves(plan, one, {
     parallel: options.parallel,
     signal: context.signal,
     report: context.report,
     soon: (planned) => reach.prepare(planned.placement.server, openOptions(task(planned), planned.action === 'key')),
-  }).finally(() => reach.close())
+  }).finally(() => Promise.all([reach.close(), balancers.close()]))
   await context.store.finishRollout(rollout, {
     finishedAtMs: context.clock.nowMs(),
     outcome:
@@ -104,7 +110,10 @@ async function applyOne(
   return { certificate, generation, issued, failure, waiting, plan, result }
 }
 
-type Given = Pick<ServerRollout, 'rollout' | 'token' | 'generation' | 'hashes' | 'reach' | 'planned' | 'onServed'>
+type Given = Pick<
+  ServerRollout,
+  'rollout' | 'token' | 'generation' | 'hashes' | 'reach' | 'balancers' | 'planned' | 'onServed'
+>
 
 function taskOf(context: Context, given: Given, { connectTimeoutMs }: ApplyOptions): ServerRollout {
   const { fleet, store, ledger, clock, report, signal } = context
@@ -116,9 +125,11 @@ function taskOf(context: Context, given: Given, { connectTimeoutMs }: ApplyOptio
     ledger,
     clock,
     signal,
+    memberships: membershipsOf(fleet, server.name),
     confirmWithinMs: fleet.rollout.confirmWithinMs,
     connectTimeoutMs,
     setState: (state, detail) => store.setServerState(given.rollout, server.name, state, detail, clock.nowMs()),
+    notice: (text) => report({ kind: 'notice', lineage: given.generation.lineage, text }),
     onStep: (step) => report({ kind: 'step', lineage: given.generation.lineage, server: server.name, step }),
   }
 }

@@ -2,7 +2,17 @@ import { resolve } from 'node:path'
 import { parseHostName } from '../pki/names.ts'
 import { acmeIssuer } from './acme.ts'
 import { reportInconsistencies } from './consistency.ts'
-import type { Certificate, FileSettings, Fleet, Issuer, Listener, Server, ServiceSettings, Site } from './fleet.ts'
+import type {
+  BalancerControl,
+  Certificate,
+  FileSettings,
+  Fleet,
+  Issuer,
+  Listener,
+  Server,
+  ServiceSettings,
+  Site,
+} from './fleet.ts'
 import { type FleetAsWritten, fleetSchema } from './schema.ts'
 import { readSource, type Source } from './source.ts'
 import { reportIssues, wording } from './wording.ts'
@@ -51,7 +61,7 @@ function normalise(written: FleetAsWritten, directory: string): Fleet {
     sites: new Map(
       Object.entries(written.sites).map(([text, each]) => {
         const name = parseHostName(text)
-        return [name, { name, certificates: [each.certificate].flat(), topology: topologyOf(each) }]
+        return [name, { name, certificates: [each.certificate].flat(), topology: topologyOf(each, directory) }]
       }),
     ),
     rollout: {
@@ -92,6 +102,8 @@ function normaliseIssuer(name: string, written: FleetAsWritten['issuers'][string
 }
 
 type ServerAsWritten = FleetAsWritten['servers'][string]
+type BalancerAsWritten = NonNullable<FleetAsWritten['sites'][string]['load-balancer']>
+type ControlAsWritten = Exclude<BalancerAsWritten['control'], undefined | readonly unknown[]>
 type ListenerAsWritten = NonNullable<ServerAsWritten['listeners']>[number]
 
 const tlsPort = 443
@@ -120,7 +132,7 @@ function listenerOf({ port, starttls, 'proxy-protocol': proxyProtocol }: Listene
   return { port, ...(starttls && { starttls }), ...(proxyProtocol && { proxyProtocol }) }
 }
 
-function reachOf(written: ServerAsWritten, directory: string): Server['reach'] {
+function reachOf(written: ServerAsWritten | ControlAsWritten, directory: string): Server['reach'] {
   if (written.ssh === undefined) return { kind: 'local' }
   const ssh: Exclude<ServerAsWritten['ssh'], string | undefined> =
     typeof written.ssh === 'string' ? { destination: written.ssh } : written.ssh
@@ -144,10 +156,30 @@ function serviceOf(written: ServerAsWritten['service']): ServiceSettings {
   return { ...given, kind: kind as ServiceSettings['kind'] }
 }
 
-function topologyOf(written: FleetAsWritten['sites'][string]): Site['topology'] {
+function topologyOf(written: FleetAsWritten['sites'][string], directory: string): Site['topology'] {
   const balancer = written['load-balancer']
-  if (balancer) return { kind: 'load-balancer', ...balancer }
+  if (balancer) {
+    const { address, servers, control } = balancer
+    return {
+      kind: 'load-balancer',
+      address,
+      ...listenerOf({ port: balancer.port, 'proxy-protocol': balancer['proxy-protocol'] }),
+      servers,
+      controls: (control === undefined ? [] : [control].flat()).map((each) => controlOf(each, servers, directory)),
+    }
+  }
   const proxy = written['reverse-proxy']
   if (proxy) return { kind: 'reverse-proxy', ...proxy }
   return { kind: 'dns', servers: written.dns ?? [] }
+}
+
+function controlOf(written: ControlAsWritten, servers: readonly string[], directory: string): BalancerControl {
+  const { socket, backend, members } = written.haproxy
+  return {
+    reach: reachOf(written, directory),
+    socket,
+    backend,
+    members: new Map(servers.map((server) => [server, members[server] ?? server])),
+    drainWithinMs: written['drain-within'],
+  }
 }

@@ -21,11 +21,12 @@ PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 umask 077
 
-lineage= base= rollout= token= owner= armed= sleeper= uid= gid= files= key_file= linked=
+lineage= base= rollout= token= owner= armed= sleeper= drained= uid= gid= files= key_file= linked=
 newline='
 '
 test_seconds=30
 reload_seconds=60
+api_seconds=10
 output_lines=20
 journal_lines=500
 
@@ -231,6 +232,21 @@ undo() { # previous next
   reload_command >/dev/null 2>&1 </dev/null || start_command >/dev/null 2>&1 </dev/null
 }
 
+# Does something when the time is up, unless the process timer is ended before.
+in_time() { # seconds function word…
+  (
+    trap '' HUP
+    exec </dev/null >/dev/null 2>&1
+    cd /
+    sleep "$1" &
+    trap 'kill $!; exit 0' TERM
+    wait $!
+    shift
+    "$@"
+  ) &
+  timer=$!
+}
+
 fire() { # owner
   mv "$base/watchdog.$1" "$base/fired.$1" 2>/dev/null || return 0
   read -r was next <"$base/fired.$1"
@@ -252,16 +268,8 @@ arm() { # previous next seconds
       --timer-property=AccuracySec=1s /bin/sh -c 'onecert_text=$(cat "$1"); eval "$onecert_text"' \
       onecert-receiver "$base/.receiver" watchdog "$lineage" "$rollout" "$token" >/dev/null 2>&1 && return 0
   fi
-  (
-    trap '' HUP
-    exec </dev/null >/dev/null 2>&1
-    cd /
-    sleep "$3" &
-    trap 'kill $!; exit 0' TERM
-    wait $!
-    fire "$owner"
-  ) &
-  sleeper=$!
+  in_time "$3" fire "$owner"
+  sleeper=$timer
 }
 
 disarm() { # name of the end
@@ -614,6 +622,107 @@ verb_probe() {
   ok
 }
 
+# Says stdin to HAProxy's Runtime API and prints what it answers, by whatever is here that can speak to a unix socket.
+runtime_api() {
+  if command -v socat >/dev/null 2>&1; then
+    timeout "$api_seconds" socat -t "$api_seconds" - "UNIX-CONNECT:$haproxy_socket"
+  elif nc -h 2>&1 | grep -q -e -U; then
+    timeout "$api_seconds" nc -U "$haproxy_socket"
+  elif command -v perl >/dev/null 2>&1; then
+    timeout "$api_seconds" perl -e 'use Socket; $/ = undef; socket(S, PF_UNIX, SOCK_STREAM, 0) && connect(S, sockaddr_un($ARGV[0]))
+      && defined(syswrite(S, <STDIN>)) or exit 1; print <S>' "$haproxy_socket"
+  elif command -v python3 >/dev/null 2>&1; then
+    timeout "$api_seconds" python3 -c 'import socket, sys
+api = socket.socket(socket.AF_UNIX)
+api.connect(sys.argv[1])
+api.sendall(sys.stdin.buffer.read())
+for said in iter(lambda: api.recv(65536), b""): sys.stdout.buffer.write(said)' "$haproxy_socket"
+  else
+    return 127
+  fi 2>/dev/null
+}
+
+# Sets state (up, drain, maint, down), sessions, and others: how many more of its backend take new connections. A backup
+# takes them only when nobody else does, and may have nothing but an apology: it does not count.
+look_at_member() { # backend member
+  balanced "$1/$2" || { refuse RECEIVER_OUTDATED member="$1/$2"; return 1; }
+  shown=$(printf 'show stat %s 4 -1\n' "$1" | runtime_api)
+  [ $? != 127 ] || { refuse SERVER_TOOL_MISSING tool=socat; return 1; }
+  case $shown in
+    '# pxname,'*) ;;
+    '') told "nothing answers at $haproxy_socket"; refuse BALANCER_SILENT; return 1 ;;
+    *) told "${shown%%"$newline"*}"; refuse BALANCER_REFUSED; return 1 ;;
+  esac
+  state= sessions=0 others=0
+  while IFS=, read -r skip name skip skip current skip skip skip skip skip skip skip skip skip skip skip skip word weight active skip; do
+    case $word in
+      UP* | 'no check') seen=up ;;
+      DRAIN* | NOLB*) seen=drain ;;
+      MAINT*) seen=maint ;;
+      *) seen=down ;;
+    esac
+    if [ "$name" = "$2" ]; then
+      state=$seen sessions=$current
+    elif [ "$seen $active" = 'up 1' ] && [ "$weight" != 0 ]; then
+      others=$((others + 1))
+    fi
+  done <<EOF
+$shown
+EOF
+  [ -n "$state" ] || { told "the backend $1 has no server $2"; refuse BALANCER_REFUSED; }
+}
+
+set_member() { # backend member state
+  said=$(printf 'set server %s/%s state %s\n' "$@" | runtime_api) && [ -z "$said" ] ||
+    { told "${said:-nothing answers at $haproxy_socket}"; refuse BALANCER_REFUSED; }
+}
+
+# Not where somebody has put it into maintenance since. A balancer that is being reloaded says nothing for a moment.
+make_ready() { # backend member
+  for again in 1 2 3 4 5; do
+    look_at_member "$1" "$2" && { [ "$state" = maint ] || set_member "$1" "$2" ready; } && return
+    sleep 1
+  done
+}
+
+# Of a member that this session drained. The switch is ended last: where this does not succeed, it tries once more.
+give_back() { # backend member
+  others_held= held=
+  for each in $drained; do
+    case $each in "$1/$2="*) held=${each##*=} ;; *) others_held="$others_held $each" ;; esac
+  done
+  [ -n "$held" ] || return 0
+  drained=$others_held
+  make_ready "$1" "$2" >/dev/null && kill "$held" 2>/dev/null
+}
+
+# drain BACKEND MEMBER SECONDS: no new connections for it, until it is made ready, this connection ends or the time is up.
+# Only one that takes them, and never the last of its backend.
+verb_drain() {
+  look_at_member "$1" "$2" || return
+  taken=no
+  if [ "$state" = up ] && [ "$others" != 0 ]; then
+    in_time "$3" make_ready "$1" "$2"
+    drained="$drained $1/$2=$timer"
+    set_member "$1" "$2" drain || { give_back "$1" "$2"; return 1; }
+    taken=yes
+    # Somebody else may have drained the others in that moment.
+    look_at_member "$1" "$2" && [ "$others" != 0 ] || { give_back "$1" "$2"; taken=no state=up others=0; }
+  fi
+  ok taken="$taken" state="$state" sessions="$sessions" others="$others"
+}
+
+# ready BACKEND MEMBER: what this session drained gets connections again; any other is left as it is.
+verb_ready() {
+  give_back "$1" "$2"
+  verb_sessions "$@"
+}
+
+# sessions BACKEND MEMBER: what HAProxy says of it.
+verb_sessions() {
+  look_at_member "$1" "$2" && ok state="$state" sessions="$sessions" others="$others"
+}
+
 # A deploy key whose forced command we are must not widen what it may do.
 sent_along() { [ -n "${onecert_text-}" ] || refuse RECEIVER_PROTOCOL why=installed; }
 
@@ -653,8 +762,13 @@ if [ "${2-}" = watchdog ] && select_lineage "$3"; then
   exit 0
 fi
 
-# The end of the connection: an unconfirmed swap has nobody left to prove it, a staged key nobody left to seal it.
+# The end of the connection: an unconfirmed swap has nobody left to prove it, a staged key nobody left to seal it, a drained
+# member nobody left to make it ready.
 leave() {
+  for left in $drained; do
+    left=${left%=*}
+    give_back "${left%%/*}" "${left#*/}"
+  done
   [ -z "$armed" ] || fire "$armed"
   [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null
   [ -n "$base" ] && fenced >/dev/null || return
@@ -683,7 +797,7 @@ while IFS= read -r request; do
   [ $# = 0 ] || shift
   case $verb in
     begin | adopt | release | stage | key | reuse | seal | test | swap | reload | start | commit | rollback | probe | \
-      install | authorize | answer | unanswer)
+      install | authorize | answer | unanswer | drain | ready | sessions)
       "verb_$verb" "$@" || failed=1 ;;
     bye) ok; exit 0 ;;
     *) refuse RECEIVER_PROTOCOL why=verb || failed=1 ;;

@@ -11,6 +11,15 @@ export interface ReceiverSettings {
   /** Tried where the service is down. Empty: none. */
   readonly start: readonly string[]
   readonly lineages: readonly LineageSettings[]
+  /** Absent: this machine is no balancer. */
+  readonly balancer?: BalancerSettings
+}
+
+export interface BalancerSettings {
+  /** Of HAProxy's Runtime API. */
+  readonly socket: string
+  /** `BACKEND/MEMBER`: those that may be drained. */
+  readonly members: readonly string[]
 }
 
 export interface LineageSettings {
@@ -56,6 +65,8 @@ function header(settings: ReceiverSettings): string {
     '    *) return 1 ;;',
     '  esac',
     '}',
+    `haproxy_socket=${quoteWord(settings.balancer?.socket ?? '')}`,
+    `balanced() { case $1 in ${(settings.balancer?.members ?? []).map((member) => `${quoteWord(member)}) ;; `).join('')}*) return 1 ;; esac; }`,
   ].join('\n')
 }
 

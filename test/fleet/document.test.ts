@@ -110,7 +110,13 @@ test('each topology is read, and sites go by their host name in lower case', () 
       {
         name: 'shop.domain.example',
         certificates: ['www'],
-        topology: { kind: 'load-balancer', address: '203.0.113.5', port: 443, servers: ['us-1', 'other'] },
+        topology: {
+          kind: 'load-balancer',
+          address: '203.0.113.5',
+          port: 443,
+          servers: ['us-1', 'other'],
+          controls: [],
+        },
       },
       {
         name: '*.app.domain.example',
