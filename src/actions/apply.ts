@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { OnecertError } from '../base/errors.ts'
 import type { Certificate } from '../fleet/fleet.ts'
-import { membershipsOf } from '../fleet/placement.ts'
+import { membershipsOf, placements } from '../fleet/placement.ts'
 import { endpointsOf } from '../observe/endpoint.ts'
 import { openAhead } from '../rollout/ahead.ts'
 import { openBalancers } from '../rollout/balancer.ts'
@@ -18,6 +18,7 @@ import type { Context } from './context.ts'
 import { issueCertificate } from './issue.ts'
 import { withLease } from './lease.ts'
 import { planCertificate } from './plan.ts'
+import { type Sampled, sampleBalancers } from './sample.ts'
 import { eachInTurn } from './turns.ts'
 
 export interface ApplyOptions extends Choice {
@@ -37,6 +38,8 @@ export interface Applied {
   readonly waiting: string | null
   readonly plan: Plan
   readonly result: RolloutResult
+  /** Through each balancer, where all servers of the lineage are proven: empty, where some are not. */
+  readonly samples: readonly Sampled[]
 }
 
 /**
@@ -68,17 +71,23 @@ async function applyOne(
     rekey: options.rekey ?? false,
   })
   const plan = await planCertificate(context, certificate, generation, options)
-  if (plan.waves.length === 0) {
-    return {
-      certificate,
-      generation,
-      issued,
-      failure,
-      waiting,
-      plan,
-      result: { outcomes: [], stopped: null, untouched: [] },
-    }
-  }
+  const result =
+    plan.waves.length === 0
+      ? { outcomes: [], stopped: null, untouched: [] }
+      : await rollOut(context, certificate, token, { generation, plan }, options)
+  const proven = plan.proven.length + result.outcomes.filter(({ state }) => state === 'committed').length
+  const whole = proven === placements(context.fleet, certificate.name).length && !context.signal.aborted
+  const samples = whole ? await sampleBalancers(context, certificate.name, generation.chain) : []
+  return { certificate, generation, issued, failure, waiting, plan, result, samples }
+}
+
+async function rollOut(
+  context: Context,
+  certificate: Certificate,
+  token: number,
+  { generation, plan }: { readonly generation: Generation; readonly plan: Plan },
+  options: ApplyOptions,
+): Promise<RolloutResult> {
   const rollout = newRolloutId(context.clock.nowMs())
   await context.store.startRollout({
     id: rollout,
@@ -107,7 +116,7 @@ async function applyOne(
     outcome:
       result.outcomes.every(({ state }) => state === 'committed') && result.stopped === null ? 'done' : 'partial',
   })
-  return { certificate, generation, issued, failure, waiting, plan, result }
+  return result
 }
 
 type Given = Pick<

@@ -5,6 +5,8 @@ import { bodyOf, type RunningService, type TlsSite } from './service.ts'
 
 export interface ApacheOptions extends Endpoint {
   readonly sites: readonly TlsSite[]
+  /** Expect the PROXY protocol on the port. */
+  readonly proxyProtocol?: boolean
   /** Directives for each virtual host. */
   readonly siteLines?: readonly string[]
 }
@@ -46,8 +48,11 @@ interface Place {
   readonly logFile: string
 }
 
-function text({ sites, siteLines = [] }: ApacheOptions, { address, port, directory, pidFile, logFile }: Place): string {
-  const loaded = ['mpm_event', 'authz_core', 'dir', 'rewrite', 'ssl'].map(
+function text(
+  { sites, proxyProtocol, siteLines = [] }: ApacheOptions,
+  { address, port, directory, pidFile, logFile }: Place,
+): string {
+  const loaded = ['mpm_event', 'authz_core', 'dir', 'remoteip', 'rewrite', 'ssl'].map(
     (name) => `LoadModule ${name}_module ${modules}/mod_${name}.so`,
   )
   return `${loaded.join('\n')}
@@ -69,6 +74,7 @@ ${sites
   ServerName ${site.names[0]}
   ${site.names.length > 1 ? `ServerAlias ${site.names.slice(1).join(' ')}` : ''}
   DocumentRoot ${join(directory, site.names[0])}
+  ${proxyProtocol ? 'RemoteIPProxyProtocol On' : ''}
   SSLEngine on
   SSLCertificateFile ${site.chain}
   SSLCertificateKeyFile ${site.key}

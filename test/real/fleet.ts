@@ -2,6 +2,7 @@ import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+import type { ProxyProtocol } from '../../src/fleet/fleet.ts'
 import { handshake } from '../../src/observe/handshake.ts'
 import { type Authority, createAuthority, deliver, type Order, type Sold } from '../authority.ts'
 import { type Onecert, onecert } from '../onecert.ts'
@@ -22,6 +23,10 @@ export interface ServerOptions {
   readonly httpPort?: number
   /** Directives of that HTTP server; default: it serves `webroot`. */
   readonly httpLines?: readonly string[]
+  /** Behind a balancer that sends the header of the PROXY protocol. */
+  readonly proxyProtocol?: ProxyProtocol
+  /** Directives of the service, for what it serves. */
+  readonly lines?: readonly string[]
   /** Keeps what comes over the connection, in clear, as the server sees it: `received()`. */
   readonly tapped?: boolean
 }
@@ -31,6 +36,7 @@ export interface RealServer {
   readonly name: string
   readonly kind: Kind
   readonly service: RunningService
+  readonly proxyProtocol?: ProxyProtocol
   readonly sshd: RunningSshd
   /** Where the service's certificate lies; the service's configuration names these paths. */
   readonly paths: readonly string[]
@@ -112,6 +118,7 @@ export async function startFleet(options: Readonly<Record<string, Kind | ServerO
   return fleet
 }
 
+const linesOf = { nginx: 'serverLines', apache: 'siteLines', haproxy: 'frontendLines' } as const
 const starters = { nginx: startNginx, apache: startApache, haproxy: startHaproxy }
 
 async function startServer(directory: string, name: string, options: ServerOptions): Promise<RealServer> {
@@ -128,9 +135,11 @@ async function startServer(directory: string, name: string, options: ServerOptio
   }
   const webroot = join(home, 'webroot')
   await mkdir(webroot)
-  const { httpPort, httpLines = [`root ${webroot};`] } = options
+  const { httpPort, httpLines = [`root ${webroot};`], proxyProtocol, lines = [] } = options
   const service = await starters[kind]({
     sites: [{ names: [siteName], ...files }],
+    ...(proxyProtocol && { proxyProtocol: true }),
+    [linesOf[kind]]: lines,
     ...(httpPort !== undefined && { http: { port: httpPort, lines: httpLines } }),
   })
   const paths = kind === 'haproxy' ? [files.combined] : [files.chain, files.key]
@@ -138,6 +147,7 @@ async function startServer(directory: string, name: string, options: ServerOptio
     name,
     kind,
     service,
+    ...(proxyProtocol && { proxyProtocol }),
     sshd: await startSshd({
       ...(options.tapped && { keyOptions: `command="${tap.script}"` }),
       ...options.sshd,
@@ -149,7 +159,10 @@ async function startServer(directory: string, name: string, options: ServerOptio
     original: files.fingerprint,
     async served() {
       const { address, port } = service
-      const { chain } = await handshake({ address, port, name: siteName }, { timeoutMs: 5_000 })
+      const { chain } = await handshake(
+        { address, port, name: siteName, ...(proxyProtocol && { proxyProtocol }) },
+        { timeoutMs: 5_000 },
+      )
       return chain[0] ?? ''
     },
     async onDisk() {
@@ -176,12 +189,16 @@ function fleetDocument(servers: readonly RealServer[], directory: string, bought
   }
 }
 
-function serverDocument({ name, kind, service, sshd, paths, webroot }: RealServer, directory: string): FleetDocument {
+function serverDocument(
+  { name, kind, service, proxyProtocol, sshd, paths, webroot }: RealServer,
+  directory: string,
+): FleetDocument {
   return {
     ssh: { destination: `${sshd.user}@${sshd.address}`, port: sshd.port, identity: sshd.clientKey },
     'host-key': sshd.hostKeys[0]?.fingerprint,
     address: service.address,
     port: service.port,
+    ...(proxyProtocol && { 'proxy-protocol': proxyProtocol }),
     service: { [kind]: { test: [...service.test], reload: [...service.reload], start: [...service.start] } },
     directory: join(directory, name, 'onecert'),
     webroot,

@@ -3,7 +3,9 @@ import { type Applied, apply } from '../../actions/apply.ts'
 import { chosenCertificates } from '../../actions/choice.ts'
 import type { Context } from '../../actions/context.ts'
 import { type Rehearsed, rehearse } from '../../actions/rehearse.ts'
+import type { Sampled } from '../../actions/sample.ts'
 import { asOnecertError, OnecertError } from '../../base/errors.ts'
+import { sampleText } from '../../rollout/sample.ts'
 import { wholeNumber } from '../numbers.ts'
 import { configurationExit, describe, printError, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import type { Terminal } from '../terminal.ts'
@@ -17,7 +19,10 @@ interface Options {
 const exits = [
   usageExit,
   { status: 65, when: 'a certificate or key has a defect: no server was touched' },
-  { status: 69, when: 'the CA cannot be reached; what is there was rolled out' },
+  {
+    status: 69,
+    when: 'the CA cannot be reached; what is there was rolled out; or something else is served through a balancer',
+  },
   {
     status: 75,
     when: 'partial: some servers are not proven; run it again to complete what is missing; or the CA is not asked now',
@@ -108,7 +113,11 @@ async function runApply(
     const elapsedMs = context.clock.nowMs() - startedMs
     for (const each of applied) printApplied(each, shell.terminal, { forced: how.force, elapsedMs })
   }
-  const failures = [...applied.flatMap(({ failure }) => failure ?? []), ...[partialError(applied) ?? []].flat()]
+  const failures = [
+    ...applied.flatMap(({ failure }) => failure ?? []),
+    ...[partialError(applied) ?? []].flat(),
+    ...[driftError(applied) ?? []].flat(),
+  ]
   for (const each of failures) {
     shell.exit = each.exit
     if (!json) printError(each, shell.terminal, { json, debug: false })
@@ -149,8 +158,28 @@ function licenceError(applied: readonly Applied[]): OnecertError | null {
   })
 }
 
+/** All servers are proven, and clients of a balancer are shown something else. */
+function driftError(applied: readonly Applied[]): OnecertError | null {
+  const wrong = applied
+    .flatMap(({ samples }) => samples)
+    .filter(({ sample }) => sample.seen.some((each) => each.wrong !== null))
+  const [first] = wrong
+  if (!first) return null
+  return new OnecertError('BALANCER_DRIFT', {
+    what: `something else is served through the balancer of ${wrong.map(({ site }) => site).join(', ')}`,
+    fact: wrong.map((each) => sampleLine(each)).join('; '),
+    state: 'each server of the fleet file was proven at its own address',
+    next: `look for a member that the fleet file does not name, or an old process at a member's port; then: onecert status`,
+  })
+}
+
+function sampleLine({ address, port, sample }: Sampled): string {
+  const where = `${address.includes(':') ? `[${address}]` : address}:${port}`
+  return `sample of ${sample.connections} connections through ${where}: ${sampleText(sample)}`
+}
+
 function printApplied(
-  { certificate, generation, issued, failure, plan, result }: Applied,
+  { certificate, generation, issued, failure, plan, result, samples }: Applied,
   terminal: Terminal,
   { forced, elapsedMs }: { readonly forced: boolean; readonly elapsedMs: number },
 ): void {
@@ -171,6 +200,7 @@ function printApplied(
       `(${changed} brought to it now, ${proven - changed} had it), ${sent} key ${sent === 1 ? 'copy' : 'copies'} travelled, ` +
       `${(elapsedMs / 1000).toFixed(1)} s`,
   )
+  for (const sampled of samples) terminal.out(`  ${sampled.site}: ${sampleLine(sampled)}`)
 }
 
 function appliedJson({
@@ -181,6 +211,7 @@ function appliedJson({
   waiting,
   plan,
   result,
+  samples,
 }: Applied): Record<string, unknown> {
   return {
     certificate: certificate.name,
@@ -199,5 +230,6 @@ function appliedJson({
     stopped: result.stopped,
     untouched: result.untouched,
     withoutSeat: plan.blocked.map(({ server }) => server.name),
+    balancers: samples,
   }
 }
