@@ -626,7 +626,7 @@ verb_probe() {
 runtime_api() {
   if command -v socat >/dev/null 2>&1; then
     timeout "$api_seconds" socat -t "$api_seconds" - "UNIX-CONNECT:$haproxy_socket"
-  elif nc -h 2>&1 | grep -q -e -U; then
+  elif command -v nc >/dev/null 2>&1 && nc -h 2>&1 | grep -q -e -U; then
     timeout "$api_seconds" nc -U "$haproxy_socket"
   elif command -v perl >/dev/null 2>&1; then
     timeout "$api_seconds" perl -e 'use Socket; $/ = undef; socket(S, PF_UNIX, SOCK_STREAM, 0) && connect(S, sockaddr_un($ARGV[0]))

@@ -23,14 +23,14 @@ export interface RunningHaproxyBalancer extends RunningService {
 /** HAProxy that passes TLS through, with the header of PROXY v2 where its members expect one, and looks after their health. */
 export async function startHaproxyBalancer(
   members: readonly BalancedMember[],
-  { proxyProtocol = true } = {},
+  { proxyProtocol = true, checks = true } = {},
 ): Promise<RunningHaproxyBalancer> {
   const { address, port } = await chooseEndpoint({})
   const directory = await makeDirectory('balancer')
   const backend = 'be_www'
   const servers = members.map(
     (each) =>
-      `  server ${each.name} ${each.address}:${each.port} check inter 100ms${proxyProtocol ? ' send-proxy-v2' : ''}`,
+      `  server ${each.name} ${each.address}:${each.port}${checks ? ' check inter 100ms' : ''}${proxyProtocol ? ' send-proxy-v2' : ''}`,
   )
   const haproxy = await writeHaproxy(
     directory,
