@@ -8,7 +8,7 @@ const text = z.string().optional().catch(undefined)
 const texts = z.array(text).catch([])
 const members = z.object({ servers: texts }).optional().catch(undefined)
 const control = z
-  .object({ haproxy: z.object({ members: z.record(z.string(), z.unknown()).optional().catch(undefined) }) })
+  .object({ haproxy: z.object({ members: z.record(z.string(), text).optional().catch(undefined) }) })
   .optional()
   .catch(undefined)
 const balanced = z
@@ -251,7 +251,7 @@ function reportStrangers(source: Source, path: Path, balancer: z.output<typeof b
     const members = each?.haproxy.members ?? {}
     const place = [...path, 'control', ...(Array.isArray(written) ? [at] : []), 'haproxy', 'members']
     for (const server of Object.keys(members)) refer(source, 'member', server, servers, [...place, server])
-    const names = Object.keys(servers).map((server) => String(members[server] ?? server))
+    const names = Object.keys(servers).map((server) => members[server] ?? server)
     for (const [again, first] of repetitions(names)) {
       const [second, before] = [Object.keys(servers)[again] ?? '', Object.keys(servers)[first] ?? '']
       source.report('CONFIG_BAD_VALUE', place, () => ({

@@ -28,8 +28,8 @@ const connectionsMax = 200
 /**
  * How many connections meet each member at least once in 99 of 100 samples, where each goes to any of them alike. One of m
  * is missed by k connections with probability (1 - 1/m)^k, any of them with at most m times that: k = ln(m/0.01) / ln(m/(m-1)).
- * m is one more than the fleet file has: for the one that it does not know. Above 200 connections (26 members) the
- * sample stays as it is, and meets fewer of them.
+ * m is one more than the fleet file has: for the one that it does not know. Above 24 members (200
+ * connections) the sample stays as it is, and meets fewer of them.
  */
 export function sampleSize(members: number): number {
   const all = members + 1

@@ -40,9 +40,10 @@ test('a good file is read with its references resolved, its paths absolute and i
   assert.deepEqual(fleet.rollout, { canary: 2, wave: { share: 0.4 }, confirmWithinMs: 90_000 })
 })
 
+const key = `SHA256:${'AbCdEfGhIj'.repeat(4)}`
+
 test('each way to a server is read', () => {
   const { servers } = parse(good)
-  const key = `SHA256:${'AbCdEfGhIj'.repeat(4)}`
   assert.deepEqual(servers.get('eu-1')?.reach, {
     kind: 'ssh',
     destination: 'deploy@eu-1.domain.example',
@@ -115,7 +116,18 @@ test('each topology is read, and sites go by their host name in lower case', () 
           address: '203.0.113.5',
           port: 443,
           servers: ['us-1', 'other'],
-          controls: [],
+          controls: [
+            {
+              reach: { kind: 'ssh', destination: 'root@lb-1', hostKeys: [`${key}123`], sudo: false },
+              socket: '/run/haproxy/admin.sock',
+              backend: 'be_www',
+              members: new Map([
+                ['us-1', 's1'],
+                ['other', 'other'],
+              ]),
+              drainWithinMs: 30_000,
+            },
+          ],
         },
       },
       {
