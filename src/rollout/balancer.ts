@@ -92,14 +92,19 @@ export function openBalancers(
       return memberState(await ask(membership, 'sessions'))
     },
     async drain(membership, holdMs) {
-      const facts = await ask(membership, 'drain', [String(Math.ceil(holdMs / 1000))])
-      const taken = facts.get('taken') === 'yes'
-      if (taken) hold(membership, 1)
-      return taken
+      // From the asking on: who looks behind it on the same connection sees it drained already.
+      hold(membership, 1)
+      let taken = false
+      try {
+        const facts = await ask(membership, 'drain', [String(Math.ceil(holdMs / 1000))])
+        taken = facts.get('taken') === 'yes'
+        return taken
+      } finally {
+        if (!taken) hold(membership, -1)
+      }
     },
     async ready(membership) {
-      hold(membership, -1)
-      await ask(membership, 'ready')
+      await ask(membership, 'ready').finally(() => hold(membership, -1))
     },
     held: (membership) => held.get(backendOf(membership)) ?? 0,
     async close() {

@@ -133,7 +133,7 @@ test('behind HAProxy: renewals and rekeys of nginx, Apache and HAProxy under loa
   assert.ok(fresh.done > 200 && kept.done > 200 && kept.connections > 20, 'there was a load')
   for (const server of fleet.servers) assert.deepEqual(new Set(await statesSeen(server)), new Set(['DRAIN']))
 
-  const { entries } = await fleet.run.json<LedgerJson>('ledger')
+  const { entries } = await fleet.run.json<LedgerJson>('ledger', '--last', '1000')
   for (const effect of ['drain', 'ready'] as const) {
     const ours = entries.filter((entry) => entry.effect === effect)
     assert.equal(ours.filter(({ phase }) => phase === 'intent').length, 15)
@@ -200,7 +200,6 @@ describe('two nginx behind HAProxy on this machine', () => {
   })
 
   test('all in one wave take turns: one of them is always UP', async () => {
-    await putBehind(fleet, balancer, controlOf(balancer, membersOf(fleet)))
     await fleet.configure((document) => {
       document.rollout = { canary: 2, wave: 2, 'confirm-within': '10s' }
       const { address, port } = balancer
@@ -233,7 +232,6 @@ describe('two nginx behind HAProxy on this machine', () => {
     await load.stop()
     assert.equal(exit, 0, stderr)
     assert.match(stderr, /note: web-1 has \d+ sessions? of be_www after 1 s: it is reloaded with them/)
-    assert.ok(['UP', 'UP'].join() === [1, 2].map(() => 'UP').join())
     const { 's-web-1': one, 's-web-2': two } = await balancer.states()
     assert.deepEqual([one, two], ['UP', 'UP'])
   })
