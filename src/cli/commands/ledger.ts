@@ -40,7 +40,7 @@ export function ledgerCommand(program: Command, shell: Shell): void {
         entry.phase === 'intent' ? 'intent' : (entry.result ?? ''),
         entry.lineage ?? '',
         entry.server ?? '',
-        [entry.path, entry.way, entry.reason, entry.code].filter(Boolean).join(', '),
+        [entry.balancer, entry.path, entry.way, entry.reason, entry.code].filter(Boolean).join(', '),
       ])
       for (const line of table(['SEQ', 'TIME', 'EFFECT', 'PHASE', 'CERTIFICATE', 'SERVER', ''], rows))
         shell.terminal.out(line)
