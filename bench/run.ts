@@ -13,6 +13,18 @@ import { rotate } from './rotate.ts'
 
 const benches: readonly (Bench | Trial)[] = [deploy, rotate]
 
+/** As the table of the README is. */
+const columns: readonly (readonly [string, (tried: Tried) => string | number])[] = [
+  ['topology', ({ topology }) => topology],
+  ['way', ({ way }) => way],
+  ['rotations', ({ rotations }) => rotations],
+  ['new connections', ({ fresh }) => fresh.done + fresh.failed],
+  ['failed', ({ fresh }) => fresh.failed],
+  ['requests on kept ones', ({ kept }) => kept.done + kept.failed],
+  ['failed', ({ kept }) => kept.failed],
+  ['new certificate after, ms', ({ seenMs }) => seenMs],
+]
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { json: { type: 'boolean', default: false }, runs: { type: 'string' } },
@@ -59,18 +71,6 @@ async function* measure(bench: Bench, rounds: number): AsyncGenerator<Comparison
       yield compare({ bench: name, peer, unit: bench.unit, ours: mine, theirs: values })
   }
 }
-
-/** As the table of the README is. */
-const columns: readonly (readonly [string, (tried: Tried) => string | number])[] = [
-  ['topology', ({ topology }) => topology],
-  ['way', ({ way }) => way],
-  ['rotations', ({ rotations }) => rotations],
-  ['new connections', ({ fresh }) => fresh.done + fresh.failed],
-  ['failed', ({ fresh }) => fresh.failed],
-  ['requests on kept ones', ({ kept }) => kept.done + kept.failed],
-  ['failed', ({ kept }) => kept.failed],
-  ['new certificate after, ms', ({ seenMs }) => seenMs],
-]
 
 async function count(trial: Trial, rounds: number): Promise<void> {
   const row = (cells: readonly (string | number)[]) => console.log(`| ${cells.join(' | ')} |`)

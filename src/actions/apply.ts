@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { OnecertError } from '../base/errors.ts'
 import type { Certificate } from '../fleet/fleet.ts'
-import { membershipsOf, placements } from '../fleet/placement.ts'
+import { placements } from '../fleet/placement.ts'
 import { endpointsOf } from '../observe/endpoint.ts'
 import { openAhead } from '../rollout/ahead.ts'
 import { openBalancers } from '../rollout/balancer.ts'
@@ -134,7 +134,6 @@ function taskOf(context: Context, given: Given, { connectTimeoutMs }: ApplyOptio
     ledger,
     clock,
     signal,
-    memberships: membershipsOf(fleet, server.name),
     confirmWithinMs: fleet.rollout.confirmWithinMs,
     connectTimeoutMs,
     setState: (state, detail) => store.setServerState(given.rollout, server.name, state, detail, clock.nowMs()),

@@ -37,7 +37,7 @@ export async function drained<Result>(
 ): Promise<Result> {
   const taken: { readonly membership: Membership; readonly sinceMs: number }[] = []
   try {
-    for (const membership of task.memberships) {
+    for (const membership of task.planned.memberships) {
       task.onStep('drain')
       const sinceMs = task.clock.nowMs()
       const outcome = await take(task, membership)
@@ -72,7 +72,7 @@ async function take(
   const { balancers, clock, signal, ledger } = task
   const server = task.planned.placement.server.name
   const { backend } = membership.control
-  const limitMs = holdMs(task.memberships, task.confirmWithinMs)
+  const limitMs = holdMs(task.planned.memberships, task.confirmWithinMs)
   const untilMs = clock.nowMs() + limitMs
   try {
     for (;;) {
@@ -141,7 +141,7 @@ async function makeReady(task: ServerRollout, membership: Membership): Promise<v
     }
   } catch (error) {
     const { what } = asOnecertError(error).failure
-    const seconds = Math.ceil(holdMs(task.memberships, task.confirmWithinMs) / 1000)
+    const seconds = Math.ceil(holdMs(task.planned.memberships, task.confirmWithinMs) / 1000)
     task.notice(`${server} was not made ready at ${place}: ${what}; the balancer does it by itself within ${seconds} s`)
   }
 }

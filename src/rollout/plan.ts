@@ -1,5 +1,5 @@
 import type { Certificate, Fleet, Placement, RolloutPolicy } from '../fleet/fleet.ts'
-import { placements } from '../fleet/placement.ts'
+import { type Membership, membershipsOf, placements } from '../fleet/placement.ts'
 import { endpointsOf, endpointText } from '../observe/endpoint.ts'
 import type { Generation } from './generation.ts'
 import { licenceSeats } from './licence.ts'
@@ -23,6 +23,8 @@ export interface PlannedServer {
   readonly placement: Placement
   readonly action: Action
   readonly reason: string
+  /** Where it is drained for its reload. */
+  readonly memberships: readonly Membership[]
 }
 
 export interface Plan {
@@ -58,7 +60,11 @@ export function planRollout(
   const blocked = all.filter(({ server }) => seats.blocked.includes(server.name))
   const planned = all
     .filter(({ server }) => seats.allowed.includes(server.name) && (options.only?.has(server.name) ?? true))
-    .map((placement) => planServer(placement, generation, known.get(placement.server.name)))
+    .map((placement) => ({
+      ...planServer(placement, generation, known.get(placement.server.name)),
+      // Each service is reloaded for a new certificate: one that would take it without has no need to be drained.
+      memberships: membershipsOf(fleet, placement.server.name),
+    }))
   const todo = new Map(
     planned.filter(({ action }) => action !== 'none').map((each) => [each.placement.server.name, each]),
   )
@@ -75,7 +81,11 @@ export function planRollout(
   }
 }
 
-function planServer(placement: Placement, generation: Generation, known: Known | undefined): PlannedServer {
+function planServer(
+  placement: Placement,
+  generation: Generation,
+  known: Known | undefined,
+): Omit<PlannedServer, 'memberships'> {
   const say = (action: Action, reason: string) => ({ placement, action, reason })
   if (!known?.holds.has(generation.spki))
     return say('key', known?.holds.size ? 'holds an older key' : 'holds no copy yet')

@@ -1,5 +1,4 @@
 import type { Clock } from '../base/clock.ts'
-import type { Membership } from '../fleet/placement.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Connection, OpenOptions, Reach, ReceiverText } from '../reach/connection.ts'
 import type { Service } from '../services/service.ts'
@@ -21,8 +20,6 @@ export interface ServerRollout {
   readonly ledger: Ledger
   readonly clock: Clock
   readonly balancers: Balancers
-  /** Where it is drained for a reload. */
-  readonly memberships: readonly Membership[]
   readonly confirmWithinMs: number
   readonly connectTimeoutMs: number
   /** Aborted: nothing is swapped any more; what is swapped already is brought to its end. */

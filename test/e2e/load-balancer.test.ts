@@ -118,6 +118,7 @@ test('behind HAProxy: renewals and rekeys of nginx, Apache and HAProxy under loa
       Object.assign(servers[name]?.service[kind] ?? {}, { reload: [reloads[at]] })
   })
   await until(() => allUp(balancer), 10_000)
+  assert.match((await fleet.run('plan')).stdout, /web-2 .* travel .*; drained at be_www\/s-web-2 for its reload/)
   assert.equal((await fleet.run('apply')).exit, 0)
   await using load = await startLoad({ targets: [balancer], name: siteName })
   let sold = await fleet.buy()

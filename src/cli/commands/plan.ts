@@ -67,18 +67,20 @@ function printPlan({ plan, wanted }: Planned, terminal: Terminal): void {
   )
 }
 
-function serverLine({ placement, action, reason }: PlannedServer): string {
+function serverLine({ placement, action, reason, memberships }: PlannedServer): string {
   const { server } = placement
   const way = server.reach.kind === 'ssh' ? `ssh ${server.reach.destination}` : 'this machine'
-  return `${server.name} (${way}): ${words[action]} (${reason})`
+  const drained = memberships.map(({ control, member }) => `${control.backend}/${member}`).join(', ')
+  return `${server.name} (${way}): ${words[action]} (${reason})${drained && `; drained at ${drained} for its reload`}`
 }
 
 function planJson({ plan, wanted }: Planned): Record<string, unknown> {
-  const brief = ({ placement, action, reason }: PlannedServer) => ({
+  const brief = ({ placement, action, reason, memberships }: PlannedServer) => ({
     server: placement.server.name,
     sites: placement.names,
     action,
     reason,
+    drainedAt: memberships.map(({ site, control, member }) => ({ site, backend: control.backend, member })),
   })
   return {
     certificate: plan.certificate.name,
