@@ -65,16 +65,22 @@ export function openBalancers(
     })
     const opening = reachOf(machine).open(machine, { receiver, carriesKey: false, sentAlong: true, timeoutMs, signal })
     connections.set(key, opening)
-    opening.catch(() => connections.delete(key))
+    opening.catch(() => forget(key, opening))
     return opening
+  }
+
+  /** Not one that somebody has opened in its place. */
+  function forget(key: string, connection: Promise<Connection>): void {
+    if (connections.get(key) === connection) connections.delete(key)
   }
 
   async function ask(membership: Membership, verb: string, words: readonly string[] = []) {
     const { control, member, site } = membership
-    const connection = await connect(membership)
+    const opening = connect(membership)
+    const connection = await opening
     const answer = await connection.request(verb, [control.backend, member, ...words]).catch(async (error: unknown) => {
       // It is of no more use; what it holds is given back when it ends.
-      connections.delete(machineOf(control))
+      forget(machineOf(control), opening)
       await connection.close()
       throw error
     })
