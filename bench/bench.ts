@@ -23,3 +23,22 @@ export interface Variant {
   readonly ours: () => Promise<number>
   readonly peers: Readonly<Record<string, () => Promise<number>>>
 }
+
+/** Something whose failures are counted while it is done again and again: a median would hide them. */
+export interface Trial {
+  readonly name: string
+  /** Times where nothing else is asked for. */
+  readonly runs: number
+  readonly packages: readonly DebianPackage[]
+  tries(runs: number, say: (text: string) => void): AsyncGenerator<Tried>
+}
+
+export interface Tried {
+  readonly topology: string
+  readonly way: string
+  readonly rotations: number
+  readonly fresh: { readonly done: number; readonly failed: number }
+  readonly kept: { readonly done: number; readonly failed: number }
+  /** From the start of a rotation until each server shows the new certificate: the median. */
+  readonly seenMs: number
+}

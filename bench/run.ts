@@ -6,11 +6,24 @@
  */
 import { inspect, parseArgs } from 'node:util'
 import { installPackages } from '../test/packages.ts'
-import type { Bench } from './bench.ts'
+import type { Bench, Trial, Tried } from './bench.ts'
 import { type Comparison, compare, line } from './comparison.ts'
 import { deploy } from './deploy.ts'
+import { rotate } from './rotate.ts'
 
-const benches: readonly Bench[] = [deploy]
+const benches: readonly (Bench | Trial)[] = [deploy, rotate]
+
+/** As the table of the README is. */
+const columns: readonly (readonly [string, (tried: Tried) => string | number])[] = [
+  ['topology', ({ topology }) => topology],
+  ['way', ({ way }) => way],
+  ['rotations', ({ rotations }) => rotations],
+  ['new connections', ({ fresh }) => fresh.done + fresh.failed],
+  ['failed', ({ fresh }) => fresh.failed],
+  ['requests on kept ones', ({ kept }) => kept.done + kept.failed],
+  ['failed', ({ kept }) => kept.failed],
+  ['new certificate after, ms', ({ seenMs }) => seenMs],
+]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -29,8 +42,11 @@ const chosen = benches.filter(({ name }) => positionals.length === 0 || position
 try {
   for (const bench of chosen) {
     installPackages(bench.packages)
-    for await (const found of measure(bench, runs ?? bench.runs))
-      console.log(values.json ? JSON.stringify(found) : line(found))
+    if ('tries' in bench) await count(bench, runs ?? bench.runs)
+    else {
+      for await (const found of measure(bench, runs ?? bench.runs))
+        console.log(values.json ? JSON.stringify(found) : line(found))
+    }
   }
 } catch (error) {
   console.error(inspect(error))
@@ -53,5 +69,17 @@ async function* measure(bench: Bench, rounds: number): AsyncGenerator<Comparison
     }
     for (const [peer, values] of theirs)
       yield compare({ bench: name, peer, unit: bench.unit, ours: mine, theirs: values })
+  }
+}
+
+async function count(trial: Trial, rounds: number): Promise<void> {
+  const row = (cells: readonly (string | number)[]) => console.log(`| ${cells.join(' | ')} |`)
+  if (!values.json) {
+    row(columns.map(([title]) => title))
+    row(columns.map((_, at) => (at < 2 ? '---' : '---:')))
+  }
+  for await (const tried of trial.tries(rounds, (text) => process.stderr.write(`${trial.name}: ${text}\n`))) {
+    if (values.json) console.log(JSON.stringify({ bench: trial.name, ...tried }))
+    else row(columns.map(([, cell]) => cell(tried)))
   }
 }

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import type { OnecertError } from '../base/errors.ts'
 import type { Certificate } from '../fleet/fleet.ts'
+import { placements } from '../fleet/placement.ts'
 import { endpointsOf } from '../observe/endpoint.ts'
 import { openAhead } from '../rollout/ahead.ts'
+import { openBalancers } from '../rollout/balancer.ts'
 import { fileHashes, type Generation } from '../rollout/generation.ts'
 import type { Plan, PlannedServer } from '../rollout/plan.ts'
 import type { ServerOutcome } from '../rollout/progress.ts'
@@ -19,6 +21,7 @@ import { withLease } from './lease.ts'
 import { planCertificate } from './plan.ts'
 import { keepQuarantine, type QuarantineResult } from './quarantine.ts'
 import { rememberServers } from './remembered.ts'
+import { type Sampled, sampleBalancers } from './sample.ts'
 import { eachInTurn } from './turns.ts'
 
 export interface ApplyOptions extends Choice, Haste {
@@ -40,6 +43,8 @@ export interface Applied {
   readonly waiting: string | null
   readonly plan: Plan
   readonly result: RolloutResult
+  /** Through each balancer, where all servers of the lineage are proven: empty, where some are not. */
+  readonly samples: readonly Sampled[]
 }
 
 /** What was left alone. */
@@ -92,17 +97,23 @@ async function applyOne(
   })
   if (options.dueOnly && issued === null && failure === null) return { certificate, generation, dueMs }
   const plan = await planCertificate(context, certificate, generation, options)
-  if (plan.waves.length === 0) {
-    return {
-      certificate,
-      generation,
-      issued,
-      failure,
-      waiting,
-      plan,
-      result: { outcomes: [], stopped: null, untouched: [], waiting: [] },
-    }
-  }
+  const result =
+    plan.waves.length === 0
+      ? { outcomes: [], stopped: null, untouched: [], waiting: [] }
+      : await carry(context, certificate, token, { generation, plan }, options)
+  const proven = plan.proven.length + result.outcomes.filter(({ state }) => state === 'committed').length
+  const whole = proven === placements(context.fleet, certificate.name).length && !context.signal.aborted
+  const samples = whole ? await sampleBalancers(context, certificate.name, generation.chain) : []
+  return { certificate, generation, issued, failure, waiting, plan, result, samples }
+}
+
+async function carry(
+  context: Context,
+  certificate: Certificate,
+  token: number,
+  { generation, plan }: { readonly generation: Generation; readonly plan: Plan },
+  options: ApplyOptions,
+): Promise<RolloutResult> {
   await rememberServers(
     context,
     plan.waves.flat().map(({ placement }) => placement.server),
@@ -117,8 +128,12 @@ async function applyOne(
   })
   const hashes = fileHashes(generation)
   const reach = openAhead(context.reachOf)
+  const balancers = openBalancers(context.fleet, context.reachOf, {
+    timeoutMs: options.connectTimeoutMs,
+    signal: context.signal,
+  })
   const task = (planned: PlannedServer, onServed = () => {}) =>
-    taskOf(context, { rollout, token, generation, hashes, reach, planned, onServed }, options)
+    taskOf(context, { rollout, token, generation, hashes, reach, balancers, planned, onServed }, options)
   const one = (planned: PlannedServer, onServed: () => void) => rolloutOne(context, task(planned, onServed))
   const result = await rolloutWaves(plan, one, {
     parallel: options.parallel,
@@ -127,7 +142,7 @@ async function applyOne(
     turnOf: ({ placement, override }) =>
       turnOf(placement.server.windows, context.clock.nowMs(), { now: override ?? null, servedUntilMs: null }),
     soon: (planned) => reach.prepare(planned.placement.server, openOptions(task(planned), planned.action === 'key')),
-  }).finally(() => reach.close())
+  }).finally(() => Promise.all([reach.close(), balancers.close()]))
   await context.store.finishRollout(rollout, {
     finishedAtMs: context.clock.nowMs(),
     outcome:
@@ -137,10 +152,13 @@ async function applyOne(
         ? 'done'
         : 'partial',
   })
-  return { certificate, generation, issued, failure, waiting, plan, result }
+  return result
 }
 
-type Given = Pick<ServerRollout, 'rollout' | 'token' | 'generation' | 'hashes' | 'reach' | 'planned' | 'onServed'>
+type Given = Pick<
+  ServerRollout,
+  'rollout' | 'token' | 'generation' | 'hashes' | 'reach' | 'balancers' | 'planned' | 'onServed'
+>
 
 function taskOf(context: Context, given: Given, { connectTimeoutMs }: ApplyOptions): ServerRollout {
   const { fleet, store, ledger, clock, report, signal } = context
@@ -155,6 +173,7 @@ function taskOf(context: Context, given: Given, { connectTimeoutMs }: ApplyOptio
     confirmWithinMs: fleet.rollout.confirmWithinMs,
     connectTimeoutMs,
     setState: (state, detail) => store.setServerState(given.rollout, server.name, state, detail, clock.nowMs()),
+    notice: (text) => report({ kind: 'notice', lineage: given.generation.lineage, text }),
     onStep: (step) => report({ kind: 'step', lineage: given.generation.lineage, server: server.name, step }),
   }
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts'
-import type { Fleet, Server } from '../fleet/fleet.ts'
+import type { Fleet, Machine } from '../fleet/fleet.ts'
 import type { KeyKeeper } from '../issue/issuer.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Reach } from '../reach/connection.ts'
@@ -13,7 +13,7 @@ export interface Context {
   readonly ledger: Ledger
   /** Opened when a key is needed, not before: looking needs no vault. */
   readonly vault: () => Promise<KeyKeeper>
-  readonly reachOf: (server: Server) => Reach
+  readonly reachOf: (machine: Machine) => Reach
   readonly clock: Clock
   /** Who acts: `user@machine`. */
   readonly actor: string

@@ -1,14 +1,13 @@
-import { asOnecertError } from '../base/errors.ts'
-import type { Certificate, Placement, Site, Window } from '../fleet/fleet.ts'
+import type { Certificate, Placement, Window } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import { windowState, windowTime } from '../fleet/window.ts'
 import { renewalNeed } from '../issue/renewal.ts'
 import { renewalStates, stateOf } from '../issue/renewal-state.ts'
 import { type KeyCopy, keyCopies } from '../ledger/keycopies.ts'
 import { endpointsOf, endpointText } from '../observe/endpoint.ts'
-import { handshake } from '../observe/handshake.ts'
 import { servedWrong, type Vantage } from '../observe/served.ts'
 import { parseCertificates } from '../pki/certificate.ts'
+import type { Sample } from '../rollout/sample.ts'
 import type { GenerationRow } from '../store/store.ts'
 import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
@@ -16,6 +15,7 @@ import { lookAtAll } from './look.ts'
 import { type Quarantine, quarantineOf } from './quarantine.ts'
 import { circumstances } from './renewal.ts'
 import { revocationOf } from './revoke.ts'
+import { type Sampled, sampleBalancers } from './sample.ts'
 
 export interface CertificateStatus {
   readonly certificate: string
@@ -60,7 +60,9 @@ export interface BalancerStatus {
   readonly site: string
   readonly address: string
   readonly port: number
+  /** What most connections of the sample showed. */
   readonly served: string | null
+  readonly sample: Sample
   readonly verdict: Exclude<EndpointStatus['verdict'], 'waits'>
   readonly reason: string | null
 }
@@ -73,9 +75,9 @@ export interface Status {
 }
 
 const dayMs = 86_400_000
-const lookTimeoutMs = 5_000
 
-/** What is served where, now: one handshake with each endpoint, beside what the store and the ledger know. */
+/** What is served where, now: one handshake with each endpoint, a sample through each balancer, beside what the store and
+ * the ledger know. */
 export async function status(context: Context, choice: Choice): Promise<Status> {
   const { fleet, store, ledger, clock } = context
   const certificates: CertificateStatus[] = []
@@ -107,9 +109,7 @@ export async function status(context: Context, choice: Choice): Promise<Status> 
       licence: seats(certificate, ours),
     })
     endpoints.push(...(await endpointsStatus(context, certificate, chain, choice)))
-    for (const site of fleet.sites.values()) {
-      if (site.certificates.includes(lineage)) balancers.push(...(await balancerStatus(context, site, lineage, chain)))
-    }
+    balancers.push(...(await sampleBalancers(context, lineage, chain)).map(balancerStatus))
   }
   return { certificates, endpoints, balancers, keyCopies: copies }
 }
@@ -213,24 +213,14 @@ async function quarantinesOf(context: Context, all: readonly Placement[]): Promi
   return found
 }
 
-async function balancerStatus(
-  { fleet, signal }: Context,
-  { name, topology }: Site,
-  lineage: string,
-  chain: readonly string[] | null,
-): Promise<BalancerStatus[]> {
-  if (topology.kind !== 'load-balancer') return []
-  const { address, port } = topology
-  const keyKind = placements(fleet, lineage)[0]?.keyKind
-  try {
-    const served = await handshake(
-      { address, port, name, ...(keyKind && { keyKind }) },
-      { timeoutMs: lookTimeoutMs, signal },
-    )
-    return [{ site: name, address, port, served: served.chain[0] ?? null, ...judge(served.chain, null, chain) }]
-  } catch (error) {
-    signal.throwIfAborted()
-    return [{ site: name, address, port, served: null, ...judge(null, asOnecertError(error).failure.what, chain) }]
+function balancerStatus({ sample, ...balancer }: Sampled): BalancerStatus {
+  const wrong = sample.seen.find((each) => each.wrong !== null)?.wrong ?? null
+  return {
+    ...balancer,
+    served: sample.seen[0]?.fingerprint ?? null,
+    sample,
+    verdict: wrong !== null ? 'drift' : sample.failed > 0 ? 'unknown' : 'proven',
+    reason: wrong ?? sample.failure,
   }
 }
 

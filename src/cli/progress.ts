@@ -61,7 +61,8 @@ function endedLine(outcome: ServerOutcome, terminal: Terminal): string {
   const time = `${(outcome.elapsedMs / 1000).toFixed(1)} s`
   if (!good)
     return `${mark} ${outcome.server}  ${outcome.state}  ${time}  ${outcome.error?.code ?? ''} ${outcome.error?.failure.what ?? ''}`
-  return `${mark} ${outcome.server}  ${provenText(outcome)}  ${time}  ${outcome.keySent ? 'key sent' : 'no key sent'}`
+  const drained = outcome.drained.some((each) => each.outcome === 'drained') ? '  drained' : ''
+  return `${mark} ${outcome.server}  ${provenText(outcome)}  ${time}  ${outcome.keySent ? 'key sent' : 'no key sent'}${drained}`
 }
 
 /** Seen from outside is proof by ourselves; from the server itself it is the server's word. */

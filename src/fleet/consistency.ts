@@ -9,7 +9,14 @@ import { zoneNameOf } from './zone.ts'
 
 const text = z.string().optional().catch(undefined)
 const texts = z.array(text).catch([])
-const members = z.object({ servers: texts }).optional().catch(undefined)
+const control = z
+  .object({ haproxy: z.object({ members: z.record(z.string(), text).optional().catch(undefined) }) })
+  .optional()
+  .catch(undefined)
+const balanced = z
+  .object({ servers: texts, control: z.union([z.array(control), control]) })
+  .optional()
+  .catch(undefined)
 
 function entries<Entry extends z.ZodType>(entry: Entry) {
   return z.record(z.string(), entry.optional().catch(undefined)).optional().catch(undefined)
@@ -59,7 +66,7 @@ const outline = z
       z.object({
         certificate: z.union([z.string(), texts]).optional().catch(undefined),
         dns: texts,
-        'load-balancer': members,
+        'load-balancer': balanced,
         'reverse-proxy': z
           .object({
             servers: texts,
@@ -115,6 +122,7 @@ export function reportInconsistencies(source: Source): void {
       reportUncovered(source, name, each, fleet)
     }
     if (Array.isArray(certificates)) reportPair(source, name, certificates, fleet)
+    reportStrangers(source, [...path, 'load-balancer'], site?.['load-balancer'])
     for (const [at, servers] of [
       [[...path, 'dns'], site?.dns],
       [[...path, 'load-balancer', 'servers'], site?.['load-balancer']?.servers],
@@ -391,6 +399,25 @@ function reportOutOfZones(source: Source, written: string, { zones = {} }: Outli
     fact: `zones: ${quote(Object.keys(zones).join(', ') || 'none', listCharactersMax)}`,
     next: 'add its zone to "zones", or take "quarantine" away',
   }))
+}
+
+/** Who is named in `control` has to be a member of the site, each by a name of its own. */
+function reportStrangers(source: Source, path: Path, balancer: z.output<typeof balanced>): void {
+  const servers = Object.fromEntries((balancer?.servers ?? []).map((server) => [server ?? '', true]))
+  const written = balancer?.control
+  for (const [at, each] of [written].flat().entries()) {
+    const members = each?.haproxy.members ?? {}
+    const place = [...path, 'control', ...(Array.isArray(written) ? [at] : []), 'haproxy', 'members']
+    for (const server of Object.keys(members)) refer(source, 'member', server, servers, [...place, server])
+    const names = Object.keys(servers).map((server) => members[server] ?? server)
+    for (const [again, first] of repetitions(names)) {
+      const [second, before] = [Object.keys(servers)[again] ?? '', Object.keys(servers)[first] ?? '']
+      source.report('CONFIG_BAD_VALUE', place, () => ({
+        what: `"${quote(before)}" and "${quote(second)}" are one server of HAProxy: "${quote(names[again] ?? '')}"`,
+        next: 'give each its own name in "members"',
+      }))
+    }
+  }
 }
 
 /** Explicit paths must fit what the service reads: a pair of files, or one combined file. */

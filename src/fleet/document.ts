@@ -3,6 +3,7 @@ import { parseHostName } from '../pki/names.ts'
 import { acmeIssuer, zoneSettings } from './acme.ts'
 import { reportInconsistencies } from './consistency.ts'
 import type {
+  BalancerControl,
   Certificate,
   FileSettings,
   Fleet,
@@ -64,7 +65,7 @@ function normalise(written: FleetAsWritten, directory: string): Fleet {
     sites: new Map(
       Object.entries(written.sites).map(([text, each]) => {
         const name = parseHostName(text)
-        return [name, { name, certificates: [each.certificate].flat(), topology: topologyOf(each) }]
+        return [name, { name, certificates: [each.certificate].flat(), topology: topologyOf(each, directory) }]
       }),
     ),
     zones: new Map(
@@ -111,6 +112,8 @@ function normaliseIssuer(name: string, written: FleetAsWritten['issuers'][string
 }
 
 type ServerAsWritten = FleetAsWritten['servers'][string]
+type BalancerAsWritten = NonNullable<FleetAsWritten['sites'][string]['load-balancer']>
+type ControlAsWritten = Exclude<BalancerAsWritten['control'], undefined | readonly unknown[]>
 type ListenerAsWritten = NonNullable<ServerAsWritten['listeners']>[number]
 
 const tlsPort = 443
@@ -151,7 +154,7 @@ function listenerOf({ port, starttls, 'proxy-protocol': proxyProtocol }: Listene
   return { port, ...(starttls && { starttls }), ...(proxyProtocol && { proxyProtocol }) }
 }
 
-function reachOf(written: ServerAsWritten, directory: string): Server['reach'] {
+function reachOf(written: ServerAsWritten | ControlAsWritten, directory: string): Server['reach'] {
   if (written.ssh === undefined) return { kind: 'local' }
   const ssh: Exclude<ServerAsWritten['ssh'], string | undefined> =
     typeof written.ssh === 'string' ? { destination: written.ssh } : written.ssh
@@ -175,9 +178,18 @@ function serviceOf(written: ServerAsWritten['service']): ServiceSettings {
   return { ...given, kind: kind as ServiceSettings['kind'] }
 }
 
-function topologyOf(written: FleetAsWritten['sites'][string]): Site['topology'] {
+function topologyOf(written: FleetAsWritten['sites'][string], directory: string): Site['topology'] {
   const balancer = written['load-balancer']
-  if (balancer) return { kind: 'load-balancer', ...balancer }
+  if (balancer) {
+    const { address, servers, control } = balancer
+    return {
+      kind: 'load-balancer',
+      address,
+      ...listenerOf({ port: balancer.port, 'proxy-protocol': balancer['proxy-protocol'] }),
+      servers,
+      controls: (control === undefined ? [] : [control].flat()).map((each) => controlOf(each, servers, directory)),
+    }
+  }
   const proxy = written['reverse-proxy']
   if (proxy) {
     const upstreams = proxy.upstreams.map((each) => (typeof each === 'string' ? { url: each } : each))
@@ -192,4 +204,15 @@ function topologyOf(written: FleetAsWritten['sites'][string]): Site['topology'] 
     quarantine: { beforeMs: written.quarantine.before, keep: written.quarantine.keep },
   }
   return { kind: 'dns', servers: written.dns ?? [], ...quarantine }
+}
+
+function controlOf(written: ControlAsWritten, servers: readonly string[], directory: string): BalancerControl {
+  const { socket, backend, members } = written.haproxy
+  return {
+    reach: reachOf(written, directory),
+    socket,
+    backend,
+    members: new Map(servers.map((server) => [server, members[server] ?? server])),
+    drainWithinMs: written['drain-within'],
+  }
 }

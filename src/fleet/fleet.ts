@@ -173,6 +173,9 @@ export interface Window {
   readonly timeZone: string
 }
 
+/** A machine that a receiver can run on. */
+export type Machine = Pick<Server, 'name' | 'reach' | 'address' | 'listeners' | 'probe'>
+
 /** A port at which TLS is spoken, and what comes before it. */
 export interface Listener {
   readonly port: number
@@ -277,7 +280,22 @@ export interface LoadBalancerTopology {
   readonly kind: 'load-balancer'
   readonly address: string
   readonly port: number
+  /** What the balancer itself expects before TLS. */
+  readonly proxyProtocol?: ProxyProtocol
   readonly servers: readonly string[]
+  /** Each balancer that can be told to drain a member; empty: none can. */
+  readonly controls: readonly BalancerControl[]
+}
+
+/** HAProxy's Runtime API, on the balancer's machine. */
+export interface BalancerControl {
+  readonly reach: SshReach | LocalReach
+  readonly socket: string
+  readonly backend: string
+  /** HAProxy's name of each server of the site. */
+  readonly members: ReadonlyMap<string, string>
+  /** A member that has sessions after this time is reloaded with them. */
+  readonly drainWithinMs: number
 }
 
 export interface ReverseProxyTopology {

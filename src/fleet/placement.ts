@@ -1,4 +1,4 @@
-import type { Certificate, Fleet, KeyKind, Placement } from './fleet.ts'
+import type { BalancerControl, Certificate, Fleet, KeyKind, Placement } from './fleet.ts'
 
 /** Where a lineage belongs: every server of every site that uses it, in fleet-file order, each once. */
 export function placements(fleet: Fleet, certificate: string): Placement[] {
@@ -20,6 +20,27 @@ export function placements(fleet: Fleet, certificate: string): Placement[] {
 export function lineagesOn(fleet: Fleet, server: string): string[] {
   const sites = [...fleet.sites.values()].filter(({ topology }) => topology.servers.includes(server))
   return [...fleet.certificates.keys()].filter((name) => sites.some(({ certificates }) => certificates.includes(name)))
+}
+
+/** A server as one of its balancers knows it. */
+export interface Membership {
+  readonly site: string
+  readonly control: BalancerControl
+  /** HAProxy's name of the server. */
+  readonly member: string
+}
+
+/** Where a server gets its connections from balancers that can be told, in fleet-file order: sites may share a backend. */
+export function membershipsOf(fleet: Fleet, server: string): Membership[] {
+  const found = new Map<string, Membership>()
+  for (const { name: site, topology } of fleet.sites.values()) {
+    for (const control of topology.kind === 'load-balancer' ? topology.controls : []) {
+      const member = control.members.get(server)
+      const key = JSON.stringify([control.reach, control.socket, control.backend, member])
+      if (member !== undefined && !found.has(key)) found.set(key, { site, control, member })
+    }
+  }
+  return [...found.values()]
 }
 
 function keyKindOf(certificate: Certificate | undefined): KeyKind | undefined {

@@ -402,30 +402,40 @@ const window = z
 const windows = z
   .union([window, z.array(window).min(1).max(20)])
   .describe('when a server may be changed; absent: always')
+/** How a machine is reached. */
+const way = {
+  ssh: z
+    .union(
+      [
+        destination,
+        z.strictObject({
+          destination,
+          port: port.optional(),
+          identity: localPath.optional(),
+          sudo: z.boolean().optional(),
+        }),
+      ],
+      'is no ssh destination such as deploy@web-1.example.com',
+    )
+    .optional()
+    .describe('user@host, or an alias of ssh_config'),
+  'host-key': z
+    .union([fingerprint, z.array(fingerprint).min(1).max(2)], 'is no fingerprint of the form SHA256:…')
+    .optional()
+    .describe('SHA256:…; two while it is being rotated'),
+  'known-hosts': localPath.optional().describe('a known_hosts file instead of host-key'),
+  local: z.literal(true).optional().describe('this machine'),
+}
+
+const oneKindOfPin = rule('has both "host-key" and "known-hosts": one is enough')
+const noPinHere = rule(
+  'has "host-key" or "known-hosts" beside "local: true"',
+  'this machine shows no host key: take them away',
+)
 
 const server = z
   .strictObject({
-    ssh: z
-      .union(
-        [
-          destination,
-          z.strictObject({
-            destination,
-            port: port.optional(),
-            identity: localPath.optional(),
-            sudo: z.boolean().optional(),
-          }),
-        ],
-        'is no ssh destination such as deploy@web-1.example.com',
-      )
-      .optional()
-      .describe('user@host, or an alias of ssh_config'),
-    'host-key': z
-      .union([fingerprint, z.array(fingerprint).min(1).max(2)], 'is no fingerprint of the form SHA256:…')
-      .optional()
-      .describe('SHA256:…; two while it is being rotated'),
-    'known-hosts': localPath.optional().describe('a known_hosts file instead of host-key'),
-    local: z.literal(true).optional().describe('this machine'),
+    ...way,
     agent: reserved('is not known to this version, which has "ssh" and "local"'),
     address: address.describe('where its own handshakes are looked at'),
     port: port.optional().describe('default: 443'),
@@ -471,21 +481,49 @@ const server = z
     (spec) => spec.agent !== undefined || given(spec.ssh, spec.local) === 1,
     rule('needs either "ssh" or "local: true"'),
   )
-  .refine(
-    (spec) => given(spec['host-key'], spec['known-hosts']) < 2,
-    rule('has both "host-key" and "known-hosts": one is enough'),
-  )
+  .refine((spec) => given(spec['host-key'], spec['known-hosts']) < 2, oneKindOfPin)
   .refine(
     (spec) => spec.listeners === undefined || given(spec.port, spec.starttls, spec['proxy-protocol']) === 0,
     rule('has "port", "starttls" or "proxy-protocol" beside "listeners"', 'put them into the list'),
   )
   .refine(
     (spec) => spec.local === undefined || spec.ssh !== undefined || given(spec['host-key'], spec['known-hosts']) === 0,
-    rule('has "host-key" or "known-hosts" beside "local: true"', 'this machine shows no host key: take them away'),
+    noPinHere,
   )
 
 const serverNames = z.array(z.string()).min(1)
 const upstreamUrl = z.url({ protocol: /^https?$/, error: 'is no URL such as http://10.0.1.5:8080' })
+
+const proxyName = z.string().regex(/^[A-Za-z0-9_.:-]{1,100}$/, 'is no name that HAProxy has: letters, digits, _ . : -')
+
+/** A balancer's Runtime API is as good as its root: nobody is asked for it whose host key was not confirmed. */
+const control = z
+  .strictObject({
+    ...way,
+    haproxy: z
+      .strictObject({
+        socket: serverPath.describe('of the Runtime API, with level admin: stats socket PATH level admin'),
+        backend: proxyName,
+        members: z
+          .record(name, proxyName)
+          .default({})
+          .describe("HAProxy's names of the servers, where they are others than here"),
+      })
+      .describe('HAProxy, by its Runtime API'),
+    'drain-within': duration(0, 600_000)
+      .prefault('30s')
+      .describe('a member that has sessions after this time is reloaded with them'),
+  })
+  .refine((spec) => given(spec.ssh, spec.local) === 1, rule('needs either "ssh" or "local: true"'))
+  .refine((spec) => given(spec['host-key'], spec['known-hosts']) < 2, oneKindOfPin)
+  .refine(
+    (spec) => spec.ssh === undefined || given(spec['host-key'], spec['known-hosts']) > 0,
+    rule(
+      'has "ssh" without "host-key" or "known-hosts"',
+      'on the balancer: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub',
+    ),
+  )
+  .refine((spec) => spec.local === undefined || given(spec['host-key'], spec['known-hosts']) === 0, noPinHere)
 
 const site = z
   .strictObject({
@@ -497,7 +535,12 @@ const site = z
       .strictObject({
         address,
         port: port.default(443),
+        'proxy-protocol': listener['proxy-protocol'],
         servers: serverNames,
+        control: z
+          .union([control, z.array(control).min(1).max(8)], 'is neither a mapping nor a list of them')
+          .optional()
+          .describe('how the balancer is told to drain a member before its reload; several: each is told'),
       })
       .optional()
       .describe('TLS passes through to these members'),

@@ -5,7 +5,9 @@ export type Effect =
   | 'stage'
   | 'adopt'
   | 'swap'
+  | 'drain'
   | 'reload'
+  | 'ready'
   | 'commit'
   | 'rollback'
   | 'purge'
@@ -30,6 +32,8 @@ export interface EffectFields {
   readonly lineage?: string
   readonly generation?: number
   readonly server?: string
+  /** The site, and HAProxy's names of backend and member. */
+  readonly balancer?: string
   /** Where on the server. */
   readonly path?: string
   /** Whose addresses in the DNS are changed, and by which one. */

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { ErrorCode } from '../base/catalogue.ts'
 import type { Secret } from '../base/secret.ts'
-import type { Server } from '../fleet/fleet.ts'
+import type { Machine } from '../fleet/fleet.ts'
 
 /** A way to a server. One connection per server and rollout: one process, verbs on its stdin, answers on its stdout. */
 export interface Reach {
@@ -9,7 +9,7 @@ export interface Reach {
    * Opens the connection and waits for the receiver's greeting.
    * @throws OnecertError SSH_*, SUDO_*, RECEIVER_*: nothing was sent beyond the receiver's text.
    */
-  open(server: Server, options: OpenOptions): Promise<Connection>
+  open(server: Machine, options: OpenOptions): Promise<Connection>
 }
 
 export interface OpenOptions {

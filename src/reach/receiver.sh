@@ -25,7 +25,7 @@ PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 umask 077
 
-lineage= base= rollout= token= owner= armed= sleeper= uid= gid= files= key_file= linked= tried= included= slot=
+lineage= base= rollout= token= owner= armed= sleeper= drained= uid= gid= files= key_file= linked= tried= included= slot=
 newline='
 '
 test_seconds=30
@@ -264,7 +264,7 @@ reload_service() {
 # read from them, under the name that it prints for it. Status 1: refused. 2: it cannot be asked, or does not know them yet,
 # or they are too big for it: a reload is needed.
 hot_swap() {
-  known=$(echo 'show ssl cert' | ask_socket 2>/dev/null)
+  known=$(echo 'show ssl cert' | ask_socket "$socket" 2>/dev/null)
   swapped=2
   while IFS= read -r name; do
     case $name in '' | '#'* | '*'*) continue ;; esac
@@ -283,35 +283,37 @@ swap_in() { # name
     printf 'set ssl cert %s <<\n' "$1"
     for file in $files; do grep . "$base/current/$file"; done
     echo
-  } | ask_socket)
+  } | ask_socket "$socket")
   case $said in
     *'Transaction created'* | *'Transaction updated'*) ;;
     *[!$newline\ ]*) printf '%s\n' "$said"; return 1 ;;
     # More than its buffer holds (tune.bufsize): it hangs up.
     *) return 2 ;;
   esac
-  said=$(printf 'commit ssl cert %s\n' "$1" | ask_socket)
+  said=$(printf 'commit ssl cert %s\n' "$1" | ask_socket "$socket")
   case $said in *Success*) return 0 ;; esac
   printf '%s\n' "$said"
-  printf 'abort ssl cert %s\n' "$1" | ask_socket
+  printf 'abort ssl cert %s\n' "$1" | ask_socket "$socket"
   return 1
 }
 
-# A command on stdin, the answer of the socket on stdout; by whichever program is here.
-ask_socket() {
+# Says stdin to a unix socket and prints what it answers, by whichever program is here. Status 127: none is.
+ask_socket() { # socket
   if command -v socat >/dev/null 2>&1; then
-    timeout "$socket_seconds" socat -t "$socket_seconds" - "UNIX-CONNECT:$socket"
+    timeout "$socket_seconds" socat -t "$socket_seconds" - "UNIX-CONNECT:$1"
   elif nc -h 2>&1 </dev/null | grep -q -e ' -U'; then
-    timeout "$socket_seconds" nc -U "$socket"
+    timeout "$socket_seconds" nc -U "$1"
   elif command -v perl >/dev/null 2>&1; then
-    timeout "$socket_seconds" perl -MIO::Socket::UNIX -e \
-      '$s = IO::Socket::UNIX->new(Peer => shift) or exit 1; print $s <STDIN>; $s->flush; print <$s>' "$socket"
-  else
+    timeout "$socket_seconds" perl -e 'use Socket; $/ = undef; socket(S, PF_UNIX, SOCK_STREAM, 0) && connect(S, sockaddr_un($ARGV[0]))
+      && defined(syswrite(S, <STDIN>)) or exit 1; print <S>' "$1"
+  elif command -v python3 >/dev/null 2>&1; then
     timeout "$socket_seconds" python3 -c 'import socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.connect(sys.argv[1])
 s.sendall(sys.stdin.buffer.read())
-for part in iter(lambda: s.recv(4096), b""): sys.stdout.buffer.write(part)' "$socket"
+for part in iter(lambda: s.recv(65536), b""): sys.stdout.buffer.write(part)' "$1"
+  else
+    return 127
   fi
 }
 
@@ -323,6 +325,24 @@ undo() { # previous next
   flush "$base"
   # Nobody looks at the outcome here: where the memory refuses the old files, the reload is tried as well.
   { reload_service || { [ "$way" = runtime ] && reload_command; } || start_command; } >/dev/null 2>&1 </dev/null
+}
+
+# Does something when the time is up, unless the process timer is ended before.
+in_time() { # seconds function word…
+  # A signal may reach the child before it has a trap of its own: it must not clean up in our place then.
+  trap - EXIT
+  (
+    trap '' HUP
+    exec </dev/null >/dev/null 2>&1
+    cd /
+    sleep "$1" &
+    trap 'kill $!; exit 0' TERM
+    wait $!
+    shift
+    "$@"
+  ) &
+  timer=$!
+  trap leave EXIT
 }
 
 fire() { # owner
@@ -346,19 +366,8 @@ arm() { # previous next seconds
       --timer-property=AccuracySec=1s /bin/sh -c 'onecert_text=$(cat "$1"); eval "$onecert_text"' \
       onecert-receiver "$base/.receiver" watchdog "$lineage" "$rollout" "$token" >/dev/null 2>&1 && return 0
   fi
-  # A signal may reach the child before it has a trap of its own: it must not clean up in our place then.
-  trap - EXIT
-  (
-    trap '' HUP
-    exec </dev/null >/dev/null 2>&1
-    cd /
-    sleep "$3" &
-    trap 'kill $!; exit 0' TERM
-    wait $!
-    fire "$owner"
-  ) &
-  sleeper=$!
-  trap leave EXIT
+  in_time "$3" fire "$owner"
+  sleeper=$timer
 }
 
 disarm() { # name of the end
@@ -1058,19 +1067,12 @@ include_keep() { # name seconds
   if [ -e "$include_path" ]; then cat "$include_path" >"$slot.new"; else : >"$slot.new"; fi &&
     flush "$slot.new" && mv -f "$slot.new" "$slot.old" && flush "$base" || { not_writable "$base"; return; }
   included=$1
-  # As in arm.
-  trap - EXIT
-  (
-    trap '' HUP
-    exec </dev/null >/dev/null 2>&1
-    cd /
-    sleep "$2" &
-    trap 'kill $!; exit 0' TERM
-    wait $!
-    include_undo "$1" && reload_command
-  ) &
-  sleeper=$!
-  trap leave EXIT
+  in_time "$2" include_fire "$1"
+  sleeper=$timer
+}
+
+include_fire() { # name
+  include_undo "$1" && reload_command
 }
 
 include_disarm() {
@@ -1167,6 +1169,87 @@ verb_unincluded() {
   ok status="$status"
 }
 
+# Sets state (up, drain, maint, down), sessions, and others: how many more of its backend take new connections. A backup
+# takes them only when nobody else does, and may have nothing but an apology: it does not count.
+look_at_member() { # backend member
+  balanced "$1/$2" || { refuse RECEIVER_OUTDATED member="$1/$2"; return 1; }
+  shown=$(printf 'show stat %s 4 -1\n' "$1" | ask_socket "$haproxy_socket" 2>/dev/null)
+  [ $? != 127 ] || { refuse SERVER_TOOL_MISSING tool=socat; return 1; }
+  case $shown in
+    '# pxname,'*) ;;
+    '') told "nothing answers at $haproxy_socket"; refuse BALANCER_SILENT; return 1 ;;
+    *) told "${shown%%"$newline"*}"; refuse BALANCER_REFUSED; return 1 ;;
+  esac
+  state= sessions=0 others=0
+  while IFS=, read -r skip name skip skip current skip skip skip skip skip skip skip skip skip skip skip skip word weight active skip; do
+    case $word in
+      UP* | 'no check') seen=up ;;
+      DRAIN* | NOLB*) seen=drain ;;
+      MAINT*) seen=maint ;;
+      *) seen=down ;;
+    esac
+    if [ "$name" = "$2" ]; then
+      state=$seen sessions=$current
+    elif [ "$seen $active" = 'up 1' ] && [ "$weight" != 0 ]; then
+      others=$((others + 1))
+    fi
+  done <<EOF
+$shown
+EOF
+  [ -n "$state" ] || { told "the backend $1 has no server $2"; refuse BALANCER_REFUSED; }
+}
+
+set_member() { # backend member state
+  said=$(printf 'set server %s/%s state %s\n' "$@" | ask_socket "$haproxy_socket" 2>/dev/null) && [ -z "$said" ] ||
+    { told "${said:-nothing answers at $haproxy_socket}"; refuse BALANCER_REFUSED; }
+}
+
+# Not where somebody has put it into maintenance since. A balancer that is being reloaded says nothing for a moment.
+make_ready() { # backend member
+  for again in 1 2 3 4 5; do
+    look_at_member "$1" "$2" && { [ "$state" = maint ] || set_member "$1" "$2" ready; } && return
+    sleep 1
+  done
+}
+
+# Of a member that this session drained. The switch is ended last: where this does not succeed, it tries once more.
+give_back() { # backend member
+  others_held= held=
+  for each in $drained; do
+    case $each in "$1/$2="*) held=${each##*=} ;; *) others_held="$others_held $each" ;; esac
+  done
+  [ -n "$held" ] || return 0
+  drained=$others_held
+  make_ready "$1" "$2" >/dev/null && kill "$held" 2>/dev/null
+}
+
+# drain BACKEND MEMBER SECONDS: no new connections for it, until it is made ready, this connection ends or the time is up.
+# Only one that takes them, and never the last of its backend.
+verb_drain() {
+  look_at_member "$1" "$2" || return
+  taken=no
+  if [ "$state" = up ] && [ "$others" != 0 ]; then
+    in_time "$3" make_ready "$1" "$2"
+    drained="$drained $1/$2=$timer"
+    set_member "$1" "$2" drain || { give_back "$1" "$2"; return 1; }
+    taken=yes
+    # Somebody else may have drained the others in that moment.
+    look_at_member "$1" "$2" && [ "$others" != 0 ] || { give_back "$1" "$2"; taken=no state=up others=0; }
+  fi
+  ok taken="$taken" state="$state" sessions="$sessions" others="$others"
+}
+
+# ready BACKEND MEMBER: what this session drained gets connections again; any other is left as it is.
+verb_ready() {
+  give_back "$1" "$2"
+  verb_sessions "$@"
+}
+
+# sessions BACKEND MEMBER: what HAProxy says of it.
+verb_sessions() {
+  look_at_member "$1" "$2" && ok state="$state" sessions="$sessions" others="$others"
+}
+
 # A deploy key whose forced command we are must not widen what it may do.
 sent_along() { [ -n "${onecert_text-}" ] || refuse RECEIVER_PROTOCOL why=installed; }
 
@@ -1206,8 +1289,13 @@ if [ "${2-}" = watchdog ] && select_lineage "$3"; then
   exit 0
 fi
 
-# The end of the connection: an unconfirmed swap has nobody left to prove it, a staged key nobody left to seal it.
+# The end of the connection: an unconfirmed swap has nobody left to prove it, a staged key nobody left to seal it, a drained
+# member nobody left to make it ready.
 leave() {
+  for left in $drained; do
+    left=${left%=*}
+    give_back "${left%%/*}" "${left#*/}"
+  done
   [ -z "$armed" ] || fire "$armed"
   if [ -n "$included" ]; then
     if include_undo "$included"; then reload_command >/dev/null 2>&1 </dev/null; else sleeper=; fi
@@ -1242,7 +1330,7 @@ while IFS= read -r request; do
   case $verb in
     begin | adopt | release | purge | stage | key | reuse | seal | try | test | swap | reload | start | commit | rollback | \
       probe | install | authorize | answer | unanswer | look | keys | versions | discover | include | exclude | included | \
-      unincluded)
+      unincluded | drain | ready | sessions)
       "verb_$verb" "$@" || failed=1 ;;
     bye) ok; exit 0 ;;
     *) refuse RECEIVER_PROTOCOL why=verb || failed=1 ;;

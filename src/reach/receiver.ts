@@ -26,6 +26,15 @@ export interface ReceiverSettings {
   readonly includes: ReadonlyMap<string, string>
   /** The fleet file names their folder: then an installed receiver writes them too. */
   readonly includeNamed: boolean
+  /** Absent: this machine is no balancer. */
+  readonly balancer?: BalancerSettings
+}
+
+export interface BalancerSettings {
+  /** Of HAProxy's Runtime API. */
+  readonly socket: string
+  /** `BACKEND/MEMBER`: those that may be drained. */
+  readonly members: readonly string[]
 }
 
 /** How the test is run with files that nothing else sees yet. */
@@ -102,6 +111,8 @@ function header(settings: ReceiverSettings): string {
     '    *) return 1 ;;',
     '  esac',
     '}',
+    `haproxy_socket=${quoteWord(settings.balancer?.socket ?? '')}`,
+    `balanced() { case $1 in ${(settings.balancer?.members ?? []).map((member) => `${quoteWord(member)}) ;; `).join('')}*) return 1 ;; esac; }`,
   ].join('\n')
 }
 

@@ -1,10 +1,10 @@
 import { OnecertError, quote } from '../base/errors.ts'
-import type { Server, SshReach } from '../fleet/fleet.ts'
+import type { Machine, SshReach } from '../fleet/fleet.ts'
 import { installedReceiver } from './receiver.ts'
 
 /** What ssh said while it failed. */
 export interface SshFailure {
-  readonly server: Server
+  readonly server: Machine
   readonly reach: SshReach
   /** Its stderr at LogLevel DEBUG1. */
   readonly stderr: string
@@ -108,7 +108,7 @@ export function explainSshFailure({ server, reach, stderr, elapsedMs }: SshFailu
   )
 }
 
-function hostKeyFailure(server: Server, reach: SshReach, stderr: string): OnecertError {
+function hostKeyFailure(server: Machine, reach: SshReach, stderr: string): OnecertError {
   const presented = presentedHostKey(stderr)
   const seen = presented ? `${presented.type} ${presented.fingerprint}` : 'a host key that ssh did not name'
   if (reach.hostKeys.length === 0 && reach.knownHosts === undefined) {
@@ -127,7 +127,7 @@ function hostKeyFailure(server: Server, reach: SshReach, stderr: string): Onecer
   })
 }
 
-function authFailure(server: Server, reach: SshReach, stderr: string): OnecertError {
+function authFailure(server: Machine, reach: SshReach, stderr: string): OnecertError {
   const user = reach.destination.includes('@') ? reach.destination.split('@')[0] : 'the account of ssh_config'
   const offered = [...stderr.matchAll(/^debug1: Offering public key: (?:.*\s)?(\S+) (SHA256:\S+)/gm)].map(
     ([, type, key]) => `${type} ${key}`,

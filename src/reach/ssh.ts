@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { promisify } from 'node:util'
 import { fail, OnecertError } from '../base/errors.ts'
-import type { Server, SshReach } from '../fleet/fleet.ts'
+import type { Machine, SshReach } from '../fleet/fleet.ts'
 import type { Connection, OpenOptions, Reach } from './connection.ts'
 import { childEnvironment } from './environment.ts'
 import { speak } from './protocol.ts'
@@ -61,13 +61,13 @@ function algorithmsOf(type: string): string[] {
   return type === 'ssh-rsa' ? ['rsa-sha2-512', 'rsa-sha2-256', 'ssh-rsa'] : [type]
 }
 
-export function sshOf(server: Server): SshReach {
+export function sshOf(server: Machine): SshReach {
   if (server.reach.kind !== 'ssh') fail('INTERNAL', { what: `${server.name} is not reached by ssh` })
   return server.reach
 }
 
 async function openOnce(
-  server: Server,
+  server: Machine,
   reach: SshReach,
   options: OpenOptions,
   settings: SshSettings & { readonly withoutAlgorithms: readonly string[] },
@@ -202,7 +202,7 @@ function missing(cause: Error): OnecertError {
   })
 }
 
-function silentReceiver(server: Server, elapsedMs: number): OnecertError {
+function silentReceiver(server: Machine, elapsedMs: number): OnecertError {
   return new OnecertError('RECEIVER_SILENT', {
     what: `${server.name} let us in, but its receiver does not answer`,
     fact: `nothing for ${(elapsedMs / 1000).toFixed(1)} s`,

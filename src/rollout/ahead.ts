@@ -1,4 +1,4 @@
-import type { Server } from '../fleet/fleet.ts'
+import type { Machine } from '../fleet/fleet.ts'
 import type { Connection, OpenOptions, Reach } from '../reach/connection.ts'
 
 /**
@@ -7,12 +7,12 @@ import type { Connection, OpenOptions, Reach } from '../reach/connection.ts'
  */
 export interface Ahead extends Reach {
   /** Begins to open; how it ended is told to who opens it in its turn. */
-  prepare(server: Server, options: OpenOptions): void
+  prepare(server: Machine, options: OpenOptions): void
   /** Closes what nobody took. */
   close(): Promise<void>
 }
 
-export function openAhead(reachOf: (server: Server) => Reach): Ahead {
+export function openAhead(reachOf: (server: Machine) => Reach): Ahead {
   const early = new Map<string, { readonly carriesKey: boolean; readonly connection: Promise<Connection> }>()
   const drop = async (connection: Promise<Connection>) => (await connection.catch(() => null))?.close()
   return {

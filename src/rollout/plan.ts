@@ -1,5 +1,5 @@
 import type { Certificate, Fleet, Placement, RolloutPolicy } from '../fleet/fleet.ts'
-import { placements } from '../fleet/placement.ts'
+import { type Membership, membershipsOf, placements } from '../fleet/placement.ts'
 import { endpointsOf, endpointText } from '../observe/endpoint.ts'
 import { servedWrong } from '../observe/served.ts'
 import type { Generation } from './generation.ts'
@@ -29,6 +29,8 @@ export interface PlannedServer {
   readonly reason: string
   /** Why it is changed although its maintenance window is closed. */
   readonly override?: string
+  /** Where it is drained for its reload. */
+  readonly memberships: readonly Membership[]
 }
 
 export interface WaitingServer extends PlannedServer {
@@ -74,7 +76,11 @@ export function planRollout(
   const blocked = all.filter(({ server }) => seats.blocked.includes(server.name))
   const planned = all
     .filter(({ server }) => seats.allowed.includes(server.name) && (options.only?.has(server.name) ?? true))
-    .map((placement) => planServer(placement, generation, known.get(placement.server.name)))
+    .map((placement) => ({
+      ...planServer(placement, generation, known.get(placement.server.name)),
+      // HAProxy that takes a certificate into its memory ends no connection.
+      memberships: placement.server.service.socket === undefined ? membershipsOf(fleet, placement.server.name) : [],
+    }))
   const todo = new Map<string, PlannedServer>()
   const waiting: WaitingServer[] = []
   for (const each of planned.filter(({ action }) => action !== 'none')) {
@@ -100,7 +106,11 @@ export function planRollout(
   }
 }
 
-function planServer(placement: Placement, generation: Generation, known: Known | undefined): PlannedServer {
+function planServer(
+  placement: Placement,
+  generation: Generation,
+  known: Known | undefined,
+): Omit<PlannedServer, 'memberships'> {
   const say = (action: Action, reason: string) => ({ placement, action, reason })
   if (!known?.holds.has(generation.spki))
     return say('key', known?.holds.size ? 'holds an older key' : 'holds no copy yet')

@@ -14,7 +14,32 @@ export type ServerState =
   | 'quarantined'
   | 'unreachable'
 
-export type Step = 'connect' | 'adopt' | 'stage' | 'swap' | 'reload' | 'verify' | 'commit' | 'rollback'
+export type Step =
+  | 'connect'
+  | 'adopt'
+  | 'stage'
+  | 'drain'
+  | 'swap'
+  | 'reload'
+  | 'verify'
+  | 'commit'
+  | 'rollback'
+  | 'ready'
+
+/** How a server fared at one of its balancers while it was changed. */
+export interface Drained {
+  readonly site: string
+  /** HAProxy's names. */
+  readonly backend: string
+  readonly member: string
+  /**
+   * `drained`: it had no connection left. `sessions-left`: some were left when the time was up. `last`: nobody else took new
+   * connections, so it went on. `untouched`: it took none before. `unreachable`: the balancer could not be told.
+   */
+  readonly outcome: 'drained' | 'sessions-left' | 'last' | 'untouched' | 'unreachable'
+  readonly sessions: number
+  readonly elapsedMs: number
+}
 
 /** How the service tested the new files: before the swap, in a mount namespace or on a copy of its configuration, or behind it. */
 export type Sealed = 'namespace' | 'copy' | 'none'
@@ -32,6 +57,8 @@ export interface ServerOutcome {
   readonly vantage?: Vantage
   /** Absent: it did not come to a test. */
   readonly sealed?: Sealed
+  /** At each balancer that can be told; empty where nothing was reloaded. */
+  readonly drained: readonly Drained[]
   readonly error?: OnecertError
 }
 

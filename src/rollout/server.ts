@@ -4,6 +4,7 @@ import type { Vantage } from '../observe/served.ts'
 import type { Connection } from '../reach/connection.ts'
 import { adopt, begin, commit, reload, stage, swap, testAsItWas, undo } from './conversation.ts'
 import { decide } from './decide.ts'
+import { drained } from './drain.ts'
 import { generationName } from './generation.ts'
 import { type Look, lookDirectly, lookThrough } from './prober.ts'
 import type { Sealed, ServerOutcome, ServerState } from './progress.ts'
@@ -20,7 +21,14 @@ const roundsMax = 5
 export async function rolloutServer(task: ServerRollout): Promise<ServerOutcome> {
   const { server } = task.planned.placement
   const startedMs = task.clock.nowMs()
-  const session: Session = { connection: null, changed: false, keySent: false, bytesSent: 0, state: 'pending' }
+  const session: Session = {
+    connection: null,
+    changed: false,
+    keySent: false,
+    bytesSent: 0,
+    drained: [],
+    state: 'pending',
+  }
   const outcome = (state: ServerState, rest: { vantage?: Vantage; error?: OnecertError }): ServerOutcome => ({
     server: server.name,
     state,
@@ -29,6 +37,7 @@ export async function rolloutServer(task: ServerRollout): Promise<ServerOutcome>
     bytesSent: session.bytesSent + (session.connection?.sent.bytes ?? 0),
     elapsedMs: task.clock.nowMs() - startedMs,
     ...(session.sealed && { sealed: session.sealed }),
+    drained: session.drained,
     ...rest,
   })
   try {
@@ -66,8 +75,10 @@ async function walk(task: ServerRollout, session: Session): Promise<Vantage> {
     return already
   }
   const before = prepared.resumed ? new Map<string, string>() : await servedBefore(task, look)
-  task.signal.throwIfAborted()
-  return activate(task, session, prepared, look, before)
+  return drained(task, session, () => {
+    task.signal.throwIfAborted()
+    return activate(task, session, prepared, look, before)
+  })
 }
 
 interface Prepared {
@@ -105,7 +116,9 @@ async function prepare(task: ServerRollout, session: Session): Promise<Prepared>
     }
     if (decision.kind === 'undo') {
       task.onStep('rollback')
-      await ledger.effect({ ...effectOf(task), effect: 'rollback' }, () => undo(task, connection))
+      await drained(task, session, () =>
+        ledger.effect({ ...effectOf(task), effect: 'rollback' }, () => undo(task, connection)),
+      )
     } else if (decision.kind === 'adopt') {
       task.onStep('adopt')
       await adopt(task, connection, generationName(0, found.have))

@@ -2,9 +2,10 @@ import type { Clock } from '../base/clock.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Connection, OpenOptions, Reach, ReceiverText } from '../reach/connection.ts'
 import type { Service } from '../services/service.ts'
+import type { Balancers } from './balancer.ts'
 import type { FileHashes, Generation } from './generation.ts'
 import type { PlannedServer } from './plan.ts'
-import type { Sealed, ServerState, Step } from './progress.ts'
+import type { Drained, Sealed, ServerState, Step } from './progress.ts'
 
 /** What the steps at one server need; the same for all servers of a rollout but for `planned`, `receiver` and `service`. */
 export interface ServerRollout {
@@ -18,6 +19,7 @@ export interface ServerRollout {
   readonly reach: Reach
   readonly ledger: Ledger
   readonly clock: Clock
+  readonly balancers: Balancers
   readonly confirmWithinMs: number
   readonly connectTimeoutMs: number
   /** Aborted: nothing is swapped any more; what is swapped already is brought to its end. */
@@ -25,6 +27,8 @@ export interface ServerRollout {
   /** Durable when it resolves, and never later than the next intent in the ledger. */
   readonly setState: (state: ServerState, detail: Record<string, unknown>) => Promise<void>
   readonly onStep: (step: Step) => void
+  /** Something that is not as it should be, and does not stop us. */
+  readonly notice: (text: string) => void
   /** Each of its endpoints has shown the new certificate once. That it goes on doing so is still to be seen. */
   readonly onServed: () => void
 }
@@ -35,6 +39,7 @@ export interface Session {
   changed: boolean
   keySent: boolean
   bytesSent: number
+  readonly drained: Drained[]
   state: ServerState
   /** How its service tested the new files; absent before that. */
   sealed?: Sealed

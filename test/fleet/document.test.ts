@@ -67,10 +67,10 @@ test('how records are looked at that stand in the DNS', () => {
     dnsPersist01: { resolvers: ['192.0.2.53:53', '[2001:db8::53]:5353'], port: 5300 },
   })
 })
+const key = `SHA256:${'AbCdEfGhIj'.repeat(4)}`
 
 test('each way to a server is read', () => {
   const { servers } = parse(good)
-  const key = `SHA256:${'AbCdEfGhIj'.repeat(4)}`
   assert.deepEqual(servers.get('eu-1')?.reach, {
     kind: 'ssh',
     destination: 'deploy@eu-1.domain.example',
@@ -138,7 +138,24 @@ test('each topology is read, and sites go by their host name in lower case', () 
       {
         name: 'shop.domain.example',
         certificates: ['www'],
-        topology: { kind: 'load-balancer', address: '203.0.113.5', port: 443, servers: ['us-1', 'other'] },
+        topology: {
+          kind: 'load-balancer',
+          address: '203.0.113.5',
+          port: 443,
+          servers: ['us-1', 'other'],
+          controls: [
+            {
+              reach: { kind: 'ssh', destination: 'root@lb-1', hostKeys: [`${key}123`], sudo: false },
+              socket: '/run/haproxy/admin.sock',
+              backend: 'be_www',
+              members: new Map([
+                ['us-1', 's1'],
+                ['other', 'other'],
+              ]),
+              drainWithinMs: 30_000,
+            },
+          ],
+        },
       },
       {
         name: '*.app.domain.example',

@@ -53,7 +53,13 @@ sites:
   www.domain.example: { certificate: www, dns: [eu-1, us-1] }
   shop.domain.example:
     certificate: www
-    load-balancer: { address: 203.0.113.5, servers: [us-1, other] }
+    load-balancer:
+      address: 203.0.113.5
+      servers: [us-1, other]
+      control:
+        ssh: root@lb-1
+        host-key: "${hostKey}"
+        haproxy: { socket: /run/haproxy/admin.sock, backend: be_www, members: { us-1: s1 } }
   "*.app.domain.example":
     certificate: www
     reverse-proxy: { servers: [edge], upstreams: ["http://10.0.1.5:8080"] }

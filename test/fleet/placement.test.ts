@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { lineagesOn, placements } from '../../src/fleet/placement.ts'
+import { lineagesOn, membershipsOf, placements } from '../../src/fleet/placement.ts'
 import { good, parse } from './good.ts'
 
 const fleet = parse(good)
@@ -34,6 +34,25 @@ test('the upstreams of a reverse proxy get no copy of the key', () => {
   const text = good.replace('upstreams: ["http://10.0.1.5:8080"]', 'upstreams: ["http://192.0.2.11:8080"]')
   const placed = placements(parse(text), 'www').find(({ server }) => server.name === 'eu-1')
   assert.deepEqual(placed?.names, ['www.domain.example'])
+})
+
+test('a server is drained once at each balancer, also where sites share a backend', () => {
+  const one = '{ local: true, haproxy: { socket: /run/one.sock, backend: be_www, members: { us-1: s1, other: s2 } } }'
+  const two = '{ local: true, haproxy: { socket: /run/two.sock, backend: be_www } }'
+  const site = (control: string) =>
+    `{ certificate: www, load-balancer: { address: 203.0.113.5, servers: [us-1, other], control: ${control} } }`
+  const text = good
+    .replace(/^ {2}shop\.domain\.example:\n[\s\S]*?(?=^ {2}")/m, '')
+    .replace(
+      /^sites:\n/m,
+      `sites:\n  shop.domain.example: ${site(`[${one}, ${two}]`)}\n  "a.app.domain.example": ${site(one)}\n`,
+    )
+  const shared = parse(text.replace('"*.app.domain.example"]', '"*.app.domain.example", a.app.domain.example]'))
+  const at = (server: string) =>
+    membershipsOf(shared, server).map(({ control, member }) => `${control.socket} ${control.backend}/${member}`)
+  assert.deepEqual(at('us-1'), ['/run/one.sock be_www/s1', '/run/two.sock be_www/us-1'])
+  assert.deepEqual(at('other'), ['/run/one.sock be_www/s2', '/run/two.sock be_www/other'])
+  assert.deepEqual(at('edge'), [])
 })
 
 test('both directions agree, and no server is named twice, for any fleet', () => {

@@ -5,6 +5,8 @@ import { bodyOf, type RunningService, type TlsSite } from './service.ts'
 
 export interface ApacheOptions extends Endpoint {
   readonly sites: readonly TlsSite[]
+  /** Expect the PROXY protocol on the port. */
+  readonly proxyProtocol?: boolean
   /** Directives for each virtual host. */
   readonly siteLines?: readonly string[]
   /** Directives of the whole server, such as `Include`, and the modules that they need. */
@@ -50,10 +52,10 @@ interface Place {
 }
 
 function text(
-  { sites, siteLines = [], mainLines = [], modules: further = [] }: ApacheOptions,
+  { sites, proxyProtocol, siteLines = [], mainLines = [], modules: further = [] }: ApacheOptions,
   { address, port, directory, pidFile, logFile }: Place,
 ): string {
-  const loaded = ['mpm_event', 'alias', 'authz_core', 'dir', 'rewrite', 'ssl', ...further].map(
+  const loaded = ['mpm_event', 'alias', 'authz_core', 'dir', 'remoteip', 'rewrite', 'ssl', ...further].map(
     (name) => `LoadModule ${name}_module ${modules}/mod_${name}.so`,
   )
   return `${loaded.join('\n')}
@@ -75,6 +77,7 @@ ${sites
   ServerName ${site.names[0]}
   ${site.names.length > 1 ? `ServerAlias ${site.names.slice(1).join(' ')}` : ''}
   DocumentRoot ${join(directory, site.names[0])}
+  ${proxyProtocol ? 'RemoteIPProxyProtocol On' : ''}
   SSLEngine on
   SSLCertificateFile ${site.chain}
   SSLCertificateKeyFile ${site.key}

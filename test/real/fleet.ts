@@ -2,7 +2,7 @@ import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
 import { chmod, chown, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
-import type { Listener, ServiceKind } from '../../src/fleet/fleet.ts'
+import type { Listener, ProxyProtocol, ServiceKind } from '../../src/fleet/fleet.ts'
 import { usualLayout } from '../../src/fleet/layout.ts'
 import { handshake } from '../../src/observe/handshake.ts'
 import { type Authority, createAuthority, deliver, type Order, type Sold } from '../authority.ts'
@@ -34,6 +34,10 @@ export interface ServerOptions {
   readonly further?: string
   /** HAProxy only: its Runtime API is told to onecert. */
   readonly runtime?: boolean
+  /** Behind a balancer that sends the header of the PROXY protocol. */
+  readonly proxyProtocol?: ProxyProtocol
+  /** Directives of the service, for what it serves. */
+  readonly lines?: readonly string[]
   /** Keeps what comes over the connection, in clear, as the server sees it: `received()`. */
   readonly tapped?: boolean
 }
@@ -43,6 +47,7 @@ export interface RealServer {
   readonly name: string
   readonly kind: Kind
   readonly service: RunningService
+  readonly proxyProtocol?: ProxyProtocol
   readonly sshd: RunningSshd
   /** Where the service's certificate lies; the service's configuration names these paths. */
   readonly paths: readonly string[]
@@ -133,14 +138,23 @@ interface Wanted {
   readonly keyFirst: string
   readonly http: NginxOptions['http']
   readonly further: ServerOptions['further']
+  readonly proxyProtocol: boolean
+  readonly lines: readonly string[]
   /** Where the generations will lie. */
   readonly base: string
 }
 
 const starters: Record<Kind, (wanted: Wanted) => Promise<RunningService>> = {
-  nginx: ({ files, http }) => startNginx({ sites: sitesOf(files), ...(http && { http }) }),
-  apache: ({ files }) => startApache({ sites: sitesOf(files) }),
-  haproxy: ({ files, further }) => startHaproxy({ sites: sitesOf(files), ...(further !== undefined && { further }) }),
+  nginx: ({ files, http, proxyProtocol, lines }) =>
+    startNginx({ sites: sitesOf(files), proxyProtocol, serverLines: lines, ...(http && { http }) }),
+  apache: ({ files, proxyProtocol, lines }) => startApache({ sites: sitesOf(files), proxyProtocol, siteLines: lines }),
+  haproxy: ({ files, further, proxyProtocol, lines }) =>
+    startHaproxy({
+      sites: sitesOf(files),
+      proxyProtocol,
+      frontendLines: lines,
+      ...(further !== undefined && { further }),
+    }),
   caddy: async ({ files }) => {
     await readableFor('caddy', files.key)
     return startCaddy({ sites: sitesOf(files) })
@@ -179,13 +193,22 @@ async function startServer(directory: string, name: string, options: ServerOptio
   const webroot = join(home, 'webroot')
   await mkdir(webroot)
   const { httpPort, httpLines = [`root ${webroot};`] } = options
+  const { proxyProtocol, lines = [] } = options
   const keyFirst = join(home, 'tls', 'key-first.pem')
   await writeFile(keyFirst, `${await readFile(files.key, 'utf8')}${await readFile(files.chain, 'utf8')}`, {
     mode: 0o600,
   })
   const base = join(home, 'onecert', 'www')
   const http = httpPort === undefined ? undefined : { port: httpPort, lines: httpLines }
-  const service = await starters[kind]({ files, keyFirst, http, base, further: options.further })
+  const service = await starters[kind]({
+    files,
+    keyFirst,
+    http,
+    base,
+    further: options.further,
+    proxyProtocol: proxyProtocol !== undefined,
+    lines,
+  })
   const paths = { pair: [files.chain, files.key], combined: [files.combined], 'key-first': [keyFirst] }[
     usualLayout[kind]
   ]
@@ -199,6 +222,7 @@ async function startServer(directory: string, name: string, options: ServerOptio
       ...service.settings,
       ...(options.runtime && 'socket' in service && { socket: String(service.socket) }),
     },
+    ...(proxyProtocol && { proxyProtocol }),
     sshd: await startSshd({
       ...(options.tapped && { keyOptions: `command="${tap.script}"` }),
       ...options.sshd,
@@ -210,7 +234,10 @@ async function startServer(directory: string, name: string, options: ServerOptio
     original: files.fingerprint,
     async served(listener = listeners[0] ?? service) {
       const { address } = service
-      const { chain } = await handshake({ ...listener, address, name: siteName }, { timeoutMs: 5_000 })
+      const { chain } = await handshake(
+        { ...listener, address, name: siteName, ...(proxyProtocol && { proxyProtocol }) },
+        { timeoutMs: 5_000 },
+      )
       return chain[0] ?? ''
     },
     async onDisk() {
@@ -238,7 +265,7 @@ function fleetDocument(servers: readonly RealServer[], directory: string, bought
 }
 
 function serverDocument(server: RealServer, directory: string): FleetDocument {
-  const { name, kind, service, sshd, paths, webroot, settings } = server
+  const { name, kind, service, sshd, paths, webroot, settings, proxyProtocol } = server
   const { start, test, reload } = service
   const own = Object.entries(service.settings ? { start } : { start, test, reload })
   const commands = Object.fromEntries(own.filter(([, argv]) => argv.length > 0).map(([key, argv]) => [key, [...argv]]))
@@ -247,6 +274,7 @@ function serverDocument(server: RealServer, directory: string): FleetDocument {
     'host-key': sshd.hostKeys[0]?.fingerprint,
     address: service.address,
     ...(service.listeners ? { listeners: [...service.listeners] } : { port: service.port }),
+    ...(proxyProtocol && { 'proxy-protocol': proxyProtocol }),
     service: { [kind]: { ...commands, ...settings } },
     directory: join(directory, name, 'onecert'),
     webroot,

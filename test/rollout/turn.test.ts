@@ -131,7 +131,15 @@ test('a server whose window closes before its turn is left; the others go on, an
       begun.push(server.name)
       if (server.name === 'a') closed.add('b')
       onServed()
-      return { server: server.name, state: 'committed', changed: true, keySent: false, bytesSent: 0, elapsedMs: 0 }
+      return {
+        server: server.name,
+        state: 'committed',
+        changed: true,
+        keySent: false,
+        bytesSent: 0,
+        drained: [],
+        elapsedMs: 0,
+      }
     },
     {
       parallel: 4,

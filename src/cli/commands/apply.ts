@@ -2,9 +2,11 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { type Applied, apply, type NotDue } from '../../actions/apply.ts'
 import type { Context } from '../../actions/context.ts'
 import { hasNewFiles } from '../../actions/need.ts'
+import type { Sampled } from '../../actions/sample.ts'
 import { asOnecertError, OnecertError } from '../../base/errors.ts'
 import type { Certificate, Fleet } from '../../fleet/fleet.ts'
 import type { WaitingServer } from '../../rollout/plan.ts'
+import { sampleText } from '../../rollout/sample.ts'
 import { wholeNumber } from '../numbers.ts'
 import { configurationExit, describe, printError, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import type { Terminal } from '../terminal.ts'
@@ -19,7 +21,10 @@ export interface RolloutOptions {
 export const rolloutExits = [
   usageExit,
   { status: 65, when: 'a certificate or key has a defect: no server was touched' },
-  { status: 69, when: 'the CA cannot be reached; what is there was rolled out' },
+  {
+    status: 69,
+    when: 'the CA cannot be reached; what is there was rolled out; or something else is served through a balancer',
+  },
   {
     status: 75,
     when: 'not all yet: some servers are not proven, or wait for their maintenance windows; run it again to complete what is missing; or the CA is not asked now',
@@ -93,6 +98,7 @@ export async function runApply(
     ...applied.flatMap(({ failure }) => failure ?? []),
     ...[partialError(applied) ?? []].flat(),
     ...quarantine.failures,
+    ...[driftError(applied) ?? []].flat(),
   ]
   for (const each of failures) {
     shell.exit = each.exit
@@ -158,8 +164,28 @@ function licenceError(applied: readonly Applied[]): OnecertError | null {
   })
 }
 
+/** All servers are proven, and clients of a balancer are shown something else. */
+function driftError(applied: readonly Applied[]): OnecertError | null {
+  const wrong = applied
+    .flatMap(({ samples }) => samples)
+    .filter(({ sample }) => sample.seen.some((each) => each.wrong !== null))
+  const [first] = wrong
+  if (!first) return null
+  return new OnecertError('BALANCER_DRIFT', {
+    what: `something else is served through the balancer of ${wrong.map(({ site }) => site).join(', ')}`,
+    fact: wrong.map((each) => sampleLine(each)).join('; '),
+    state: 'each server of the fleet file was proven at its own address',
+    next: `look for a member that the fleet file does not name, or an old process at a member's port; then: onecert status`,
+  })
+}
+
+function sampleLine({ address, port, sample }: Sampled): string {
+  const where = `${address.includes(':') ? `[${address}]` : address}:${port}`
+  return `sample of ${sample.connections} connections through ${where}: ${sampleText(sample)}`
+}
+
 function printApplied(
-  { certificate, generation, issued, failure, plan, result }: Applied,
+  { certificate, generation, issued, failure, plan, result, samples }: Applied,
   terminal: Terminal,
   { forced, elapsedMs }: { readonly forced: boolean; readonly elapsedMs: number },
 ): void {
@@ -180,6 +206,7 @@ function printApplied(
       `(${changed} brought to it now, ${proven - changed} had it), ${sent} key ${sent === 1 ? 'copy' : 'copies'} travelled, ` +
       `${(elapsedMs / 1000).toFixed(1)} s`,
   )
+  for (const sampled of samples) terminal.out(`  ${sampled.site}: ${sampleLine(sampled)}`)
 }
 
 function printNotDue({ certificate, generation, dueMs }: NotDue, { fleet }: Context, terminal: Terminal): void {
@@ -216,6 +243,7 @@ function appliedJson({
   waiting,
   plan,
   result,
+  samples,
 }: Applied): Record<string, unknown> {
   return {
     certificate: certificate.name,
@@ -243,5 +271,6 @@ function appliedJson({
         override === undefined ? [] : [{ server: placement.server.name, reason: override }],
       ),
     withoutSeat: plan.blocked.map(({ server }) => server.name),
+    balancers: samples,
   }
 }

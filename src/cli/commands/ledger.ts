@@ -40,7 +40,9 @@ export function ledgerCommand(program: Command, shell: Shell): void {
         entry.phase === 'intent' ? 'intent' : (entry.result ?? ''),
         entry.lineage ?? '',
         entry.server ?? '',
-        [entry.site, entry.address, entry.path, entry.way, entry.reason, entry.code].filter(Boolean).join(', '),
+        [entry.site, entry.address, entry.balancer, entry.path, entry.way, entry.reason, entry.code]
+          .filter(Boolean)
+          .join(', '),
       ])
       for (const line of table(['SEQ', 'TIME', 'EFFECT', 'PHASE', 'CERTIFICATE', 'SERVER', ''], rows))
         shell.terminal.out(line)

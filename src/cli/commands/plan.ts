@@ -70,19 +70,25 @@ function printPlan({ plan, wanted }: Planned, terminal: Terminal): void {
   )
 }
 
-function serverLine({ placement, action, reason, override }: PlannedServer): string {
+function serverLine({ placement, action, reason, override, memberships }: PlannedServer): string {
   const { server } = placement
   const way = server.reach.kind === 'ssh' ? `ssh ${server.reach.destination}` : 'this machine'
-  return `${server.name} (${way}): ${words[action]} (${reason})${override === undefined ? '' : `, though its window is closed: ${override}`}`
+  const drained = memberships.map(({ control, member }) => `${control.backend}/${member}`).join(', ')
+  return (
+    `${server.name} (${way}): ${words[action]} (${reason})` +
+    (drained && `; drained at ${drained} for its reload`) +
+    (override === undefined ? '' : `, though its window is closed: ${override}`)
+  )
 }
 
 function planJson({ plan, wanted }: Planned): Record<string, unknown> {
-  const brief = ({ placement, action, reason, override }: PlannedServer) => ({
+  const brief = ({ placement, action, reason, override, memberships }: PlannedServer) => ({
     server: placement.server.name,
     sites: placement.names,
     action,
     reason,
     ...(override !== undefined && { override }),
+    drainedAt: memberships.map(({ site, control, member }) => ({ site, backend: control.backend, member })),
   })
   return {
     certificate: plan.certificate.name,

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { type EndpointStatus, type Status, status } from '../../actions/status.ts'
 import type { KeyCopy } from '../../ledger/keycopies.ts'
+import { sampleText } from '../../rollout/sample.ts'
 import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import { table } from '../table.ts'
 import type { Terminal } from '../terminal.ts'
@@ -77,7 +78,7 @@ function printStatus(found: Status, terminal: Terminal): void {
       '',
       short(each.served),
       verdictText(each.verdict, terminal),
-      each.reason ?? '',
+      `sample of ${each.sample.connections}: ${sampleText(each.sample)}`,
     ])
   }
   for (const line of table(['SERVER', 'LOCATION', 'SITE', 'ENDPOINT', 'GEN', 'SERVES', 'VERDICT', ''], rows))

@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { receiverText } from '../../src/reach/receiver.ts'
+import { type RunningHaproxyBalancer, startHaproxyBalancer } from '../real/balancer.ts'
+import { chooseEndpoint } from '../real/running.ts'
+
+const shells: Record<string, readonly string[]> = {
+  dash: ['dash'],
+  bash: ['bash', '--posix'],
+  'busybox ash': ['busybox', 'sh'],
+}
+
+/** Programs that can speak to a unix socket, in the order in which they are taken. */
+const speakers = ['/usr/bin/socat', '/usr/bin/nc', '/usr/bin/perl', '/usr/bin/python3']
+
+let directory: string
+let balancer: RunningHaproxyBalancer
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'onecert-balancer-'))
+  const { address } = await chooseEndpoint({})
+  // Nobody is asked whether they listen: without checks a member is UP.
+  const members = ['s1', 's2', 's3'].map((name, at) => ({ name, address, port: 20_001 + at }))
+  balancer = await startHaproxyBalancer(members, { checks: false })
+})
+after(async () => {
+  await balancer.stop()
+  await rm(directory, { recursive: true })
+})
+beforeEach(async () => {
+  for (const member of ['s1', 's2', 's3']) await balancer.tell(`set server be_www/${member} state ready`)
+})
+
+interface Talk {
+  readonly child: ChildProcess
+  ask(line: string): Promise<string>
+  end(): Promise<void>
+}
+
+const talks: ChildProcess[] = []
+afterEach(() => {
+  for (const child of talks) child.kill('SIGKILL')
+})
+
+async function talk(argv: readonly string[], socket = balancer.socket): Promise<Talk> {
+  // A shell reads it while it runs: each has its own.
+  const file = join(directory, `receiver-${talks.length}`)
+  const members = ['s1', 's2', 'gone'].map((member) => `be_www/${member}`)
+  const { text } = receiverText({
+    directory: '',
+    test: [],
+    reload: [],
+    start: [],
+    lineages: [],
+    keyFolders: [],
+    kind: 'none',
+    dumps: {},
+    includes: new Map(),
+    includeNamed: false,
+    balancer: { socket, members },
+  })
+  await writeFile(file, text)
+  const [program = '', ...words] = argv
+  const child = spawn(program, [...words, file], { stdio: ['pipe', 'pipe', 'inherit'] })
+  talks.push(child)
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const answer = async (): Promise<string> => {
+    const { value, done } = await lines.next()
+    return done ? 'ended' : value.startsWith(': ') ? `${value}; ${await answer()}` : value
+  }
+  assert.match(await answer(), /^onecert-receiver 1 /)
+  return {
+    child,
+    ask(line) {
+      child.stdin.write(`${line}\n`)
+      return answer()
+    },
+    async end() {
+      const gone = once(child, 'exit')
+      child.stdin.end()
+      await gone
+    },
+  }
+}
+
+const stateOf = async (member: string) => (await balancer.states())[member]
+
+async function until(condition: () => Promise<boolean>, withinMs: number): Promise<void> {
+  for (const endMs = Date.now() + withinMs; !(await condition()); await sleep(20))
+    assert.ok(Date.now() < endMs, `it did not come to that in ${withinMs} ms`)
+}
+
+for (const [name, shell] of Object.entries(shells)) {
+  describe(`the receiver at a balancer, under ${name}`, () => {
+    test('drains a member, tells its sessions, and makes it ready again', async () => {
+      const receiver = await talk(shell)
+      assert.equal(await receiver.ask('sessions be_www s1'), 'ok state=up sessions=0 others=2')
+      assert.equal(await receiver.ask('drain be_www s1 60'), 'ok taken=yes state=drain sessions=0 others=2')
+      assert.equal(await stateOf('s1'), 'DRAIN')
+      assert.equal(await receiver.ask('ready be_www s1'), 'ok state=up sessions=0 others=2')
+      assert.equal(await stateOf('s1'), 'no check')
+      await receiver.end()
+    })
+
+    test('the last member that takes connections is never drained', async () => {
+      await balancer.tell('set server be_www/s3 state maint')
+      const receiver = await talk(shell)
+      assert.match(await receiver.ask('drain be_www s1 60'), /^ok taken=yes/)
+      assert.equal(await receiver.ask('drain be_www s2 60'), 'ok taken=no state=up sessions=0 others=0')
+      assert.equal(await stateOf('s2'), 'no check')
+      await receiver.end()
+    })
+
+    test('what an operator drained or put into maintenance is left alone, also where that came later', async () => {
+      const receiver = await talk(shell)
+      for (const [state, told] of [
+        ['drain', 'DRAIN'],
+        ['maint', 'MAINT'],
+      ]) {
+        await balancer.tell(`set server be_www/s1 state ${state}`)
+        assert.match(await receiver.ask('drain be_www s1 60'), new RegExp(`^ok taken=no state=${state} `))
+        assert.match(await receiver.ask('ready be_www s1'), new RegExp(`^ok state=${state} `))
+        assert.equal(await stateOf('s1'), told)
+      }
+      assert.match(await receiver.ask('drain be_www s2 60'), /^ok taken=yes/)
+      await balancer.tell('set server be_www/s2 state maint')
+      assert.match(await receiver.ask('ready be_www s2'), /^ok state=maint/)
+      await receiver.end()
+      assert.equal(await stateOf('s2'), 'MAINT')
+    })
+
+    test('the end of the connection gives back what it drained', async () => {
+      const receiver = await talk(shell)
+      for (const member of ['s1', 's2']) assert.match(await receiver.ask(`drain be_www ${member} 60`), /taken=yes/)
+      await receiver.end()
+      assert.deepEqual(await balancer.states(), { s1: 'no check', s2: 'no check', s3: 'no check' })
+    })
+
+    test('where the receiver is killed, and where nobody says anything any more, the time does it', async () => {
+      const killed = await talk(shell)
+      const silent = await talk(shell)
+      assert.match(await killed.ask('drain be_www s1 2'), /taken=yes/)
+      assert.match(await silent.ask('drain be_www s2 2'), /taken=yes/)
+      killed.child.kill('SIGKILL')
+      await sleep(200)
+      assert.deepEqual(await balancer.states(), { s1: 'DRAIN', s2: 'DRAIN', s3: 'no check' })
+      await until(async () => (await stateOf('s1')) === 'no check' && (await stateOf('s2')) === 'no check', 10_000)
+      await silent.end()
+    })
+
+    test('refuses what is not in its settings, and says what HAProxy says', async () => {
+      const receiver = await talk(shell)
+      assert.match(await receiver.ask('drain be_www s3 60'), /^fail RECEIVER_OUTDATED/)
+      assert.match(await receiver.ask('drain be_www s1;s3 60'), /^fail RECEIVER_PROTOCOL/)
+      assert.match(
+        await receiver.ask('sessions be_www gone'),
+        /^: the backend be_www has no server gone; fail BALANCER_REFUSED/,
+      )
+      await receiver.end()
+      const nobody = await talk(shell, join(directory, 'nobody.sock'))
+      assert.match(await nobody.ask('drain be_www s1 60'), /^: nothing answers at .*nobody\.sock; fail BALANCER_SILENT/)
+      await nobody.end()
+    })
+  })
+}
+
+describe('where a program to speak with is missing, the next one does', () => {
+  for (const [at, speaker] of speakers.entries()) {
+    test(speaker, async () => {
+      const hidden = speakers.filter((_, index) => index !== at)
+      const hide = hidden.map((each) => `mount --bind /dev/null "$(readlink -f ${each})"`).join('\n')
+      // Only what is looked for on the path: what stands there by another name (a shim) is hidden with it.
+      const receiver = await talk([
+        'unshare',
+        '--mount',
+        'sh',
+        '-ec',
+        `${hide}\nPATH=/usr/bin:/bin exec "$@"`,
+        'sh',
+        'dash',
+      ])
+      assert.equal(await receiver.ask('drain be_www s1 60'), 'ok taken=yes state=drain sessions=0 others=2')
+      await receiver.end()
+      assert.equal(await stateOf('s1'), 'no check')
+    })
+  }
+
+  test('none at all is said', async () => {
+    const hide = speakers.map((each) => `mount --bind /dev/null "$(readlink -f ${each})"`).join('\n')
+    const receiver = await talk([
+      'unshare',
+      '--mount',
+      'sh',
+      '-ec',
+      `${hide}\nPATH=/usr/bin:/bin exec "$@"`,
+      'sh',
+      'dash',
+    ])
+    assert.equal(await receiver.ask('sessions be_www s1'), 'fail SERVER_TOOL_MISSING tool=socat')
+    await receiver.end()
+  })
+})
