@@ -301,7 +301,7 @@ swap_in() { # name
 ask_socket() { # socket
   if command -v socat >/dev/null 2>&1; then
     timeout "$socket_seconds" socat -t "$socket_seconds" - "UNIX-CONNECT:$1"
-  elif nc -h 2>&1 </dev/null | grep -q -e ' -U'; then
+  elif nc -h 2>&1 </dev/null | grep -q -e -U; then
     timeout "$socket_seconds" nc -U "$1"
   elif command -v perl >/dev/null 2>&1; then
     timeout "$socket_seconds" perl -e 'use Socket; $/ = undef; socket(S, PF_UNIX, SOCK_STREAM, 0) && connect(S, sockaddr_un($ARGV[0]))
