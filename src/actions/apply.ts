@@ -9,13 +9,15 @@ import type { ServerOutcome } from '../rollout/progress.ts'
 import { receiverFor } from '../rollout/receiver.ts'
 import { type RolloutResult, rolloutWaves } from '../rollout/rollout.ts'
 import { rolloutServer } from '../rollout/server.ts'
-import { openOptions, type ServerRollout } from '../rollout/task.ts'
+import { carriesSecret, openOptions, type ServerRollout } from '../rollout/task.ts'
 import { serviceOf } from '../services/drivers.ts'
 import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
 import { issueCertificate } from './issue.ts'
 import { withLease } from './lease.ts'
 import { planCertificate } from './plan.ts'
+import { type ResumptionStatus, resumptionOf } from './resumption.ts'
+import { forgetTickets, noteHeld, type Tickets, ticketStates, ticketsOf } from './tickets.ts'
 import { eachInTurn } from './turns.ts'
 
 export interface ApplyOptions extends Choice {
@@ -33,9 +35,16 @@ export interface Applied {
   /** A new certificate is wanted and could not be had; the one that is there was rolled out. */
   readonly failure: OnecertError | null
   readonly waiting: string | null
+  /** null: the fleet file asks for no session ticket keys. */
+  readonly tickets: Tickets | null
   readonly plan: Plan
   readonly result: RolloutResult
+  /** Looked at where something was changed. */
+  readonly resumption: readonly ResumptionStatus[]
 }
+
+/** Behind a reload, old processes of a service go on for a moment. */
+const resumptionWithinMs = 3_000
 
 /**
  * Issues where needed, rolls out, proves and records, one lineage after the other. One that fails stops no other one.
@@ -65,17 +74,12 @@ async function applyOne(
     force: options.force ?? false,
     rekey: options.rekey ?? false,
   })
-  const plan = await planCertificate(context, certificate, generation, options)
+  const tickets = await ticketsOf(context, certificate, generation)
+  const plan = await planCertificate(context, certificate, generation, options, tickets?.keys.number ?? null)
+  const settled = { certificate, generation, issued, failure, waiting, tickets, plan }
   if (plan.waves.length === 0) {
-    return {
-      certificate,
-      generation,
-      issued,
-      failure,
-      waiting,
-      plan,
-      result: { outcomes: [], stopped: null, untouched: [] },
-    }
+    await forgetTickets(context, certificate)
+    return { ...settled, result: { outcomes: [], stopped: null, untouched: [] }, resumption: [] }
   }
   const rollout = newRolloutId(context.clock.nowMs())
   await context.store.startRollout({
@@ -87,24 +91,35 @@ async function applyOne(
   })
   const hashes = fileHashes(generation)
   const reach = openAhead(context.reachOf)
+  const noted = await ticketStates(context.store).read(certificate.name)
+  const onTickets = async (server: string) => {
+    const number = tickets?.keys.number ?? null
+    if (noted) await noteHeld(context.store, certificate.name, server, number)
+  }
+  const given = { rollout, token, generation, hashes, reach, tickets: tickets?.keys ?? null }
   const task = (planned: PlannedServer, onServed = () => {}) =>
-    taskOf(context, { rollout, token, generation, hashes, reach, planned, onServed }, options)
+    taskOf(context, { ...given, planned, onServed, onTickets: () => onTickets(planned.placement.server.name) }, options)
   const one = (planned: PlannedServer, onServed: () => void) => rolloutOne(context, task(planned, onServed))
   const result = await rolloutWaves(plan, one, {
     parallel: options.parallel,
     signal: context.signal,
     report: context.report,
-    soon: (planned) => reach.prepare(planned.placement.server, openOptions(task(planned), planned.action === 'key')),
+    soon: (planned) => reach.prepare(planned.placement.server, openOptions(task(planned), carriesSecret(planned))),
   }).finally(() => reach.close())
   await context.store.finishRollout(rollout, {
     finishedAtMs: context.clock.nowMs(),
     outcome:
       result.outcomes.every(({ state }) => state === 'committed') && result.stopped === null ? 'done' : 'partial',
   })
-  return { certificate, generation, issued, failure, waiting, plan, result }
+  await forgetTickets(context, certificate)
+  const resumption = context.signal.aborted ? [] : await resumptionOf(context, certificate, resumptionWithinMs)
+  return { ...settled, result, resumption }
 }
 
-type Given = Pick<ServerRollout, 'rollout' | 'token' | 'generation' | 'hashes' | 'reach' | 'planned' | 'onServed'>
+type Given = Pick<
+  ServerRollout,
+  'rollout' | 'token' | 'generation' | 'hashes' | 'tickets' | 'reach' | 'planned' | 'onServed' | 'onTickets'
+>
 
 function taskOf(context: Context, given: Given, { connectTimeoutMs }: ApplyOptions): ServerRollout {
   const { fleet, store, ledger, clock, report, signal } = context
@@ -119,6 +134,7 @@ function taskOf(context: Context, given: Given, { connectTimeoutMs }: ApplyOptio
     confirmWithinMs: fleet.rollout.confirmWithinMs,
     connectTimeoutMs,
     setState: (state, detail) => store.setServerState(given.rollout, server.name, state, detail, clock.nowMs()),
+    onNotice: (text) => report({ kind: 'notice', lineage: given.generation.lineage, text }),
     onStep: (step) => report({ kind: 'step', lineage: given.generation.lineage, server: server.name, step }),
   }
 }

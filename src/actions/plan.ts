@@ -9,11 +9,14 @@ import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
 import { issueCertificate } from './issue.ts'
 import { lookAtAll } from './look.ts'
+import { ticketDecision, ticketServers, ticketStates } from './tickets.ts'
 
 export interface Planned {
   readonly plan: Plan
   /** Why a CA would be asked for a new certificate first; null: it would not. */
   readonly wanted: string | null
+  /** Why session ticket keys would be made or rotated; null: they would not. */
+  readonly tickets: string | null
 }
 
 /**
@@ -25,17 +28,31 @@ export async function plan(context: Context, choice: Choice): Promise<Planned[]>
   for (const certificate of chosenCertificates(context.fleet, choice)) {
     const options = { force: false, rekey: false, dryRun: true }
     const { generation, wanted } = await issueCertificate(context, certificate, options)
-    plans.push({ plan: await planCertificate(context, certificate, generation, choice), wanted })
+    const tickets = await ticketDecision(context, certificate, generation.spki)
+    const changed = tickets !== null && tickets.decision.kind !== 'keep' ? tickets.decision.reason : null
+    const set = changed === null ? (tickets?.state?.number ?? null) : nobodyHasIt
+    plans.push({
+      plan: await planCertificate(context, certificate, generation, choice, set),
+      wanted,
+      tickets: changed,
+    })
   }
   return plans
 }
 
-/** The rollout of one generation, from what the ledger and the store know and what is served now. */
+/** The number of a set of ticket keys that is still to be made. */
+const nobodyHasIt = -1
+
+/**
+ * The rollout of one generation, from what the ledger and the store know and what is served now.
+ * @param ticketSet the session ticket keys that the servers should hold; null: none
+ */
 export async function planCertificate(
   context: Context,
   certificate: Certificate,
   generation: Generation,
   choice: Choice,
+  ticketSet: number | null,
 ): Promise<Plan> {
   const { fleet, store, ledger, signal } = context
   const lineage = certificate.name
@@ -47,11 +64,18 @@ export async function planCertificate(
     all.filter(({ server }) => committed.get(server.name) === generation.number),
     signal,
   )
+  const held = (await ticketStates(store).read(lineage))?.held ?? {}
+  const taking = ticketServers(fleet, lineage)
+  const ticketsOn = (server: string): Known['tickets'] => {
+    if (ticketSet === null) return held[server] === undefined ? 'right' : 'superfluous'
+    return !taking.includes(server) || held[server] === ticketSet ? 'right' : 'missing'
+  }
   const known = new Map<string, Known>(
     all.map(({ server }) => [
       server.name,
       {
         committed: committed.get(server.name) ?? null,
+        tickets: ticketsOn(server.name),
         holds: new Set(copies.filter((copy) => copy.server === server.name).map(({ spki }) => spki)),
         served: new Map(
           looked

@@ -24,6 +24,7 @@ const outline = z
         key: z.object({ type: text }).optional().catch(undefined),
         names: texts,
         issuer: z.union([z.string(), texts]).optional().catch(undefined),
+        tickets: z.unknown().optional(),
       }),
     ),
     servers: entries(
@@ -64,6 +65,7 @@ export function reportInconsistencies(source: Source): void {
     for (const [at, each] of [issuers].flat().entries())
       refer(source, 'issuer', each, fleet.issuers, [...path, 'issuer', ...(Array.isArray(issuers) ? [at] : [])])
     reportRepeated(source, certificate?.names.map(hostNameOf) ?? [], [...path, 'names'])
+    if (certificate?.tickets !== undefined) reportTicketsForNobody(source, name, fleet)
   }
   for (const [name, server] of Object.entries(fleet.servers ?? {})) {
     for (const certificate of Object.keys(server?.files ?? {}))
@@ -234,6 +236,29 @@ function reportPair(source: Source, site: string, names: readonly (string | unde
   }))
 }
 
+/** Services that take other session ticket keys with a reload (services/tickets.ts). */
+const takeTickets = ['nginx', 'haproxy']
+
+/** Of a mixed fleet those that can have them; where no server can, the wish is a mistake. */
+function reportTicketsForNobody(source: Source, certificate: string, { sites, servers }: Outline): void {
+  const names = Object.values(sites ?? {}).flatMap((site) =>
+    [site?.certificate].flat().includes(certificate)
+      ? [site?.dns ?? [], site?.['load-balancer']?.servers ?? [], site?.['reverse-proxy']?.servers ?? []].flat()
+      : [],
+  )
+  const kinds = [...new Set(names)].map((name) => kindOf(servers?.[name ?? '']?.service))
+  if (kinds.length === 0 || kinds.some((kind) => kind === undefined || takeTickets.includes(kind))) return
+  source.report('CONFIG_BAD_VALUE', ['certificates', certificate, 'tickets'], () => ({
+    what: `no server of "${quote(certificate)}" can take session ticket keys`,
+    fact: `nginx and HAProxy take new ones with a reload; the service here is ${[...new Set(kinds)].join(', ')}`,
+    next: 'take "tickets" away',
+  }))
+}
+
+function kindOf(service: string | Record<string, unknown> | undefined): string | undefined {
+  return typeof service === 'object' ? Object.keys(service)[0] : service
+}
+
 /** Explicit paths must fit what the service reads: a pair of files, or one combined file. */
 function reportUnfitFiles(
   source: Source,
@@ -241,7 +266,8 @@ function reportUnfitFiles(
   { service, files }: NonNullable<NonNullable<Outline['servers']>[string]>,
 ): void {
   if (service === undefined) return
-  const [kind = '', written] = typeof service === 'string' ? [service] : (Object.entries(service)[0] ?? [])
+  const kind = kindOf(service) ?? ''
+  const written = typeof service === 'string' ? undefined : service[kind]
   const layout = written?.layout ?? (kind === 'haproxy' ? 'combined' : 'pair')
   for (const [certificate, settings] of Object.entries(files ?? {})) {
     const { chain, key, combined, mode: _mode, owner: _owner, ...misspelt } = settings ?? {}

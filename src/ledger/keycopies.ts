@@ -13,9 +13,38 @@ export interface KeyCopy {
   readonly certain: boolean
 }
 
+/** One place where session ticket keys exist: a folder on a server. */
+export interface TicketCopy extends Omit<KeyCopy, 'spki' | 'generation'> {
+  readonly ticketSet: number
+  readonly ticketHash: string
+}
+
 /** The key copies that exist, from the record: those that were written, or may have been, and were not purged. Pure. */
 export function keyCopies(entries: readonly Entry[]): KeyCopy[] {
-  const copies = new Map<string, KeyCopy>()
+  return copiesOf(entries, 'key-copy').map(({ place, entry }) => ({
+    ...place,
+    spki: entry.spki ?? '',
+    generation: entry.generation ?? null,
+  }))
+}
+
+/** The same of session ticket keys. Pure. */
+export function ticketCopies(entries: readonly Entry[]): TicketCopy[] {
+  return copiesOf(entries, 'ticket-copy').map(({ place, entry }) => ({
+    ...place,
+    ticketSet: entry.ticketSet ?? 0,
+    ticketHash: entry.ticketHash ?? '',
+  }))
+}
+
+interface Copy {
+  readonly place: Omit<KeyCopy, 'spki' | 'generation'>
+  /** What was recorded of it. */
+  readonly entry: Entry
+}
+
+function copiesOf(entries: readonly Entry[], kind: 'key-copy' | 'ticket-copy'): Copy[] {
+  const copies = new Map<string, Copy>()
   const outcomes = new Map(
     entries.flatMap((entry) => (entry.phase === 'outcome' ? [[entry.id, entry.result] as const] : [])),
   )
@@ -23,20 +52,21 @@ export function keyCopies(entries: readonly Entry[]): KeyCopy[] {
     const { effect, phase, server, path } = entry
     if (server === undefined || path === undefined) continue
     const place = `${server} ${path}`
-    if (effect === 'key-copy' && phase === 'intent') {
+    if (effect === kind && phase === 'intent') {
       const result = outcomes.get(entry.id)
       // A failure may have come after the write: only a later success or purge settles it.
       const known = copies.get(place)
-      if (result !== 'done' && known?.certain) continue
+      if (result !== 'done' && known?.place.certain) continue
       copies.set(place, {
-        server,
-        lineage: entry.lineage ?? '',
-        path,
-        spki: entry.spki ?? '',
-        generation: entry.generation ?? null,
-        sinceMs: entry.atMs,
-        way: entry.way ?? null,
-        certain: result === 'done',
+        place: {
+          server,
+          lineage: entry.lineage ?? '',
+          path,
+          sinceMs: entry.atMs,
+          way: entry.way ?? null,
+          certain: result === 'done',
+        },
+        entry,
       })
     }
     if (effect === 'purge' && phase === 'outcome' && entry.result === 'done') copies.delete(place)

@@ -13,16 +13,21 @@ export interface Known {
   readonly holds: ReadonlySet<string>
   /** What each of its endpoints served just now; null where it was not looked at or did not answer. */
   readonly served: ReadonlyMap<string, readonly string[] | null>
+  /** The session ticket keys that it should have, or should not have, are not known to be there, or gone. */
+  readonly tickets: 'right' | 'missing' | 'superfluous'
 }
 
 /** `none`: proven, nothing to do. `chain`: new chain, the key is there. `key`: the private key travels. `check`: look on
- * the server; it should be right there but is not served, or could not be looked at from here. */
-export type Action = 'none' | 'check' | 'chain' | 'key'
+ * the server; it should be right there but is not served, or could not be looked at from here. `tickets`: only its session
+ * ticket keys change. */
+export type Action = 'none' | 'check' | 'tickets' | 'chain' | 'key'
 
 export interface PlannedServer {
   readonly placement: Placement
   readonly action: Action
   readonly reason: string
+  /** Session ticket keys travel too. */
+  readonly ticketKeys: boolean
 }
 
 export interface Plan {
@@ -76,7 +81,8 @@ export function planRollout(
 }
 
 function planServer(placement: Placement, generation: Generation, known: Known | undefined): PlannedServer {
-  const say = (action: Action, reason: string) => ({ placement, action, reason })
+  const tickets = known?.tickets ?? 'right'
+  const say = (action: Action, reason: string) => ({ placement, action, reason, ticketKeys: tickets === 'missing' })
   if (!known?.holds.has(generation.spki))
     return say('key', known?.holds.size ? 'holds an older key' : 'holds no copy yet')
   if (known.committed !== generation.number) {
@@ -88,6 +94,8 @@ function planServer(placement: Placement, generation: Generation, known: Known |
     const wrong = servedWrong(served, generation)
     if (wrong) return say('check', `${endpoint.name} ${wrong}`)
   }
+  if (tickets === 'missing') return say('tickets', 'has older ticket keys, or none')
+  if (tickets === 'superfluous') return say('tickets', 'the fleet file asks for none any more')
   return say('none', 'proven')
 }
 

@@ -14,7 +14,7 @@ export type ServerState =
   | 'quarantined'
   | 'unreachable'
 
-export type Step = 'connect' | 'adopt' | 'stage' | 'swap' | 'reload' | 'verify' | 'commit' | 'rollback'
+export type Step = 'connect' | 'adopt' | 'stage' | 'tickets' | 'swap' | 'reload' | 'verify' | 'commit' | 'rollback'
 
 /** How it ended at one server. */
 export interface ServerOutcome {
@@ -24,6 +24,8 @@ export interface ServerOutcome {
   readonly changed: boolean
   /** The private key travelled. */
   readonly keySent: boolean
+  /** Session ticket keys travelled. */
+  readonly ticketKeysSent: boolean
   readonly bytesSent: number
   readonly elapsedMs: number
   readonly vantage?: Vantage

@@ -21,6 +21,7 @@ export function receiverFor(fleet: Fleet, server: Server): ReceiverText {
         lineage,
         layout: service.layout,
         keyMode: files?.mode ?? keyModeDefault,
+        ...(service.ticketKeys && { ticketKeys: service.ticketKeys }),
         ...(files?.owner && { owner: files.owner }),
         ...(files?.chain && { chainPath: files.chain }),
         ...(files?.key && { keyPath: files.key }),

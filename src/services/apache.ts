@@ -1,7 +1,10 @@
 import type { ServiceSettings } from '../fleet/fleet.ts'
 import type { Service } from './service.ts'
 
-/** Apache 2.4: its test says "Syntax OK" to a mismatched pair, and a graceful restart with one ends the parent process. */
+/**
+ * Apache 2.4: its test says "Syntax OK" to a mismatched pair, and a graceful restart with one ends the parent process.
+ * It reads one session ticket key, and a new one only at a restart, which ends connections.
+ */
 export function apache(settings: ServiceSettings): Service {
   return {
     kind: 'apache',
@@ -10,5 +13,6 @@ export function apache(settings: ServiceSettings): Service {
     reload: settings.reload ?? ['apachectl', '-k', 'graceful'],
     start: settings.start ?? ['systemctl', 'start', 'apache2'],
     reloadKeepsOldOnError: false,
+    ticketKeys: null,
   }
 }

@@ -10,5 +10,6 @@ export function command(settings: ServiceSettings): Service {
     reload: settings.reload ?? [],
     start: settings.start ?? [],
     reloadKeepsOldOnError: false,
+    ticketKeys: null,
   }
 }

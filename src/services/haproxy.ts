@@ -10,5 +10,6 @@ export function haproxy(settings: ServiceSettings): Service {
     reload: settings.reload ?? ['systemctl', 'reload', 'haproxy'],
     start: settings.start ?? ['systemctl', 'start', 'haproxy'],
     reloadKeepsOldOnError: true,
+    ticketKeys: 'lines',
   }
 }

@@ -5,6 +5,7 @@ import type { Context } from '../../actions/context.ts'
 import { type Rehearsed, rehearse } from '../../actions/rehearse.ts'
 import { asOnecertError, OnecertError } from '../../base/errors.ts'
 import { wholeNumber } from '../numbers.ts'
+import { resumptionText } from '../resumption.ts'
 import { configurationExit, describe, printError, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import type { Terminal } from '../terminal.ts'
 
@@ -150,7 +151,7 @@ function licenceError(applied: readonly Applied[]): OnecertError | null {
 }
 
 function printApplied(
-  { certificate, generation, issued, failure, plan, result }: Applied,
+  { certificate, generation, issued, failure, tickets, plan, result, resumption }: Applied,
   terminal: Terminal,
   { forced, elapsedMs }: { readonly forced: boolean; readonly elapsedMs: number },
 ): void {
@@ -171,6 +172,15 @@ function printApplied(
       `(${changed} brought to it now, ${proven - changed} had it), ${sent} key ${sent === 1 ? 'copy' : 'copies'} travelled, ` +
       `${(elapsedMs / 1000).toFixed(1)} s`,
   )
+  if (tickets?.reason) {
+    const carried = result.outcomes.filter(({ ticketKeysSent, state }) => ticketKeysSent && state === 'committed')
+    terminal.out(
+      `${name}: session ticket keys ${tickets.keys.number} on ${carried.length} ${carried.length === 1 ? 'server' : 'servers'}, because ${tickets.reason}`,
+    )
+  }
+  if (tickets && tickets.late.length > 0)
+    terminal.out(`${name}: session ticket keys are to be rotated, and wait for ${tickets.late.join(', ')}`)
+  for (const each of resumption) terminal.out(`${name}: ${resumptionText(each, terminal)}`)
 }
 
 function appliedJson({
@@ -179,8 +189,10 @@ function appliedJson({
   issued,
   failure,
   waiting,
+  tickets,
   plan,
   result,
+  resumption,
 }: Applied): Record<string, unknown> {
   return {
     certificate: certificate.name,
@@ -190,6 +202,8 @@ function appliedJson({
     issued,
     ...(failure && { failure: failure.toJSON() }),
     waiting,
+    ...(tickets && { ticketKeys: { number: tickets.keys.number, reason: tickets.reason, late: tickets.late } }),
+    resumption,
     alreadyProven: plan.proven.map(({ placement }) => placement.server.name),
     servers: result.outcomes.map(({ error, ...outcome }) => ({
       ...outcome,

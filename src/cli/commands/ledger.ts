@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { fail, OnecertError, quote } from '../../base/errors.ts'
 import { closest } from '../../base/similar.ts'
 import { verifyChain } from '../../ledger/chain.ts'
-import { keyCopies } from '../../ledger/keycopies.ts'
+import { keyCopies, ticketCopies } from '../../ledger/keycopies.ts'
 import { wholeNumber } from '../numbers.ts'
 import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import { table } from '../table.ts'
@@ -113,15 +113,21 @@ function keysCommand(ledgerCommand: Command, shell: Shell): void {
   const command = ledgerCommand
     .command('keys')
     .summary('show every key copy')
-    .description('Shows every key copy: server, path, SPKI, when and by which way it came there.')
+    .description(
+      'Shows every key copy: server, path, SPKI, when and by which way it came there; and every set of session ticket keys.',
+    )
   describe(command, ['onecert ledger keys'], [usageExit, configurationExit]).action(() =>
     withContext(shell, command, async ({ ledger }, json) => {
-      const copies = keyCopies(await ledger.entries({}))
-      if (json) return printJson(shell.terminal, { keyCopies: copies })
-      const rows = copies.map((copy) => [
+      const entries = await ledger.entries({})
+      const copies = keyCopies(entries)
+      const tickets = ticketCopies(entries)
+      if (json) return printJson(shell.terminal, { keyCopies: copies, ticketCopies: tickets })
+      const keys = copies.map((copy) => ({ ...copy, key: copy.spki.slice(0, 8) }))
+      const sets = tickets.map((copy) => ({ ...copy, key: `tickets ${copy.ticketSet}` }))
+      const rows = [...keys, ...sets].map((copy) => [
         copy.server,
         copy.lineage,
-        copy.spki.slice(0, 8),
+        copy.key,
         new Date(copy.sinceMs).toISOString().replace(/\.\d+Z/, 'Z'),
         copy.way ?? '',
         `${copy.path}${copy.certain ? '' : ' (not certain)'}`,

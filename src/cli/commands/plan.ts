@@ -30,11 +30,12 @@ export function planCommand(program: Command, shell: Shell): void {
 const words: Record<Action, string> = {
   none: 'nothing to do',
   check: 'look there, and repair what is not right; the key is there already',
+  tickets: 'session ticket keys change; no private key travels',
   chain: 'new chain; the key is there already and does not travel',
   key: 'chain and private key travel',
 }
 
-function printPlan({ plan, wanted }: Planned, terminal: Terminal): void {
+function printPlan({ plan, wanted, tickets }: Planned, terminal: Terminal): void {
   const { certificate, generation } = plan
   const what =
     wanted === null
@@ -43,6 +44,7 @@ function printPlan({ plan, wanted }: Planned, terminal: Terminal): void {
   terminal.out(
     `${terminal.style('bold', certificate.name)}: generation ${generation.number}, ${certificate.names.join(', ')}, ${what}`,
   )
+  if (tickets) terminal.out(`  new session ticket keys, because ${tickets}`)
   for (const [at, wave] of plan.waves.entries()) {
     const confirm = plan.policy.confirmWithinMs / 1000
     terminal.out(
@@ -67,23 +69,26 @@ function printPlan({ plan, wanted }: Planned, terminal: Terminal): void {
   )
 }
 
-function serverLine({ placement, action, reason }: PlannedServer): string {
+function serverLine({ placement, action, reason, ticketKeys }: PlannedServer): string {
   const { server } = placement
   const way = server.reach.kind === 'ssh' ? `ssh ${server.reach.destination}` : 'this machine'
-  return `${server.name} (${way}): ${words[action]} (${reason})`
+  const also = ticketKeys && action !== 'tickets' ? '; session ticket keys too' : ''
+  return `${server.name} (${way}): ${words[action]} (${reason})${also}`
 }
 
-function planJson({ plan, wanted }: Planned): Record<string, unknown> {
-  const brief = ({ placement, action, reason }: PlannedServer) => ({
+function planJson({ plan, wanted, tickets }: Planned): Record<string, unknown> {
+  const brief = ({ placement, action, reason, ticketKeys }: PlannedServer) => ({
     server: placement.server.name,
     sites: placement.names,
     action,
     reason,
+    ticketKeys,
   })
   return {
     certificate: plan.certificate.name,
     generation: plan.generation.number,
     ...(wanted === null ? { fingerprint: plan.generation.chain[0] } : { toBeIssued: wanted }),
+    ...(tickets !== null && { newTicketKeys: tickets }),
     waves: plan.waves.map((wave) => wave.map(brief)),
     proven: plan.proven.map(brief),
     withoutSeat: plan.blocked.map(({ server }) => server.name),
