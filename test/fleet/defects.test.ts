@@ -48,7 +48,7 @@ const defects: readonly Defect[] = [
     what: 'session ticket keys where no service takes them',
     change: ['    issuer: bought', '    issuer: bought\n    tickets: { rotate: 6h }'],
     code: 'CONFIG_BAD_VALUE',
-    at: 'rotate: 6h',
+    at: 'tickets: { rotate: 6h',
     told: /no server of "api" can take session ticket keys.*the service here is apache/s,
   },
   {
