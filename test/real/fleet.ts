@@ -22,6 +22,8 @@ export interface ServerOptions {
   readonly httpPort?: number
   /** Directives of that HTTP server; default: it serves `webroot`. */
   readonly httpLines?: readonly string[]
+  /** nginx only: directives of its TLS server. */
+  readonly serverLines?: readonly string[]
   /** Keeps what comes over the connection, in clear, as the server sees it: `received()`. */
   readonly tapped?: boolean
 }
@@ -51,6 +53,7 @@ export interface RealServer {
 export interface RealFleet extends AsyncDisposable {
   readonly directory: string
   readonly fleetFile: string
+  readonly stateDirectory: string
   readonly run: Onecert
   readonly authority: Authority
   readonly servers: readonly RealServer[]
@@ -82,6 +85,7 @@ export async function startFleet(options: Readonly<Record<string, Kind | ServerO
   const fleet: RealFleet = {
     directory,
     fleetFile,
+    stateDirectory: join(directory, 'state'),
     run: onecert(fleetFile, join(directory, 'state')),
     authority,
     servers,
@@ -131,6 +135,7 @@ async function startServer(directory: string, name: string, options: ServerOptio
   const { httpPort, httpLines = [`root ${webroot};`] } = options
   const service = await starters[kind]({
     sites: [{ names: [siteName], ...files }],
+    ...(options.serverLines && { serverLines: options.serverLines }),
     ...(httpPort !== undefined && { http: { port: httpPort, lines: httpLines } }),
   })
   const paths = kind === 'haproxy' ? [files.combined] : [files.chain, files.key]
