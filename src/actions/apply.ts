@@ -112,7 +112,8 @@ async function applyOne(
       result.outcomes.every(({ state }) => state === 'committed') && result.stopped === null ? 'done' : 'partial',
   })
   await forgetTickets(context, certificate)
-  const resumption = context.signal.aborted ? [] : await resumptionOf(context, certificate, resumptionWithinMs)
+  const withinMs = result.outcomes.some(({ changed }) => changed) ? resumptionWithinMs : 0
+  const resumption = context.signal.aborted ? [] : await resumptionOf(context, certificate, withinMs)
   return { ...settled, result, resumption }
 }
 

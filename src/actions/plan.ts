@@ -9,6 +9,7 @@ import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
 import { issueCertificate } from './issue.ts'
 import { lookAtAll } from './look.ts'
+import { resumptionOf } from './resumption.ts'
 import { ticketDecision, ticketServers, ticketStates } from './tickets.ts'
 
 export interface Planned {
@@ -66,9 +67,12 @@ export async function planCertificate(
   )
   const held = (await ticketStates(store).read(lineage))?.held ?? {}
   const taking = ticketServers(fleet, lineage)
+  const apart = ticketSet === null ? [] : (await resumptionOf(context, certificate)).flatMap(({ odd }) => odd)
   const ticketsOn = (server: string): Known['tickets'] => {
     if (ticketSet === null) return held[server] === undefined ? 'right' : 'superfluous'
-    return !taking.includes(server) || held[server] === ticketSet ? 'right' : 'missing'
+    if (!taking.includes(server)) return 'right'
+    if (held[server] !== ticketSet) return 'missing'
+    return apart.includes(server) ? 'apart' : 'right'
   }
   const known = new Map<string, Known>(
     all.map(({ server }) => [

@@ -13,8 +13,11 @@ export interface Known {
   readonly holds: ReadonlySet<string>
   /** What each of its endpoints served just now; null where it was not looked at or did not answer. */
   readonly served: ReadonlyMap<string, readonly string[] | null>
-  /** The session ticket keys that it should have, or should not have, are not known to be there, or gone. */
-  readonly tickets: 'right' | 'missing' | 'superfluous'
+  /**
+   * Its session ticket keys. `missing`: it has not got those that it should have; `apart`: it should have them, and sessions of
+   * the others do not resume there; `superfluous`: it should have none any more.
+   */
+  readonly tickets: 'right' | 'missing' | 'apart' | 'superfluous'
 }
 
 /** `none`: proven, nothing to do. `chain`: new chain, the key is there. `key`: the private key travels. `check`: look on
@@ -95,6 +98,7 @@ function planServer(placement: Placement, generation: Generation, known: Known |
     if (wrong) return say('check', `${endpoint.name} ${wrong}`)
   }
   if (tickets === 'missing') return say('tickets', 'has older ticket keys, or none')
+  if (tickets === 'apart') return say('tickets', 'sessions do not resume there')
   if (tickets === 'superfluous') return say('tickets', 'the fleet file asks for none any more')
   return say('none', 'proven')
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { readdir, readFile, readlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -11,6 +12,7 @@ import {
   type KeptSession,
   keepSession,
   nameTickets,
+  reload,
   ticketState,
 } from '../real/session.ts'
 
@@ -137,20 +139,28 @@ test('a session of one server resumes on the others, over rotations and not over
 test('a server with other ticket keys is named, and the next apply mends what was damaged there', async () => {
   await using fleet = await startWithTickets({ 'eu-1': nginx, 'us-1': nginx, 'ap-1': nginx })
   const odd = fleet.server('us-1')
-  const { configuration, reload } = odd.service
-  const right = await readFile(configuration, 'utf8')
-  await writeFile(configuration, right.replaceAll(/^ssl_session_ticket_key .*\n/gm, ''))
-  await fleet.run.json('plan')
-  const { execFileSync } = await import('node:child_process')
-  execFileSync(reload[0] ?? '', reload.slice(1), { stdio: 'ignore' })
+  const right = await ticketFile(odd, 'current.key')
+  await writeFile(join(odd.base, 'tickets', 'current.key'), randomBytes(80))
+  await reload(odd)
   await settled()
   const { exit, stdout } = await fleet.run('status')
   assert.equal(exit, 1)
-  assert.match(stdout, /sessions do not resume.*: us-1 has other ticket keys than the rest/)
+  assert.match(stdout, /sessions do not resume across 3 servers.*: us-1 has other ticket keys than the rest/)
   const { resumption } = await fleet.run.json<{ resumption: Ring[] }>('status')
   assert.deepEqual(
-    resumption.map(({ verdict, odd: named }) => ({ verdict, named })),
-    [{ verdict: 'drift', named: ['us-1'] }],
+    resumption.map(({ service, servers, verdict, odd: named }) => ({ service, servers, verdict, named })),
+    [{ service: 'nginx', servers: ['eu-1', 'us-1', 'ap-1'], verdict: 'drift', named: ['us-1'] }],
+  )
+  assert.match((await fleet.run('plan')).stdout, /us-1 .*sessions do not resume there/)
+  assert.match(await applied(fleet), /sessions resume across 3 servers/)
+  assert.deepEqual(await ticketFile(odd, 'current.key'), right)
+
+  // Where the configuration does not name them, all that can be done is to say so.
+  await forgetNamedTickets(odd)
+  await settled()
+  assert.match(
+    await applied(fleet),
+    /sessions do not resume across 3 servers.*: us-1 has other ticket keys than the rest/,
   )
 })
 

@@ -77,7 +77,7 @@ export async function forgetNamedTickets(server: RealServer): Promise<void> {
   await reload(server)
 }
 
-async function reload({ service }: RealServer): Promise<void> {
+export async function reload({ service }: RealServer): Promise<void> {
   const [program = '', ...words] = service.reload
   await promisify(execFile)(program, words)
 }

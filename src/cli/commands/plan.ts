@@ -30,7 +30,7 @@ export function planCommand(program: Command, shell: Shell): void {
 const words: Record<Action, string> = {
   none: 'nothing to do',
   check: 'look there, and repair what is not right; the key is there already',
-  tickets: 'session ticket keys change; no private key travels',
+  tickets: 'session ticket keys are seen to; no private key travels',
   chain: 'new chain; the key is there already and does not travel',
   key: 'chain and private key travel',
 }
