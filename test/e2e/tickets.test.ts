@@ -136,6 +136,34 @@ test('a session of one server resumes on the others, over rotations and not over
   assert.deepEqual((await readdir(join(fleet.stateDirectory, 'vault', 'tickets..www'))).length, 1)
 })
 
+test('renew --rekey makes all three new at once: a session from before resumes nowhere; renew alone leaves them', async () => {
+  await using fleet = await startFleet({ edge: 'haproxy', gate: 'haproxy' })
+  const configure = () =>
+    fleet.configure((document) => {
+      document.issuers = { lab: { 'local-ca': {} } }
+      Object.assign(document.certificates.www, { issuer: 'lab', tickets: {} })
+    })
+  await configure()
+  await applied(fleet)
+  const [edge, gate] = [fleet.server('edge'), fleet.server('gate')]
+  for (const server of fleet.servers) await nameTickets(server)
+  await settled()
+  const old = await sessionsOf(edge)
+  const lines = (await ticketFile(edge, 'tickets.keys')).toString().split('\n')
+  assert.equal((await fleet.run('renew', 'www')).exit, 0)
+  await settled()
+  assert.deepEqual(await allGoOn([edge, gate], old), [true])
+  const { exit, stdout } = await fleet.run('renew', 'www', '--rekey')
+  assert.equal(exit, 0)
+  assert.match(stdout, /session ticket keys 2 on 2 servers, because the certificate has a new key/)
+  assert.match(stdout, /sessions resume across 2 servers/)
+  await settled()
+  assert.deepEqual(await allGoOn([edge, gate], old), [false])
+  const now = (await ticketFile(edge, 'tickets.keys')).toString().split('\n')
+  assert.equal(now.length, 4)
+  for (const line of now.slice(0, 3)) assert.ok(!lines.includes(line))
+})
+
 test('a server with other ticket keys is named, and the next apply mends what was damaged there', async () => {
   await using fleet = await startWithTickets({ 'eu-1': nginx, 'us-1': nginx, 'ap-1': nginx })
   const odd = fleet.server('us-1')
