@@ -7,7 +7,7 @@ export function ticketsPath(server: { readonly directory: string }, lineage: str
 
 /**
  * What a service's configuration says so that it reads the ticket keys there; empty where it cannot. nginx: directives of
- * the `http` block or of each `server`; HAProxy: words of the `bind` line.
+ * the `http` block (it takes those of the default server of a port for all names there); HAProxy: words of the `bind` line.
  */
 export function ticketDirectives(kind: ServiceKind, path: string): string[] {
   if (kind === 'haproxy') return [`tls-ticket-keys ${path}/tickets.keys`]

@@ -63,7 +63,7 @@ export async function nameTickets(server: RealServer): Promise<void> {
   const changed =
     server.kind === 'haproxy'
       ? text.replace(/^ {2}bind .*/m, (bind) => `${bind} ${lines.join(' ')}`)
-      : text.replace(/^.*ssl_certificate_key .*/m, (line) => [line, ...lines].join('\n'))
+      : text.replace(/^http \{$/m, (line) => [line, ...lines].join('\n'))
   await writeFile(server.service.configuration, changed)
   await reload(server)
 }
