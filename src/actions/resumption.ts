@@ -1,10 +1,10 @@
 import { judgeRing, type Passed, type RingVerdict } from '../audit/resumption.ts'
-import { asOnecertError } from '../base/errors.ts'
+import { asOnecertError, fail } from '../base/errors.ts'
 import { inLanes } from '../base/lanes.ts'
 import type { Certificate, Fleet, Placement, ServiceKind } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import { type Endpoint, endpointsOf } from '../observe/endpoint.ts'
-import { protocols, resumes, type Session, sessionAt } from '../observe/resumption.ts'
+import { protocols, resumes, sessionAt } from '../observe/resumption.ts'
 import { serviceOf } from '../services/drivers.ts'
 import type { Context } from './context.ts'
 
@@ -13,7 +13,10 @@ export interface ResumptionStatus extends RingVerdict {
   readonly certificate: string
   readonly site: string
   readonly service: ServiceKind
+  /** Those that were looked at. */
   readonly servers: readonly string[]
+  /** Those that the fleet file says cannot be looked at from here. */
+  readonly hidden: readonly string[]
 }
 
 const parallel = 32
@@ -33,7 +36,7 @@ export async function resumptionOf(
   const { clock, signal } = context
   const found: ResumptionStatus[] = []
   const untilMs = clock.nowMs() + withinMs
-  for (const { site, service, members } of rings(context.fleet, certificate.name)) {
+  for (const { site, service, members, hidden } of rings(context.fleet, certificate.name)) {
     const servers = members.map(({ server }) => server.name)
     const look = async () => judgeRing(await passAround(members, site, signal))
     let judged = await look()
@@ -41,7 +44,7 @@ export async function resumptionOf(
       await clock.sleep(againMs, signal)
       judged = await look()
     }
-    found.push({ certificate: certificate.name, site, service, servers, ...judged })
+    found.push({ certificate: certificate.name, site, service, servers, hidden, ...judged })
   }
   return found
 }
@@ -50,6 +53,7 @@ interface Ring {
   readonly site: string
   readonly service: ServiceKind
   readonly members: readonly Placement[]
+  readonly hidden: readonly string[]
 }
 
 function rings(fleet: Fleet, lineage: string): Ring[] {
@@ -58,11 +62,15 @@ function rings(fleet: Fleet, lineage: string): Ring[] {
   const kinds = [...new Set(all.map(({ server }) => server.service.kind))]
   return sites
     .flatMap((site) =>
-      kinds.map((service) => ({
-        site,
-        service,
-        members: all.filter(({ server, names }) => server.service.kind === service && names.includes(site)),
-      })),
+      kinds.map((service) => {
+        const serving = all.filter(({ server, names }) => server.service.kind === service && names.includes(site))
+        return {
+          site,
+          service,
+          members: serving.filter(({ server }) => server.probe === 'direct'),
+          hidden: serving.filter(({ server }) => server.probe !== 'direct').map(({ server }) => server.name),
+        }
+      }),
     )
     .filter(({ members }) => members.length > 1)
 }
@@ -75,15 +83,9 @@ async function passAround(members: readonly Placement[], site: string, signal: A
   await inLanes(looks, parallel, async ({ from, to, protocol }) => {
     signal.throwIfAborted()
     const names = { from: from.server.name, to: to.server.name, protocol }
-    const hidden = [from, to].find(({ server }) => server.probe !== 'direct')
-    const [first, second] = [endpointFor(from, site), endpointFor(to, site)]
-    if (hidden || !first || !second) {
-      passed.push({ ...names, seen: null, reason: `${hidden?.server.name} is not looked at from here` })
-      return
-    }
     try {
-      const session: Session = await sessionAt(first, protocol, { timeoutMs, signal })
-      passed.push({ ...names, seen: await resumes(second, protocol, session, { timeoutMs, signal }) })
+      const session = await sessionAt(endpointFor(from, site), protocol, { timeoutMs, signal })
+      passed.push({ ...names, seen: await resumes(endpointFor(to, site), protocol, session, { timeoutMs, signal }) })
     } catch (error) {
       signal.throwIfAborted()
       passed.push({ ...names, seen: null, reason: asOnecertError(error).failure.what })
@@ -93,6 +95,7 @@ async function passAround(members: readonly Placement[], site: string, signal: A
 }
 
 /** Its first port stands for all. */
-function endpointFor(placement: Placement, site: string): Endpoint | undefined {
-  return endpointsOf(placement).find(({ name }) => name === site)
+function endpointFor(placement: Placement, site: string): Endpoint {
+  const endpoint = endpointsOf(placement).find(({ name }) => name === site)
+  return endpoint ?? fail('INTERNAL', { what: `${placement.server.name} does not serve ${site}` })
 }

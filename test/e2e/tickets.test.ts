@@ -183,6 +183,15 @@ test('a server with other ticket keys is named, and the next apply mends what wa
   assert.match(await applied(fleet), /sessions resume across 3 servers/)
   assert.deepEqual(await ticketFile(odd, 'current.key'), right)
 
+  await fleet.configure((document) => {
+    document.certificates.www.tickets = { rotate: '12h' }
+    document.servers['ap-1'].probe = 'through-server'
+  })
+  const partly = await fleet.run('status')
+  assert.equal(partly.exit, 0)
+  assert.match(partly.stdout, /sessions resume across 2 servers \(nginx, .*\); not looked at from here: ap-1/)
+  await withTickets(fleet)
+
   // Where the configuration does not name them, all that can be done is to say so.
   await forgetNamedTickets(odd)
   await settled()

@@ -47,7 +47,7 @@ export function renewCommand(program: Command, shell: Shell): void {
     program
       .command('renew')
       .argument('<certificate...>', 'which')
-      .option('--rekey', 'with a new private key, which then travels to every server')
+      .option('--rekey', 'with a new private key, which then travels to every server, and new session ticket keys')
       .option('--dry-run', 'order nothing: see whether the challenges of the CA would be answered')
       .summary('issue a new certificate now and roll it out'),
   ).description(
