@@ -13,6 +13,7 @@ const order: readonly (readonly string[])[] = [
   ['base'],
   ['pki'],
   ['fleet'],
+  ['dns'],
   ['vault', 'issue', 'reach', 'services', 'observe', 'store'],
   ['ledger'],
   ['audit', 'rollout'],

@@ -1,10 +1,14 @@
 import { asOnecertError, fail } from '../base/errors.ts'
 import { closest } from '../base/similar.ts'
 import type { AcmeIssuer } from '../fleet/fleet.ts'
-import { accounts, beginAnew, openRegistered, rollOver } from '../issue/acme/registration.ts'
+import { type AccountIdentity, persistentBeforeOrder } from '../issue/acme/persistent.ts'
+import { accountIdentity, accounts, beginAnew, openRegistered, rollOver } from '../issue/acme/registration.ts'
+import type { Directory } from '../issue/acme/resources.ts'
 import type { AcmeTools } from '../issue/acme/tools.ts'
+import { persistentRecord } from '../issue/dns/persist.ts'
+import type { TxtRecord } from '../issue/dns/provider/provider.ts'
 import type { Context } from './context.ts'
-import { withLease } from './lease.ts'
+import { withLeases } from './lease.ts'
 
 export interface AccountStatus {
   readonly issuer: string
@@ -16,6 +20,11 @@ export interface AccountStatus {
   readonly thumbprint: string
   readonly termsOfService: string | null
   readonly profiles: Readonly<Record<string, string>>
+  /**
+   * What dns-persist-01 needs in the DNS, for all names that the fleet file has from this issuer. null: the directory of the CA
+   * does not say enough, the first order does. None where the account is no more.
+   */
+  readonly records: readonly TxtRecord[] | null
 }
 
 export type AccountChange = 'none' | 'contact' | 'rollover' | 'deactivate'
@@ -26,10 +35,10 @@ export type AccountChange = 'none' | 'contact' | 'rollover' | 'deactivate'
  */
 export async function account(context: Context, name: string, change: AccountChange): Promise<AccountStatus> {
   const spec = acmeIssuerOf(context, name)
-  const tools = await acmeTools(context)
   const effect = { effect: 'account', reason: `${change === 'none' ? 'look' : change} at ${name}` } as const
-  const run = () =>
+  return withLeases(context, leasesFor(context, name, change), (signal) =>
     context.ledger.effect(effect, async () => {
+      const tools = await acmeTools({ ...context, signal })
       const client = change === 'rollover' ? await rollOver(spec, tools) : await openRegistered(spec, tools)
       if (change === 'contact') await client.updateContact(spec.email.map((each) => `mailto:${each}`))
       const found = await client.account().catch((error: unknown) => {
@@ -52,10 +61,43 @@ export async function account(context: Context, name: string, change: AccountCha
         thumbprint: client.keyAuthorization('').slice(1),
         termsOfService: meta.termsOfService ?? null,
         profiles: meta.profiles,
+        records:
+          spec.dnsPersist01 && found && change !== 'deactivate'
+            ? recordsOf(context, name, meta, await accountIdentity(client, name, context.store))
+            : [],
       }
-    })
-  // One change at a time; a look holds nobody up.
-  return change === 'none' ? run() : withLease(context, `acme..${name}`, run)
+    }),
+  )
+}
+
+/** What runs that use the account of an issuer are kept apart by, beside the leases of their lineages. */
+export const accountLease = (issuer: string) => `acme..${issuer}`
+
+/**
+ * A run that issues signs with the account key, and its answers to challenges are made of it: the key does not change, and
+ * the account does not go, while there is one. A look takes the account's lease too: behind a change of the key that was cut
+ * off it finds out which one the CA has, and notes that.
+ */
+function leasesFor({ fleet }: Context, issuer: string, change: AccountChange): string[] {
+  const users = [...fleet.certificates.values()].filter(({ issuers }) => issuers.includes(issuer))
+  const ends = change === 'rollover' || change === 'deactivate'
+  return [accountLease(issuer), ...(ends ? users.map(({ name }) => name) : [])]
+}
+
+/** One for each name, and for a name and all below it: a CA need not look at the names above. */
+function recordsOf(
+  { fleet }: Context,
+  issuer: string,
+  meta: Directory['meta'],
+  account: AccountIdentity,
+): readonly TxtRecord[] | null {
+  const certificates = [...fleet.certificates.values()].filter(({ issuers }) => issuers.includes(issuer))
+  const names = new Set(certificates.flatMap((each) => each.names))
+  const records = [...new Set([...names].map((name) => name.replace(/^\*\./, '')))].map((name) => {
+    const challenge = persistentBeforeOrder({ name, wildcard: names.has(`*.${name}`) }, meta, account)
+    return challenge && persistentRecord(challenge)
+  })
+  return records.some((record) => record === null) ? null : records.filter((record) => record !== null)
 }
 
 export async function acmeTools({ vault, store, clock, signal }: Context): Promise<AcmeTools> {

@@ -9,20 +9,25 @@ import type { ServerOutcome } from '../rollout/progress.ts'
 import { receiverFor } from '../rollout/receiver.ts'
 import { type RolloutResult, rolloutWaves } from '../rollout/rollout.ts'
 import { rolloutServer } from '../rollout/server.ts'
-import { carriesSecret, openOptions, type ServerRollout } from '../rollout/task.ts'
+import { carriesSecret, effectOf, openOptions, type ServerRollout } from '../rollout/task.ts'
+import { turnOf } from '../rollout/turn.ts'
 import { serviceOf } from '../services/drivers.ts'
-import { type Choice, chosenCertificates } from './choice.ts'
+import { type Choice, chosenCertificates, type Haste } from './choice.ts'
 import type { Context } from './context.ts'
 import { issueCertificate } from './issue.ts'
 import { withLease } from './lease.ts'
 import { planCertificate } from './plan.ts'
+import { keepQuarantine, type QuarantineResult } from './quarantine.ts'
+import { rememberServers } from './remembered.ts'
 import { type ResumptionStatus, resumptionOf } from './resumption.ts'
 import { forgetTickets, noteHeld, type Tickets, ticketStates, ticketsOf } from './tickets.ts'
 import { eachInTurn } from './turns.ts'
 
-export interface ApplyOptions extends Choice {
+export interface ApplyOptions extends Choice, Haste {
   readonly force?: boolean
   readonly rekey?: boolean
+  /** A certificate that is neither due nor asked for is left alone, and so are its servers. */
+  readonly dueOnly?: boolean
   /** Servers at once. */
   readonly parallel: number
   readonly connectTimeoutMs: number
@@ -46,22 +51,42 @@ export interface Applied {
 /** Behind a reload, old processes of a service go on for a moment. */
 const resumptionWithinMs = 3_000
 
-/**
- * Issues where needed, rolls out, proves and records, one lineage after the other. One that fails stops no other one.
- * @throws OnecertError what stopped a lineage before any server was touched, behind the last lineage; what fails at servers
- * is in the outcomes
- */
+/** What was left alone. */
+export interface NotDue {
+  readonly certificate: Certificate
+  readonly generation: Generation
+  readonly dueMs: number | null
+}
+
+export interface RolledOut {
+  readonly applied: Applied[]
+  readonly notDue: NotDue[]
+  /** What stopped a lineage before any server was touched; what fails at servers is in the outcomes. */
+  readonly stopped: OnecertError | null
+}
+
+/** Brings every server to its certificate; then servers that are not renewed in time leave the DNS, where that is wanted. */
 export async function apply(
   context: Context,
   options: ApplyOptions,
-): Promise<{ readonly applied: Applied[]; readonly stopped: OnecertError | null }> {
+): Promise<RolledOut & { readonly quarantine: QuarantineResult }> {
+  const rolledOut = await rollOut(context, options)
+  const quarantine = context.signal.aborted ? { done: [], failures: [] } : await keepQuarantine(context, options)
+  return { ...rolledOut, quarantine }
+}
+
+/** Issues where needed, rolls out, proves and records, one lineage after the other. One that fails stops no other one. */
+export async function rollOut(context: Context, options: ApplyOptions): Promise<RolledOut> {
   const applied: Applied[] = []
+  const notDue: NotDue[] = []
   const stopped = await eachInTurn(chosenCertificates(context.fleet, options), context.signal, (certificate) =>
     withLease(context, certificate.name, async (token, signal) => {
-      applied.push(await applyOne({ ...context, signal }, certificate, token, options))
+      const one = await applyOne({ ...context, signal }, certificate, token, options)
+      if ('plan' in one) applied.push(one)
+      else notDue.push(one)
     }),
   )
-  return { applied, stopped }
+  return { applied, notDue, stopped }
 }
 
 async function applyOne(
@@ -69,18 +94,23 @@ async function applyOne(
   certificate: Certificate,
   token: number,
   options: ApplyOptions,
-): Promise<Applied> {
-  const { generation, issued, failure, waiting } = await issueCertificate(context, certificate, {
+): Promise<Applied | NotDue> {
+  const { generation, issued, failure, waiting, dueMs } = await issueCertificate(context, certificate, {
     force: options.force ?? false,
     rekey: options.rekey ?? false,
   })
+  if (options.dueOnly && issued === null && failure === null) return { certificate, generation, dueMs }
   const tickets = await ticketsOf(context, certificate, generation)
   const plan = await planCertificate(context, certificate, generation, options, tickets?.keys.number ?? null)
   const settled = { certificate, generation, issued, failure, waiting, tickets, plan }
   if (plan.waves.length === 0) {
     await forgetTickets(context, certificate)
-    return { ...settled, result: { outcomes: [], stopped: null, untouched: [] }, resumption: [] }
+    return { ...settled, result: { outcomes: [], stopped: null, untouched: [], waiting: [] }, resumption: [] }
   }
+  await rememberServers(
+    context,
+    plan.waves.flat().map(({ placement }) => placement.server),
+  )
   const rollout = newRolloutId(context.clock.nowMs())
   await context.store.startRollout({
     id: rollout,
@@ -104,12 +134,18 @@ async function applyOne(
     parallel: options.parallel,
     signal: context.signal,
     report: context.report,
+    turnOf: ({ placement, override }) =>
+      turnOf(placement.server.windows, context.clock.nowMs(), { now: override ?? null, servedUntilMs: null }),
     soon: (planned) => reach.prepare(planned.placement.server, openOptions(task(planned), carriesSecret(planned))),
   }).finally(() => reach.close())
   await context.store.finishRollout(rollout, {
     finishedAtMs: context.clock.nowMs(),
     outcome:
-      result.outcomes.every(({ state }) => state === 'committed') && result.stopped === null ? 'done' : 'partial',
+      result.outcomes.every(({ state }) => state === 'committed') &&
+      result.stopped === null &&
+      result.waiting.length === 0
+        ? 'done'
+        : 'partial',
   })
   await forgetTickets(context, certificate)
   const withinMs = result.outcomes.some(({ changed }) => changed) ? resumptionWithinMs : 0
@@ -140,11 +176,17 @@ function taskOf(context: Context, given: Given, { connectTimeoutMs }: ApplyOptio
   }
 }
 
-async function rolloutOne({ store, clock }: Context, task: ServerRollout): Promise<ServerOutcome> {
-  const { server } = task.planned.placement
+async function rolloutOne({ store, clock, report }: Context, task: ServerRollout): Promise<ServerOutcome> {
+  const { override: reason, placement } = task.planned
+  const { server } = placement
+  if (reason !== undefined) {
+    const text = `the maintenance window of ${server.name} is closed; it is changed now: ${reason}`
+    report({ kind: 'notice', lineage: task.generation.lineage, text })
+    await task.ledger.effect({ ...effectOf(task), effect: 'override', reason }, async () => undefined)
+  }
   const outcome = await rolloutServer(task)
   if (outcome.vantage) {
-    for (const { name, port } of endpointsOf(task.planned.placement)) {
+    for (const { name, port } of endpointsOf(placement)) {
       await store.recordObservation({
         server: server.name,
         name,

@@ -8,6 +8,12 @@ export interface Choice {
   readonly servers?: readonly string[]
 }
 
+/** What a person says of maintenance windows. */
+export interface Haste {
+  /** Why they are not waited for; null: they are. */
+  readonly now: string | null
+}
+
 /** @throws OnecertError USAGE with a did-you-mean */
 export function chosenCertificates(fleet: Fleet, choice: Choice): Certificate[] {
   for (const name of choice.servers ?? []) chosenServer(fleet, name)

@@ -1,8 +1,8 @@
 import { asOnecertError, fail, OnecertError } from '../base/errors.ts'
 import { Secret } from '../base/secret.ts'
-import type { Certificate, Issuer } from '../fleet/fleet.ts'
+import type { Certificate } from '../fleet/fleet.ts'
 import { issuerOf } from '../issue/issuers.ts'
-import { type Need, renewalNeed } from '../issue/renewal.ts'
+import type { Need } from '../issue/renewal.ts'
 import { assessBundle, fullchainPem } from '../pki/bundle.ts'
 import { parseCertificates } from '../pki/certificate.ts'
 import { parsePrivateKey } from '../pki/key.ts'
@@ -10,14 +10,15 @@ import type { Generation } from '../rollout/generation.ts'
 import type { GenerationRow } from '../store/store.ts'
 import type { Context } from './context.ts'
 import { leafOf } from './leaf.ts'
-import { circumstances, nextIssuer, noteFailure, notYet, renewalOf } from './renewal.ts'
-import { revocationOf } from './revoke.ts'
+import { hasNewFiles, needOf } from './need.ts'
+import { noteFailure, noteRun, notYet } from './renewal.ts'
 import { openSolvers } from './solvers.ts'
 
 const hurriedWithinMs = 30_000
 
 export interface IssueOptions {
   readonly force: boolean
+  /** A new key is wanted now: as `force`. */
   readonly rekey: boolean
   /** No CA is asked for a certificate: see `wanted`. */
   readonly dryRun?: boolean
@@ -33,6 +34,8 @@ export interface IssuedGeneration {
   readonly wanted: string | null
   /** What a newer one lacks that was seen and could not be taken yet. */
   readonly waiting: string | null
+  /** When the newest generation of before is, or was, due; null: there was none. */
+  readonly dueMs: number | null
 }
 
 /**
@@ -50,15 +53,9 @@ export async function issueCertificate(
   const vault = await context.vault()
   const nowMs = clock.nowMs()
   const lineage = certificate.name
-  const newest = await store.newestGeneration(lineage)
-  const renewal = await renewalOf(context, certificate, newest)
-  const spec = nextIssuer(context, certificate, newest, renewal)
-  const need = renewalNeed(certificate, newest, {
-    ...(await circumstances(context, lineage, renewal)),
-    force: options.force,
-    rekey: options.rekey,
-    revoked: newest && (await revocationOf(context, newest)),
-  })
+  const { newest, renewal, spec, need } = await needOf(context, certificate, options)
+  const { dueMs } = need
+  if (!options.dryRun) await noteRun(context, lineage, renewal)
   const stands = async (
     row: GenerationRow,
     { failure = null, waiting = null }: { failure?: OnecertError | null; waiting?: string | null } = {},
@@ -73,15 +70,16 @@ export async function issueCertificate(
     failure,
     wanted: null,
     waiting,
+    dueMs,
   })
-  if (!askedEachTime(spec) && need.reason === null && newest) return stands(newest)
+  if (!hasNewFiles(spec) && need.reason === null && newest) return stands(newest)
 
   if (spec.kind === 'acme' && need.reason !== null) {
     if (options.dryRun) {
       const generation = expected(certificate, newest, need)
-      return { generation, issued: null, failure: null, wanted: need.reason, waiting: null }
+      return { generation, issued: null, failure: null, wanted: need.reason, waiting: null, dueMs }
     }
-    const early = options.force ? null : notYet(spec.name, newest, renewal, nowMs)
+    const early = options.force || options.rekey ? null : notYet(spec.name, newest, renewal, nowMs)
     if (early && !newest) throw early
     if (early && newest) return stands(newest, { failure: early })
   }
@@ -137,7 +135,8 @@ export async function issueCertificate(
     createdAtMs: nowMs,
   })
   const generation = await loaded(context, certificate, row)
-  return { generation, issued: need.reason ?? 'the issuer had a newer one', failure: null, wanted: null, waiting }
+  const issued = need.reason ?? 'the issuer had a newer one'
+  return { generation, issued, failure: null, wanted: null, waiting, dueMs }
 }
 
 /** What the next generation would be; its leaf, dates and perhaps its key are not known before it is there. */
@@ -169,11 +168,6 @@ function standing(
   })
 }
 
-/** A new file is the only sign that there is something new. */
-function askedEachTime({ kind }: Issuer): boolean {
-  return kind !== 'local-ca' && kind !== 'acme'
-}
-
 /** A stored generation with its key, assessed as it would be when it came in: dates go by and names change. */
 async function loaded(context: Context, certificate: Certificate, row: GenerationRow): Promise<Generation> {
   const vault = await context.vault()
@@ -190,7 +184,7 @@ async function loaded(context: Context, certificate: Certificate, row: Generatio
       what: `generation ${row.number} of ${row.lineage}: ${first?.failure.what ?? 'no assessment'}`,
       ...(first?.failure.fact && { fact: first.failure.fact }),
       state: 'no server was touched',
-      next: first?.failure.next ?? `onecert renew ${row.lineage}`,
+      next: first?.failure.next ?? `onecert renew ${row.lineage} --force`,
       also,
     })
   }

@@ -3,6 +3,16 @@ import type { Context } from './context.ts'
 const lifetimeMs = 60_000
 const renewEveryMs = 20_000
 
+/** All of the leases, or none of them. */
+export function withLeases<T>(
+  context: Context,
+  [first, ...others]: readonly string[],
+  run: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  if (first === undefined) return run(context.signal)
+  return withLease(context, first, (_, signal) => withLeases({ ...context, signal }, others, run))
+}
+
 /** One writer per lineage (I4): runs with the lease and its fencing token; loses the signal with the lease. */
 export async function withLease<T>(
   context: Context,

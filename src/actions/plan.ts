@@ -1,11 +1,12 @@
 import type { Certificate } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
+import { windowState } from '../fleet/window.ts'
 import { keyCopies } from '../ledger/keycopies.ts'
 import { endpointText } from '../observe/endpoint.ts'
 import type { Generation } from '../rollout/generation.ts'
 import { type Known, type Plan, planRollout } from '../rollout/plan.ts'
 import { serviceOf } from '../services/drivers.ts'
-import { type Choice, chosenCertificates } from './choice.ts'
+import { type Choice, chosenCertificates, type Haste } from './choice.ts'
 import type { Context } from './context.ts'
 import { issueCertificate } from './issue.ts'
 import { lookAtAll } from './look.ts'
@@ -33,7 +34,7 @@ export async function plan(context: Context, choice: Choice): Promise<Planned[]>
     const changed = tickets !== null && tickets.decision.kind !== 'keep' ? tickets.decision.reason : null
     const set = changed === null ? (tickets?.state?.number ?? null) : nobodyHasIt
     plans.push({
-      plan: await planCertificate(context, certificate, generation, choice, set),
+      plan: await planCertificate(context, certificate, generation, { ...choice, now: null }, set),
       wanted,
       tickets: changed,
     })
@@ -52,17 +53,21 @@ export async function planCertificate(
   context: Context,
   certificate: Certificate,
   generation: Generation,
-  choice: Choice,
+  choice: Choice & Haste,
   ticketSet: number | null,
 ): Promise<Plan> {
-  const { fleet, store, ledger, signal } = context
+  const { fleet, store, ledger, clock, signal } = context
   const lineage = certificate.name
   const all = placements(fleet, lineage)
   const copies = keyCopies(await ledger.entries({ lineage }))
   const committed = await store.committedGenerations(lineage)
-  // Where there is something to do in any case, what is served now decides nothing.
+  const nowMs = clock.nowMs()
+  // Where there is something to do in any case, what is served now decides nothing, but how long a server can wait.
   const looked = await lookAtAll(
-    all.filter(({ server }) => committed.get(server.name) === generation.number),
+    all.filter(
+      ({ server }) =>
+        committed.get(server.name) === generation.number || windowState(server.windows, nowMs).kind === 'closed',
+    ),
     signal,
   )
   const held = (await ticketStates(store).read(lineage))?.held ?? {}
@@ -74,12 +79,27 @@ export async function planCertificate(
     if (held[server] !== ticketSet) return 'missing'
     return apart.includes(server) ? 'apart' : 'right'
   }
+  const seen = [
+    ...(await store.observations()).filter(
+      ({ server, name, port }) =>
+        !looked.some(
+          ({ served, server: at, endpoint }) =>
+            served && at === server && endpoint.name === name && endpoint.port === port,
+        ),
+    ),
+    ...looked.map(({ server, endpoint, served }) => ({
+      server,
+      name: endpoint.name,
+      notAfterMs: served?.notAfterMs ?? null,
+    })),
+  ]
   const known = new Map<string, Known>(
-    all.map(({ server }) => [
+    all.map(({ server, names }) => [
       server.name,
       {
         committed: committed.get(server.name) ?? null,
         tickets: ticketsOn(server.name),
+        servedUntilMs: servedUntil(seen.filter(({ server: at, name }) => at === server.name && names.includes(name))),
         holds: new Set(copies.filter((copy) => copy.server === server.name).map(({ spki }) => spki)),
         served: new Map(
           looked
@@ -94,6 +114,14 @@ export async function planCertificate(
       all.filter(({ server }) => !serviceOf(server.service).reloadKeepsOldOnError).map(({ server }) => server.name),
     ),
     holders: new Set(copies.map(({ server }) => server)),
+    nowMs,
+    now: choice.now,
     ...(choice.servers && { only: new Set(choice.servers) }),
   })
+}
+
+/** The first of its certificates that expires. */
+function servedUntil(seen: readonly { readonly notAfterMs: number | null }[]): number | null {
+  const ends = seen.flatMap(({ notAfterMs }) => notAfterMs ?? [])
+  return ends.length === 0 ? null : Math.min(...ends)
 }

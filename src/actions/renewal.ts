@@ -46,7 +46,11 @@ async function askWindow(context: Context, newest: GenerationRow, state: Renewal
   try {
     const { client } = await openAccount(spec, { ...(await acmeTools(context)), withinMs: lookWithinMs })
     const info = await client.renewalInfo(certificateId(leafOf(newest).der))
-    const window: Window | null = info && { startMs: info.startMs, endMs: info.endMs }
+    const window: Window | null = info && {
+      startMs: info.startMs,
+      endMs: info.endMs,
+      explanationUrl: info.explanationUrl,
+    }
     return { ...state, window, look: { atMs: nowMs, retryAfterMs: info?.retryAfterMs ?? null, failures: 0 } }
   } catch {
     context.signal.throwIfAborted()
@@ -59,9 +63,12 @@ async function askWindow(context: Context, newest: GenerationRow, state: Renewal
 export async function circumstances(
   { store, clock }: Pick<Context, 'store' | 'clock'>,
   lineage: string,
-  { draw, window }: RenewalState,
+  { draw, window, askedAtMs }: RenewalState,
 ): Promise<Circumstances> {
-  const asked = { nowMs: clock.nowMs(), force: false, rekey: false, draw }
+  const nowMs = clock.nowMs()
+  // The next run is as far away as the last one: so it is with a timer.
+  const nextRunMs = nowMs + (askedAtMs === undefined ? 0 : nowMs - askedAtMs)
+  const asked = { nowMs, force: false, rekey: false, draw, nextRunMs }
   if (window === null) return asked
   const issuedAtMs = (await store.generations(lineage)).map(({ createdAtMs }) => createdAtMs)
   return { ...asked, suggestion: { window, issuedAtMs } }
@@ -104,6 +111,16 @@ export function notYet(
     state: newest ? 'the certificate that is there is still good, and stands' : 'there is no certificate yet',
     next: 'wait; or, when the cause is mended: onecert issue --force',
   })
+}
+
+/** A run that would renew what is due was here. */
+export async function noteRun(
+  { store, clock }: Context,
+  lineage: string,
+  { fingerprint, draw }: RenewalState,
+): Promise<void> {
+  const askedAtMs = clock.nowMs()
+  await renewalStates(store).change(lineage, (known) => ({ ...stateOf(known, fingerprint, draw), askedAtMs }))
 }
 
 /** What is counted of a failed attempt until there is another certificate. */

@@ -3,11 +3,11 @@ import { acmeProblemOf } from '../issue/acme/problem.ts'
 import { openRegistered } from '../issue/acme/registration.ts'
 import { shelf } from '../issue/notes.ts'
 import type { GenerationRow } from '../store/store.ts'
-import { acmeIssuerOf, acmeTools } from './account.ts'
+import { accountLease, acmeIssuerOf, acmeTools } from './account.ts'
 import { chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
 import { leafOf } from './leaf.ts'
-import { withLease } from './lease.ts'
+import { withLeases } from './lease.ts'
 
 /** Reasons that a subscriber may give (RFC 5280 section 5.3.1, and what the rules of public CAs leave of it). */
 export const revocationReasons = {
@@ -51,7 +51,7 @@ export async function revoke(
     })
   const spec = acmeIssuerOf(context, row.issuer)
   const { fingerprint, spki, number } = row
-  await withLease(context, lineage, async () => {
+  await withLeases(context, [lineage, accountLease(spec.name)], async () => {
     const client = await openRegistered(spec, await acmeTools(context))
     const fields = { effect: 'revoke', lineage, generation: number, fingerprint, spki, reason } as const
     // Before the CA hears of it: whatever becomes of this, such a key is not kept.

@@ -1,7 +1,8 @@
-import type { Certificate, Dns01Settings, Issuer } from '../fleet/fleet.ts'
+import { makeResolver } from '../dns/resolver.ts'
+import type { Certificate, Dns01Settings, DnsLookupSettings, Issuer } from '../fleet/fleet.ts'
 import { dns01 } from '../issue/dns/dns01.ts'
+import { dnsPersist01 } from '../issue/dns/persist.ts'
 import { providerOf } from '../issue/dns/provider/providers.ts'
-import { makeResolver } from '../issue/dns/resolver.ts'
 import type { Solver } from '../issue/solver.ts'
 import { type Door, http01 } from '../rollout/http01.ts'
 import { receiverFor } from '../rollout/receiver.ts'
@@ -36,9 +37,11 @@ export async function openSolvers(context: Context, spec: Issuer, { name: lineag
       notice: (text) => context.report({ kind: 'notice', lineage, text }),
     })
   const dns = spec.dns01 && dnsSolver(context, spec.dns01)
+  const persist = spec.dnsPersist01 && persistSolver(context, spec.dnsPersist01, lineage)
   const tls = spec.tlsAlpn01 && (await import('../issue/tls-alpn01.ts')).tlsAlpn01(spec.tlsAlpn01, context)
   return {
-    all: [web ?? [], dns ?? [], tls ?? []].flat(),
+    // Few CAs offer dns-persist-01: whoever has it beside another way wants it where that is so.
+    all: [persist ?? [], web ?? [], dns ?? [], tls ?? []].flat(),
     async [Symbol.asyncDispose]() {
       await web?.[Symbol.asyncDispose]()
       await tls?.[Symbol.asyncDispose]()
@@ -50,6 +53,13 @@ function dnsSolver({ clock }: Context, settings: Dns01Settings): Solver {
   const { provider, resolvers, port, withinMs } = settings
   const resolver = makeResolver(resolvers.length > 0 ? { servers: resolvers } : {})
   return dns01(providerOf(provider, resolver, clock), { resolver, clock, withinMs, authoritativePort: port })
+}
+
+function persistSolver({ clock, report }: Context, settings: DnsLookupSettings, lineage: string): Solver {
+  const { resolvers, port } = settings
+  const resolver = makeResolver(resolvers.length > 0 ? { servers: resolvers } : {})
+  const notice = (text: string) => report({ kind: 'notice', lineage, text })
+  return dnsPersist01({ resolver, clock, authoritativePort: port, notice })
 }
 
 /** Each server by itself, and what stands before them. */

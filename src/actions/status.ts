@@ -1,18 +1,19 @@
 import { asOnecertError } from '../base/errors.ts'
-import type { Certificate, Site } from '../fleet/fleet.ts'
+import type { Certificate, Placement, Site, Window } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
+import { windowState, windowTime } from '../fleet/window.ts'
 import { renewalNeed } from '../issue/renewal.ts'
 import { renewalStates, stateOf } from '../issue/renewal-state.ts'
 import { type KeyCopy, keyCopies } from '../ledger/keycopies.ts'
 import { endpointsOf, endpointText } from '../observe/endpoint.ts'
 import { handshake } from '../observe/handshake.ts'
-import type { Vantage } from '../observe/served.ts'
+import { servedWrong, type Vantage } from '../observe/served.ts'
 import { parseCertificates } from '../pki/certificate.ts'
-import { servedWrong } from '../rollout/plan.ts'
 import type { GenerationRow } from '../store/store.ts'
 import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
 import { lookAtAll } from './look.ts'
+import { type Quarantine, quarantineOf } from './quarantine.ts'
 import { circumstances } from './renewal.ts'
 import { type ResumptionStatus, resumptionOf } from './resumption.ts'
 import { revocationOf } from './revoke.ts'
@@ -57,9 +58,14 @@ export interface EndpointStatus {
   readonly vantage: Vantage | null
   /** When it was seen. */
   readonly atMs: number | null
-  /** `proven`: serves the newest generation; `drift`: serves something else; `unknown`: could not be looked at. */
-  readonly verdict: 'proven' | 'drift' | 'unknown'
+  /**
+   * `proven`: serves the newest generation; `waits`: an older one, until its maintenance window opens; `drift`: something
+   * else; `unknown`: could not be looked at.
+   */
+  readonly verdict: 'proven' | 'waits' | 'drift' | 'unknown'
   readonly reason: string | null
+  /** It was taken out of the DNS, because it was not renewed in time. */
+  readonly quarantine: Quarantine | null
 }
 
 export interface BalancerStatus {
@@ -67,7 +73,7 @@ export interface BalancerStatus {
   readonly address: string
   readonly port: number
   readonly served: string | null
-  readonly verdict: EndpointStatus['verdict']
+  readonly verdict: Exclude<EndpointStatus['verdict'], 'waits'>
   readonly reason: string | null
 }
 
@@ -156,7 +162,9 @@ async function endpointsStatus(
   const looked = await lookAtAll(all, signal)
   const committed = await store.committedGenerations(certificate.name)
   const recorded = await store.observations()
-  return all.flatMap((placement) =>
+  const quarantines = await quarantinesOf(context, all)
+  const ours = new Set((await store.generations(certificate.name)).map(({ fingerprint }) => fingerprint))
+  const found = all.flatMap((placement) =>
     endpointsOf(placement).map((endpoint): EndpointStatus => {
       const { server } = placement
       const { name, port } = endpoint
@@ -168,6 +176,7 @@ async function endpointsStatus(
         port,
         location: server.location ?? null,
         generation: committed.get(server.name) ?? null,
+        quarantine: quarantines.get(`${name} ${server.name}`) ?? null,
       }
       const look = looked.find((each) => endpointText(each.endpoint) === endpointText(endpoint))
       if (!look) {
@@ -193,6 +202,40 @@ async function endpointsStatus(
       }
     }),
   )
+  return found.map((each) => ({
+    ...each,
+    ...waits(each, fleet.servers.get(each.server)?.windows ?? [], ours, clock.nowMs()),
+  }))
+}
+
+/** What is drift outside of a window is meant to be so, where it is a certificate of ours. */
+function waits(
+  { verdict, served, notAfterMs }: EndpointStatus,
+  windows: readonly Window[],
+  ours: ReadonlySet<string>,
+  nowMs: number,
+): Partial<EndpointStatus> {
+  const state = windowState(windows, nowMs)
+  if (
+    verdict !== 'drift' ||
+    state.kind === 'open' ||
+    served === null ||
+    !ours.has(served) ||
+    (notAfterMs ?? 0) <= nowMs
+  )
+    return {}
+  return { verdict: 'waits', reason: `waits for its window, opens ${windowTime(state.opensAtMs, state.timeZone)}` }
+}
+
+async function quarantinesOf(context: Context, all: readonly Placement[]): Promise<Map<string, Quarantine>> {
+  const found = new Map<string, Quarantine>()
+  for (const { server, names } of all) {
+    for (const name of names) {
+      const quarantine = await quarantineOf(context, name, server.name)
+      if (quarantine) found.set(`${name} ${server.name}`, quarantine)
+    }
+  }
+  return found
 }
 
 async function balancerStatus(
@@ -220,7 +263,7 @@ function judge(
   served: readonly string[] | null,
   reason: string | null,
   chain: readonly string[] | null,
-): Pick<EndpointStatus, 'verdict' | 'reason'> {
+): Pick<BalancerStatus, 'verdict' | 'reason'> {
   if (served === null) return { verdict: 'unknown', reason }
   if (chain === null) return { verdict: 'drift', reason: 'nothing was issued yet' }
   const wrong = servedWrong(served, { chain })

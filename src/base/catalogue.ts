@@ -154,6 +154,10 @@ export const catalogue = {
   DNS_CREDENTIAL_BAD: configuration,
   DNS_CREDENTIAL_OPEN: denied,
   DNS_NOT_PROPAGATED: unavailable,
+  DNS_RECORD_MISSING: configuration,
+  DNS_ALIAS: configuration,
+  DNS_LAST_ADDRESS: denied,
+  DNS_STILL_SHOWN: temporary,
   DNS_PROVIDER_FAILED: unavailable,
   DNS_PROVIDER_BUSY: temporary,
   CAA_FORBIDS: configuration,
@@ -183,6 +187,9 @@ export const catalogue = {
   SERVER_FENCED: temporary,
   SERVER_NEWER: badData,
   SERVER_BUSY: temporary,
+  SERVER_EXISTS: { exit: 73 },
+  SERVER_LAST: configuration,
+  PURGE_LEFT: unavailable,
 
   // Rollout
   SERVICE_ALREADY_BROKEN: unavailable,
@@ -201,6 +208,7 @@ export const catalogue = {
   ROLLBACK_FAILED: unavailable,
   ROLLOUT_PARTIAL: temporary,
   ROLLOUT_STOPPED: temporary,
+  WINDOW_CLOSED: temporary,
   PROBE_REFUSED: unavailable,
   PROBE_TIMEOUT: unavailable,
   PROBE_NO_STARTTLS: unavailable,

@@ -3,13 +3,15 @@ import { Command, CommanderError, Option } from 'commander'
 import { asOnecertError, OnecertError } from '../base/errors.ts'
 import { programVersion } from '../base/version.ts'
 import { accountCommand } from './commands/account.ts'
-import { applyCommand, renewCommand } from './commands/apply.ts'
+import { applyCommand } from './commands/apply.ts'
+import { auditCommand } from './commands/audit.ts'
 import { caCommand } from './commands/ca.ts'
 import { checkCommand, initCommand, schemaCommand } from './commands/fleet.ts'
 import { importCommand } from './commands/import.ts'
 import { issueCommand } from './commands/issue.ts'
 import { ledgerCommand } from './commands/ledger.ts'
 import { planCommand } from './commands/plan.ts'
+import { renewCommand } from './commands/renew.ts'
 import { revokeCommand } from './commands/revoke.ts'
 import { serverCommand } from './commands/server.ts'
 import { statusCommand } from './commands/status.ts'
@@ -67,6 +69,7 @@ function buildProgram(): Command {
     planCommand,
     applyCommand,
     renewCommand,
+    auditCommand,
     statusCommand,
     ledgerCommand,
     issueCommand,

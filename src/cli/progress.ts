@@ -32,6 +32,8 @@ export function showProgress(terminal: Terminal, nowMs: () => number): Progress 
         print(`${event.lineage}: wave ${event.wave} of ${event.of}: ${listed(event.servers)}`)
       } else if (event.kind === 'notice') {
         print(`${event.lineage}: ${terminal.style('yellow', 'note')}: ${event.text}`)
+      } else if (event.kind === 'server') {
+        print(`${event.server}: ${event.text}`)
       } else if (event.kind === 'stopped') {
         print(`${event.lineage}: ${terminal.style('yellow', 'stopped')}: ${event.reason}`)
       } else {

@@ -1,3 +1,4 @@
+import { createInterface } from 'node:readline/promises'
 import { fail } from '../base/errors.ts'
 import { Secret } from '../base/secret.ts'
 
@@ -28,5 +29,24 @@ export async function askPassphrase(question: string): Promise<Secret<string>> {
     stdin.setRawMode(false)
     stdin.pause()
     stderr.write('\n')
+  }
+}
+
+/** Asks on the terminal; only `y` and `yes` are a yes. @throws OnecertError NEEDS_TTY with the command that needs none */
+export async function confirm(question: string, otherwise: string): Promise<boolean> {
+  const { stdin: input, stderr: output } = process
+  if (!input.isTTY) {
+    fail('NEEDS_TTY', {
+      what: 'this wants to be confirmed',
+      fact: 'there is no terminal to ask on',
+      state: 'nothing was changed',
+      next: otherwise,
+    })
+  }
+  const terminal = createInterface({ input, output })
+  try {
+    return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim())
+  } finally {
+    terminal.close()
   }
 }

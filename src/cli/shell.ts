@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { Context } from '../actions/context.ts'
-import type { OnecertError } from '../base/errors.ts'
+import { OnecertError } from '../base/errors.ts'
 import { openContext } from './open.ts'
 import { type Progress, showProgress } from './progress.ts'
 import { type GlobalOptions, type Settings, settingsOf } from './settings.ts'
@@ -56,6 +56,14 @@ export async function withContext<T>(
     return await run(context, json)
   } finally {
     progress?.stop()
+  }
+}
+
+/** An interruption with the command that goes on from there; anything else passes as it is. */
+export function continuedBy(next: string): (error: unknown) => never {
+  return (error) => {
+    if (!(error instanceof OnecertError && error.code === 'INTERRUPTED')) throw error
+    throw new OnecertError('INTERRUPTED', { ...error.failure, next, cause: error })
   }
 }
 

@@ -1,5 +1,13 @@
 import { resolve } from 'node:path'
-import type { AcmeIssuer, Dns01Settings, DnsProviderSettings, Http01Settings } from './fleet.ts'
+import type {
+  AcmeIssuer,
+  Dns01Settings,
+  DnsLookupSettings,
+  DnsProviderSettings,
+  Http01Settings,
+  UpdateSettings,
+  Zone,
+} from './fleet.ts'
 import type { FleetAsWritten } from './schema.ts'
 
 type Written = FleetAsWritten['issuers'][string]
@@ -9,6 +17,7 @@ type WrittenDns = NonNullable<Written['dns-01']>
 export function acmeIssuer(name: string, written: Written & { readonly acme: string }, directory: string): AcmeIssuer {
   const path = (text: string) => resolve(directory, text)
   const { email, profile, eab, 'http-01': http, 'dns-01': dns, 'tls-alpn-01': alpn } = written
+  const { 'dns-persist-01': persist } = written
   const { 'ca-file': caFile, 'roots-file': rootsFile, 'preferred-chain': preferredChain } = written
   return {
     kind: 'acme',
@@ -22,6 +31,7 @@ export function acmeIssuer(name: string, written: Written & { readonly acme: str
     ...(eab && { eab: { keyId: eab['key-id'], hmacFile: path(eab['hmac-file']) } }),
     ...(http && { http01: http01(http) }),
     ...(dns && { dns01: dns01(dns, path) }),
+    ...(persist && { dnsPersist01: lookup(persist) }),
     ...(alpn && { tlsAlpn01: endpoint(alpn.listen) }),
   }
 }
@@ -39,22 +49,18 @@ function endpoint(text: string): { address: string; port: number } {
 }
 
 function dns01(written: WrittenDns, path: (text: string) => string): Dns01Settings {
-  const { resolvers = [], port, within } = written
-  return { provider: provider(written, path), resolvers: resolvers.map(withPort), port, withinMs: within }
+  return { provider: provider(written, path), ...lookup(written), withinMs: written.within }
+}
+
+function lookup({ resolvers = [], port }: NonNullable<Written['dns-persist-01']>): DnsLookupSettings {
+  return { resolvers: resolvers.map(withPort), port }
 }
 
 function provider(written: WrittenDns, path: (text: string) => string): DnsProviderSettings {
   const { rfc2136, exec, cloudflare, route53, 'acme-dns': acmeDns } = written
   if (rfc2136) {
-    const { server, zone, 'key-name': keyName, 'key-file': keyFile, algorithm } = rfc2136
-    return {
-      kind: 'rfc2136',
-      server: withPort(server),
-      ...(zone !== undefined && { zone }),
-      ...(keyName !== undefined && { keyName }),
-      keyFile: path(keyFile),
-      ...(algorithm !== undefined && { algorithm }),
-    }
+    const { zone, ...update } = rfc2136
+    return { kind: 'rfc2136', ...(zone !== undefined && { zone }), ...updateSettings(update, path) }
   }
   if (cloudflare) {
     const { 'token-file': tokenFile, endpoint } = cloudflare
@@ -71,7 +77,35 @@ function provider(written: WrittenDns, path: (text: string) => string): DnsProvi
     }
   }
   if (acmeDns) return { kind: 'acme-dns', url: acmeDns.url, accountFile: path(acmeDns['account-file']) }
-  return { kind: 'exec', argv: exec ?? [] }
+  const [program = '', ...words] = exec ?? []
+  // A bare name is looked for in the PATH.
+  return { kind: 'exec', argv: [program.includes('/') ? path(program) : program, ...words] }
+}
+
+/** Where addresses are published, with `name` as it is in the DNS. */
+export function zoneSettings(name: string, written: FleetAsWritten['zones'][string], directory: string): Zone {
+  const { rfc2136, ttl, resolvers = [], port, within } = written
+  return {
+    name,
+    update: updateSettings(rfc2136, (text) => resolve(directory, text)),
+    ttlS: Math.ceil(ttl / 1000),
+    resolvers: resolvers.map(withPort),
+    port,
+    withinMs: within,
+  }
+}
+
+function updateSettings(
+  written: FleetAsWritten['zones'][string]['rfc2136'],
+  path: (text: string) => string,
+): UpdateSettings {
+  const { server, 'key-name': keyName, 'key-file': keyFile, algorithm } = written
+  return {
+    server: withPort(server),
+    ...(keyName !== undefined && { keyName }),
+    keyFile: path(keyFile),
+    ...(algorithm !== undefined && { algorithm }),
+  }
 }
 
 /** `address:53` where no port is given. */

@@ -3,6 +3,7 @@ import { quote } from '../base/errors.ts'
 import { closest } from '../base/similar.ts'
 import { canonicalAddress, covers, isAddress, parseHostName } from '../pki/names.ts'
 import type { Path, Source } from './source.ts'
+import { zoneNameOf } from './zone.ts'
 
 const text = z.string().optional().catch(undefined)
 const texts = z.array(text).catch([])
@@ -18,7 +19,15 @@ function entries<Entry extends z.ZodType>(entry: Entry) {
  */
 const outline = z
   .object({
-    issuers: entries(z.unknown()),
+    issuers: entries(
+      z.object({
+        acme: text,
+        'http-01': z.unknown().optional(),
+        'dns-01': z.unknown().optional(),
+        'dns-persist-01': z.unknown().optional(),
+        'tls-alpn-01': z.unknown().optional(),
+      }),
+    ),
     certificates: entries(
       z.object({
         key: z.object({ type: text }).optional().catch(undefined),
@@ -30,6 +39,7 @@ const outline = z
     servers: entries(
       z.object({
         address: text,
+        location: text,
         port: z.number().default(443).catch(0),
         listeners: z
           .array(z.object({ port: z.number().catch(0) }).catch({ port: 0 }))
@@ -43,20 +53,37 @@ const outline = z
         files: entries(z.record(z.string(), z.unknown())),
       }),
     ),
+    locations: entries(z.unknown()),
     sites: entries(
       z.object({
         certificate: z.union([z.string(), texts]).optional().catch(undefined),
         dns: texts,
         'load-balancer': members,
-        'reverse-proxy': members,
+        'reverse-proxy': z
+          .object({
+            servers: texts,
+            standby: texts,
+            upstreams: z.array(z.object({ server: text }).optional().catch(undefined)).catch([]),
+          })
+          .optional()
+          .catch(undefined),
+        quarantine: z.unknown().optional(),
       }),
     ),
+    zones: entries(z.unknown()),
   })
-  .catch({ issuers: undefined, certificates: undefined, servers: undefined, sites: undefined })
+  .catch({
+    issuers: undefined,
+    certificates: undefined,
+    servers: undefined,
+    locations: undefined,
+    sites: undefined,
+    zones: undefined,
+  })
 
 type Outline = z.output<typeof outline>
 
-/** Unknown references, repetitions, sites that their certificate does not cover, files that a service does not read. */
+/** Unknown references, repetitions, names that cannot be proved, sites that their certificate does not cover, files that a service does not read. */
 export function reportInconsistencies(source: Source): void {
   const fleet = outline.parse(source.value)
   for (const [name, certificate] of Object.entries(fleet.certificates ?? {})) {
@@ -65,6 +92,7 @@ export function reportInconsistencies(source: Source): void {
     for (const [at, each] of [issuers].flat().entries())
       refer(source, 'issuer', each, fleet.issuers, [...path, 'issuer', ...(Array.isArray(issuers) ? [at] : [])])
     reportRepeated(source, certificate?.names.map(hostNameOf) ?? [], [...path, 'names'])
+    if (certificate) reportUnprovable(source, name, certificate, fleet)
     if (certificate?.tickets !== undefined) reportTicketsForNobody(source, name, fleet)
   }
   for (const [name, server] of Object.entries(fleet.servers ?? {})) {
@@ -72,6 +100,7 @@ export function reportInconsistencies(source: Source): void {
       refer(source, 'certificate', certificate, fleet.certificates, ['servers', name, 'files', certificate])
     if (server) reportUnfitFiles(source, name, server)
   }
+  reportEmptyLocations(source, fleet)
   reportSharedAddresses(source, fleet.servers ?? {})
   reportSitesTwice(source, Object.keys(fleet.sites ?? {}))
   for (const [name, site] of Object.entries(fleet.sites ?? {})) {
@@ -94,7 +123,10 @@ export function reportInconsistencies(source: Source): void {
       for (const [index, server] of (servers ?? []).entries())
         refer(source, 'server', server, fleet.servers, [...at, index])
       reportRepeated(source, servers ?? [], at)
+      reportWithoutService(source, servers ?? [], at, fleet)
     }
+    reportProxies(source, site?.['reverse-proxy'], [...path, 'reverse-proxy'], fleet)
+    if (site?.quarantine !== undefined && site.dns.length > 0) reportOutOfZones(source, name, fleet)
   }
 }
 
@@ -168,6 +200,28 @@ function reportSitesTwice(source: Source, written: readonly string[]): void {
   }
 }
 
+/** Else a slip in its name would open its servers at any time. */
+function reportEmptyLocations(source: Source, { locations, servers }: Outline): void {
+  const known = new Set(Object.values(servers ?? {}).flatMap((server) => server?.location ?? []))
+  for (const name of Object.keys(locations ?? {})) {
+    if (known.has(name)) continue
+    source.report(
+      'CONFIG_UNKNOWN_REFERENCE',
+      ['locations', name],
+      () => {
+        const near = name.length <= nameCharactersMax ? closest(name, [...known]) : undefined
+        return {
+          what: `no server is in the location "${quote(name)}"`,
+          fact: near
+            ? `did you mean "${quote(near)}"?`
+            : `there is ${quote([...known].join(', ') || 'none', listCharactersMax)}`,
+        }
+      },
+      'key',
+    )
+  }
+}
+
 /** Both would be looked at by the same handshakes. Through the server an address is that server's own. */
 function reportSharedAddresses(source: Source, servers: NonNullable<Outline['servers']>): void {
   const direct = Object.entries(servers).flatMap(([name, server]) => {
@@ -214,6 +268,41 @@ function reportUncovered(
   )
 }
 
+/** What can be told without the CA: how it would have to be convinced of each name, and that no such way is there. */
+function reportUnprovable(
+  source: Source,
+  certificate: string,
+  { names, issuer }: NonNullable<NonNullable<Outline['certificates']>[string]>,
+  fleet: Outline,
+): void {
+  const sites = fleet.sites && Object.keys(fleet.sites).map(hostNameOf)
+  for (const [at, name] of names.map(hostNameOf).entries()) {
+    for (const each of [issuer].flat()) {
+      const spec = each !== undefined && fleet.issuers && Object.hasOwn(fleet.issuers, each) && fleet.issuers[each]
+      if (!spec || spec.acme === undefined || name === undefined) continue
+      if (spec['dns-01'] !== undefined || spec['dns-persist-01'] !== undefined) continue
+      const path = ['certificates', certificate, 'names', at]
+      const [http, alpn] = [spec['http-01'] !== undefined, spec['tls-alpn-01'] !== undefined]
+      // An issuer without any way is told by the schema; a site whose name is none may be the one that was meant.
+      const nowhere = http && !alpn && sites?.every((site) => site !== undefined && site !== name)
+      if (name.startsWith('*.') && (http || alpn)) {
+        source.report('ACME_NO_CHALLENGE', path, () => ({
+          what: `no way to prove ${quote(name)} to the issuer "${quote(each)}"`,
+          fact: `it has ${[http && 'http-01', alpn && 'tls-alpn-01'].filter(Boolean).join(', ')}; a wildcard is proved by DNS alone`,
+          next: `add "dns-01" to issuers.${quote(each)}`,
+        }))
+      } else if (!name.startsWith('*.') && nowhere) {
+        source.report('CHALLENGE_NO_SERVER', path, () => ({
+          what: `no server answers for ${quote(name)}`,
+          fact: `the issuer "${quote(each)}" has http-01 alone, and no site has this name`,
+          next: `add a site ${quote(name)}, or "dns-01" to issuers.${quote(each)}`,
+        }))
+      } else continue
+      break
+    }
+  }
+}
+
 /** Which of both a client gets, its algorithms decide: so they must differ in the kind of their key, and be looked at from here. */
 function reportPair(source: Source, site: string, names: readonly (string | undefined)[], fleet: Outline): void {
   const path = ['sites', site, 'certificate']
@@ -233,6 +322,74 @@ function reportPair(source: Source, site: string, names: readonly (string | unde
     what: `two certificates on "${quote(site)}", and ${quote(hidden)} is looked at through the server`,
     fact: 'which of both is served can be seen from here alone',
     next: `take "probe" of ${quote(hidden)} away, or one of the certificates`,
+  }))
+}
+
+/** A site is served where something terminates TLS. */
+function reportWithoutService(
+  source: Source,
+  servers: readonly (string | undefined)[],
+  path: Path,
+  fleet: Outline,
+): void {
+  for (const [index, server] of servers.entries()) {
+    if (fleet.servers?.[server ?? '']?.service !== 'none') continue
+    source.report('CONFIG_BAD_VALUE', [...path, index], () => ({
+      what: `"${quote(server ?? '')}" terminates no TLS: its service is "none"`,
+      next: 'give it a service, or take it out of this list',
+    }))
+  }
+}
+
+/** A standby is one of the proxies; a server behind them is none of them, for no key of the site belongs there. */
+function reportProxies(
+  source: Source,
+  proxies: NonNullable<NonNullable<Outline['sites']>[string]>['reverse-proxy'],
+  path: Path,
+  fleet: Outline,
+): void {
+  if (!proxies) return
+  for (const [at, server] of proxies.standby.entries()) {
+    refer(source, 'server', server, fleet.servers, [...path, 'standby', at])
+    if (server === undefined || !fleet.servers?.[server] || proxies.servers.includes(server)) continue
+    source.report('CONFIG_BAD_VALUE', [...path, 'standby', at], () => ({
+      what: `the standby "${quote(server)}" is not among the servers of the site`,
+      next: `add it to "servers" too: it holds a copy, and is proved like the others`,
+    }))
+  }
+  if (proxies.servers.length > 0 && proxies.servers.every((server) => proxies.standby.includes(server))) {
+    source.report('CONFIG_BAD_VALUE', [...path, 'standby'], () => ({
+      what: 'all servers of the site are standbys',
+      next: 'take the one that clients come to out of "standby"',
+    }))
+  }
+  for (const [at, upstream] of proxies.upstreams.entries()) {
+    const server = upstream?.server
+    refer(source, 'server', server, fleet.servers, [...path, 'upstreams', at, 'server'])
+    if (server === undefined || !proxies.servers.includes(server)) continue
+    source.report('CONFIG_BAD_VALUE', [...path, 'upstreams', at, 'server'], () => ({
+      what: `"${quote(server)}" is a proxy of the site and an upstream behind it`,
+      fact: 'a proxy holds the key, an upstream must not',
+      next: 'take one of them away',
+    }))
+  }
+}
+
+/** What is to be taken out of the DNS has to be in a zone that we may change. */
+function reportOutOfZones(source: Source, written: string, { zones = {} }: Outline): void {
+  const name = hostNameOf(written)
+  if (
+    name === undefined ||
+    zoneNameOf(
+      name,
+      Object.keys(zones).flatMap((each) => hostNameOf(each) ?? []),
+    )
+  )
+    return
+  source.report('CONFIG_BAD_VALUE', ['sites', written, 'quarantine'], () => ({
+    what: `"${quote(written)}" has a quarantine, and lies in none of the zones`,
+    fact: `zones: ${quote(Object.keys(zones).join(', ') || 'none', listCharactersMax)}`,
+    next: 'add its zone to "zones", or take "quarantine" away',
   }))
 }
 

@@ -1,8 +1,18 @@
 import { resolve } from 'node:path'
 import { parseHostName } from '../pki/names.ts'
-import { acmeIssuer } from './acme.ts'
+import { acmeIssuer, zoneSettings } from './acme.ts'
 import { reportInconsistencies } from './consistency.ts'
-import type { Certificate, FileSettings, Fleet, Issuer, Listener, Server, ServiceSettings, Site } from './fleet.ts'
+import type {
+  Certificate,
+  FileSettings,
+  Fleet,
+  Issuer,
+  Listener,
+  Server,
+  ServiceSettings,
+  Site,
+  Window,
+} from './fleet.ts'
 import { type FleetAsWritten, fleetSchema } from './schema.ts'
 import { readSource, type Source } from './source.ts'
 import { reportIssues, wording } from './wording.ts'
@@ -47,11 +57,20 @@ function normalise(written: FleetAsWritten, directory: string): Fleet {
   return {
     issuers: named(written.issuers, (name, each) => normaliseIssuer(name, each, directory)),
     certificates: named(written.certificates, normaliseCertificate),
-    servers: named(written.servers, (name, each) => normaliseServer(name, each, directory)),
+    servers: named(written.servers, (name, each) => ({
+      ...normaliseServer(name, each, directory),
+      windows: windowsOf(each.window ?? written.locations?.[each.location ?? '']?.window),
+    })),
     sites: new Map(
       Object.entries(written.sites).map(([text, each]) => {
         const name = parseHostName(text)
         return [name, { name, certificates: [each.certificate].flat(), topology: topologyOf(each) }]
+      }),
+    ),
+    zones: new Map(
+      Object.entries(written.zones).map(([text, each]) => {
+        const name = parseHostName(text)
+        return [name, zoneSettings(name, each, directory)]
       }),
     ),
     rollout: {
@@ -97,7 +116,17 @@ type ListenerAsWritten = NonNullable<ServerAsWritten['listeners']>[number]
 
 const tlsPort = 443
 
-function normaliseServer(name: string, written: ServerAsWritten, directory: string): Server {
+type WindowsAsWritten = NonNullable<ServerAsWritten['window']>
+
+function windowsOf(written: WindowsAsWritten | undefined): Window[] {
+  return (written === undefined ? [] : [written].flat()).map((each) => ({
+    cron: each.cron,
+    forMs: each.for,
+    timeZone: each['time-zone'],
+  }))
+}
+
+function normaliseServer(name: string, written: ServerAsWritten, directory: string): Omit<Server, 'windows'> {
   return {
     name,
     reach: reachOf(written, directory),
@@ -113,6 +142,7 @@ function normaliseServer(name: string, written: ServerAsWritten, directory: stri
       ]),
     ),
     ...(written.webroot !== undefined && { webroot: written.webroot }),
+    keyFolders: written['key-folders'].map((each) => each.replace(/\/+$/, '') || '/'),
     probe: written.probe,
   }
 }
@@ -149,6 +179,17 @@ function topologyOf(written: FleetAsWritten['sites'][string]): Site['topology'] 
   const balancer = written['load-balancer']
   if (balancer) return { kind: 'load-balancer', ...balancer }
   const proxy = written['reverse-proxy']
-  if (proxy) return { kind: 'reverse-proxy', ...proxy }
-  return { kind: 'dns', servers: written.dns ?? [] }
+  if (proxy) {
+    const upstreams = proxy.upstreams.map((each) => (typeof each === 'string' ? { url: each } : each))
+    return {
+      kind: 'reverse-proxy',
+      servers: proxy.servers,
+      standby: proxy.standby ?? [],
+      upstreams: upstreams.map(({ url, server }) => ({ url, ...(server !== undefined && { server }) })),
+    }
+  }
+  const quarantine = written.quarantine && {
+    quarantine: { beforeMs: written.quarantine.before, keep: written.quarantine.keep },
+  }
+  return { kind: 'dns', servers: written.dns ?? [], ...quarantine }
 }

@@ -1,6 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
-import { isMap, isNode, isScalar, isSeq, type Pair, parseDocument, type YAMLMap } from 'yaml'
+import { isMap, isNode, isScalar, isSeq, type Node, type Pair, parseDocument, type YAMLMap, type YAMLSeq } from 'yaml'
 import { fail, OnecertError, quote } from '../base/errors.ts'
+import { closest } from '../base/similar.ts'
+import { parseHostName } from '../pki/names.ts'
 import { type Additions, addedSections, type Entry, entryLines, flowEntry } from './entries.ts'
 import { readSource } from './source.ts'
 
@@ -69,6 +71,117 @@ export function addEntries(text: string, additions: Additions): string {
   })
 }
 
+/**
+ * The fleet file with a server, and with it in the lists of sites; every other byte as it was. An entry that is there stays
+ * as it is, where it says the same in all that is given; so does a list that has the server.
+ * @param sites host names, in lower case
+ * @throws OnecertError SERVER_EXISTS where the entry says something else; USAGE for a site that is not there; CONFIG_BAD_VALUE
+ * where it cannot be written without changing something else; what `readSource` throws
+ */
+export function addServer(text: string, server: Entry, sites: readonly string[]): string {
+  const wanted = readValue(text)
+  const there = child(child(wanted, 'servers'), server.name)
+  let edited: string | null = text
+  if (there !== undefined) requireSame(server, there)
+  else {
+    edited = withEntries(text, 'servers', [server])
+    if (isMapping(wanted)) wanted.servers = { ...childMap(wanted, 'servers'), [server.name]: server.value }
+  }
+  for (const site of sites) {
+    const { path, servers } = serversOfSite(wanted, site)
+    if (servers.includes(server.name)) continue
+    edited = edited === null ? null : withItem(edited, path, server.name)
+    servers.push(server.name)
+  }
+  if (edited !== null && sameMeaning(readable(edited), wanted)) return edited
+  return fail('CONFIG_BAD_VALUE', {
+    what: `the server "${quote(server.name)}" cannot be written without changing something else in ${file}`,
+    state: 'nothing was changed',
+    next: `write it by hand, below "servers" and in the list of each site:  ${quote(flowEntry(server), 400)}`,
+  })
+}
+
+/**
+ * The fleet file without a server, also in the lists of sites; every other byte as it was, comments too.
+ * @throws OnecertError SERVER_LAST where a site would have no server left; CONFIG_BAD_VALUE as above; what `readSource` throws
+ */
+export function removeServer(text: string, server: string): string {
+  const wanted = readValue(text)
+  let edited: string | null = text
+  for (const site of Object.keys(childMap(wanted, 'sites'))) {
+    const { path, servers } = serversOfSite(wanted, site)
+    const at = servers.indexOf(server)
+    if (at < 0) continue
+    requireAnother(site, servers, server)
+    edited = edited === null ? null : withoutItem(edited, path, at)
+    servers.splice(at, 1)
+  }
+  if (child(child(wanted, 'servers'), server) !== undefined) {
+    edited = edited === null ? null : withoutEntry(edited, ['servers', server])
+    delete childMap(wanted, 'servers')[server]
+  }
+  if (edited !== null && sameMeaning(readable(edited), wanted)) return edited
+  return fail('CONFIG_BAD_VALUE', {
+    what: `the server "${quote(server)}" cannot be taken out without changing something else in ${file}`,
+    state: `${file} is as it was`,
+    next: `take "${quote(server)}" out by hand: its entry below "servers", and its name in the lists of sites`,
+  })
+}
+
+/** @throws OnecertError SERVER_LAST */
+export function requireAnother(site: string, servers: readonly string[], server: string): void {
+  if (servers.some((each) => each !== server)) return
+  fail('SERVER_LAST', {
+    what: `${server} is the only server of ${quote(site)}`,
+    state: 'nothing was changed',
+    next: `add another server to it first (onecert server add), or take the site out of the fleet file`,
+  })
+}
+
+function requireSame({ name, value }: Entry, there: unknown): void {
+  const different = Object.keys(value).filter((key) => !sameMeaning(child(there, key), value[key]))
+  if (different.length === 0) return
+  const shown = different.map((key) => {
+    const [was, given] = [child(there, key), value[key]].map((each) => quote(JSON.stringify(each) ?? 'absent', 120))
+    return `${key}: ${was} there, ${given} given`
+  })
+  fail('SERVER_EXISTS', {
+    what: `${file} has another server "${quote(name)}"`,
+    fact: shown.join('; '),
+    state: 'nothing was changed',
+    next: 'leave these options away, or choose another name',
+  })
+}
+
+const listsOfServers = [['dns'], ['load-balancer', 'servers'], ['reverse-proxy', 'servers']] as const
+
+/** The list of the servers of a site as it was read, to be changed, and where it stands. */
+function serversOfSite(wanted: unknown, site: string): { path: readonly string[]; servers: string[] } {
+  const sites = childMap(wanted, 'sites')
+  const key = Object.keys(sites).find((each) => each === site || hostNameOf(each) === site)
+  const known = Object.keys(sites)
+  const near = closest(site, known)
+  if (key === undefined) {
+    fail('USAGE', {
+      what: `no site "${quote(site)}" in ${file}`,
+      fact: near ? `did you mean "${quote(near)}"?` : `there is ${quote(known.slice(0, 10).join(', ') || 'none', 200)}`,
+    })
+  }
+  for (const steps of listsOfServers) {
+    const servers = steps.reduce<unknown>((value, step) => child(value, step), sites[key])
+    if (Array.isArray(servers)) return { path: ['sites', key, ...steps], servers }
+  }
+  return { path: ['sites', key], servers: [] }
+}
+
+function hostNameOf(written: string): string | undefined {
+  try {
+    return parseHostName(written)
+  } catch {
+    return undefined
+  }
+}
+
 /** What was read has mappings without a prototype. */
 function sameMeaning(left: unknown, right: unknown): boolean {
   return left !== undefined && isDeepStrictEqual(structuredClone(left), structuredClone(right))
@@ -120,6 +233,12 @@ function isMapping(value: unknown): value is Record<string, unknown> {
   return value !== null && typeof value === 'object' && !Array.isArray(value)
 }
 
+/** The mapping at a key; an empty one where there is none. */
+function childMap(value: unknown, key: string): Record<string, unknown> {
+  const found = child(value, key)
+  return isMapping(found) ? found : {}
+}
+
 function child(value: unknown, key: string): unknown {
   return isMapping(value) ? value[key] : undefined
 }
@@ -158,4 +277,67 @@ function inserted(text: string, map: YAMLMap, value: string): string | null {
     : `${text.slice(0, lineStart).endsWith('\r\n') ? '\r\n' : '\n'}${text.slice(lineStart, at)}`
   const hostKey = text[at] === '"' ? '"host-key"' : 'host-key'
   return `${text.slice(0, at)}${hostKey}: ${value}${between}${text.slice(at)}`
+}
+
+/** Only a proposal, as above: at the end of a list of plain words, in the style that it has. */
+function withItem(text: string, path: readonly string[], item: string): string | null {
+  const list = nodeAt(text, path)
+  if (!isSeq(list) || !list.range) return null
+  const last = list.items.at(-1)
+  if (!isNode(last) || !last.range) return null
+  if (list.flow) {
+    const [comma] = /^\s*,/.exec(text.slice(last.range[1], list.range[1])) ?? []
+    const at = last.range[1] + (comma?.length ?? 0)
+    return `${text.slice(0, at)}${comma ? ' ' : ', '}${item}${text.slice(at)}`
+  }
+  const start = text.lastIndexOf('\n', last.range[0]) + 1
+  const [before = ''] = /^\s*-\s+/.exec(text.slice(start)) ?? []
+  const next = text.indexOf('\n', last.range[1])
+  const lineEnd = text.includes('\r\n') ? '\r\n' : '\n'
+  if (next < 0) return `${text}${lineEnd}${before}${item}${lineEnd}`
+  return `${text.slice(0, next + 1)}${before}${item}${lineEnd}${text.slice(next + 1)}`
+}
+
+/** Only a proposal. */
+function withoutItem(text: string, path: readonly string[], at: number): string | null {
+  const list = nodeAt(text, path)
+  const item = isSeq(list) ? list.items[at] : undefined
+  if (!isSeq(list) || !isNode(item) || !item.range) return null
+  return list.flow
+    ? withoutSpan(text, list, item.range[0], item.range[1])
+    : withoutLines(text, item.range[0], item.range[1])
+}
+
+/** Only a proposal: an entry of a mapping, with the lines that are its own. */
+function withoutEntry(text: string, path: readonly string[]): string | null {
+  const map = nodeAt(text, path.slice(0, -1))
+  const pair = pairOf(map, path.at(-1) ?? '')
+  if (!isMap(map) || !pair || !isNode(pair.key) || !isNode(pair.value) || !pair.key.range || !pair.value.range)
+    return null
+  const [start, end] = [pair.key.range[0], pair.value.range[1]]
+  return map.flow
+    ? withoutSpan(text, map, start, end)
+    : withoutLines(text, start, start + text.slice(start, end).trimEnd().length)
+}
+
+/** Between brackets: with the comma behind it, or, of the last one, the comma before it. */
+function withoutSpan(text: string, { range }: YAMLSeq | YAMLMap, start: number, end: number): string | null {
+  if (!range) return null
+  const [behind] = /^\s*,\s*/.exec(text.slice(end)) ?? []
+  if (behind) return text.slice(0, start) + text.slice(end + behind.length)
+  const [before = ''] = /,?\s*$/.exec(text.slice(range[0] + 1, start)) ?? []
+  return text.slice(0, start - before.length) + (before.includes(',') ? '' : before) + text.slice(end)
+}
+
+/** From the begin of its first line to the end of its last one, a comment behind it too. */
+function withoutLines(text: string, start: number, end: number): string {
+  const first = text.lastIndexOf('\n', start) + 1
+  const last = text.indexOf('\n', end)
+  return text.slice(0, first) + (last < 0 ? '' : text.slice(last + 1))
+}
+
+function nodeAt(text: string, path: readonly string[]): Node | null {
+  let node: unknown = parseDocument(text, { version: '1.2', merge: false, logLevel: 'silent' }).contents
+  for (const step of path) node = pairOf(node, step)?.value
+  return isNode(node) ? node : null
 }

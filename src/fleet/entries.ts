@@ -11,7 +11,7 @@ export interface Entry {
   readonly comments: readonly string[]
 }
 
-type Value = string | readonly string[] | { readonly [key: string]: Value }
+export type Value = string | number | boolean | readonly string[] | { readonly [key: string]: Value }
 
 export const addedSections = ['issuers', 'certificates'] as const
 
@@ -37,6 +37,7 @@ export function flowEntry({ name, value }: Entry): string {
 
 function flow(value: Value): string {
   if (typeof value === 'string') return scalar(value)
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
   if (isList(value)) return `[${value.map(scalar).join(', ')}]`
   return `{ ${Object.entries(value)
     .map(([key, each]) => `${key}: ${flow(each)}`)

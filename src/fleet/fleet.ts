@@ -7,6 +7,8 @@ export interface Fleet {
   readonly servers: ReadonlyMap<string, Server>
   /** By host name (lower case, A-labels; a leading `*.` is allowed). */
   readonly sites: ReadonlyMap<string, Site>
+  /** By host name (lower case, A-labels). */
+  readonly zones: ReadonlyMap<string, Zone>
   readonly rollout: RolloutPolicy
 }
 
@@ -63,6 +65,7 @@ export interface AcmeIssuer {
   /** At least one of them. */
   readonly http01?: Http01Settings
   readonly dns01?: Dns01Settings
+  readonly dnsPersist01?: DnsLookupSettings
   readonly tlsAlpn01?: TlsAlpn01Settings
 }
 
@@ -79,25 +82,42 @@ export interface TlsAlpn01Settings {
   readonly port: number
 }
 
-export interface Dns01Settings {
-  readonly provider: DnsProviderSettings
+/** How the DNS is looked at. */
+export interface DnsLookupSettings {
   /** `address:port`, `[address]:port`; empty: those of this machine. */
   readonly resolvers: readonly string[]
   /** Of the authoritative name servers. */
+  readonly port: number
+}
+
+export interface Dns01Settings extends DnsLookupSettings {
+  readonly provider: DnsProviderSettings
+  readonly withinMs: number
+}
+
+/** Dynamic updates, signed with TSIG. */
+export interface UpdateSettings {
+  /** The primary: `address:port`. */
+  readonly server: string
+  readonly keyName?: string
+  readonly keyFile: string
+  readonly algorithm?: 'hmac-sha256' | 'hmac-sha384' | 'hmac-sha512'
+}
+
+/** Where the addresses of servers are published. */
+export interface Zone {
+  readonly name: string
+  readonly update: UpdateSettings
+  /** Of an address where the name has none yet. */
+  readonly ttlS: number
+  /** As in {@link Dns01Settings}. */
+  readonly resolvers: readonly string[]
   readonly port: number
   readonly withinMs: number
 }
 
 export type DnsProviderSettings =
-  | {
-      readonly kind: 'rfc2136'
-      /** `address:port`. */
-      readonly server: string
-      readonly zone?: string
-      readonly keyName?: string
-      readonly keyFile: string
-      readonly algorithm?: 'hmac-sha256' | 'hmac-sha384' | 'hmac-sha512'
-    }
+  | ({ readonly kind: 'rfc2136'; readonly zone?: string } & UpdateSettings)
   | { readonly kind: 'exec'; readonly argv: readonly string[] }
   | { readonly kind: 'cloudflare'; readonly tokenFile: string; readonly endpoint?: string }
   | {
@@ -137,7 +157,20 @@ export interface Server {
   readonly files: ReadonlyMap<string, FileSettings>
   /** What it serves over HTTP, where that is not the webroot of the issuer. */
   readonly webroot?: string
+  /** Where an audit looks for copies of private keys, beside `directory`. */
+  readonly keyFolders: readonly string[]
   readonly probe: 'direct' | 'through-server'
+  /** When it may be changed: its own, else those of its location; empty: always. */
+  readonly windows: readonly Window[]
+}
+
+/** A maintenance window: opens at each time that the cron expression names, for a while. */
+export interface Window {
+  /** Five fields. */
+  readonly cron: string
+  readonly forMs: number
+  /** IANA name, such as Europe/Berlin. */
+  readonly timeZone: string
 }
 
 /** A port at which TLS is spoken, and what comes before it. */
@@ -171,7 +204,8 @@ export interface LocalReach {
   readonly kind: 'local'
 }
 
-export type ServiceKind = 'nginx' | 'apache' | 'haproxy' | 'command'
+/** `none`: nothing terminates TLS there, as on an upstream. */
+export type ServiceKind = 'nginx' | 'apache' | 'haproxy' | 'command' | 'none'
 
 /** Which software terminates TLS, and what differs from its driver's defaults. Commands are argv lists; no shell. */
 export interface ServiceSettings {
@@ -206,6 +240,15 @@ export interface Site {
 export interface DnsTopology {
   readonly kind: 'dns'
   readonly servers: readonly string[]
+  readonly quarantine?: QuarantinePolicy
+}
+
+/** When a server is taken out of the DNS because it is not renewed. */
+export interface QuarantinePolicy {
+  /** Before the end of what it serves. */
+  readonly beforeMs: number
+  /** Addresses that always stay. */
+  readonly keep: number
 }
 
 export interface LoadBalancerTopology {
@@ -218,7 +261,16 @@ export interface LoadBalancerTopology {
 export interface ReverseProxyTopology {
   readonly kind: 'reverse-proxy'
   readonly servers: readonly string[]
-  readonly upstreams: readonly string[]
+  /** Those of them that take over when another one fails: no name points to them meanwhile. */
+  readonly standby: readonly string[]
+  readonly upstreams: readonly Upstream[]
+}
+
+/** What stands behind a proxy. It holds no key of the site. */
+export interface Upstream {
+  readonly url: string
+  /** The server that it is, where an audit is to look for keys there. */
+  readonly server?: string
 }
 
 export interface RolloutPolicy {

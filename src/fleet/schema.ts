@@ -3,6 +3,7 @@ import type { ErrorCode } from '../base/catalogue.ts'
 import { OnecertError } from '../base/errors.ts'
 import { parseHostName } from '../pki/names.ts'
 import { formatDuration, parseDuration } from './duration.ts'
+import { windowDefect } from './window.ts'
 
 /**
  * The fleet file as it is written: each entry by itself; consistency.ts judges what they say of each other. An issue's
@@ -70,13 +71,11 @@ const serverPath = z
   .regex(/^\/[A-Za-z0-9._/@+-]*$/, 'is no absolute path of letters, digits and . _ / @ + -')
   .refine((path) => !path.split('/').includes('..'), { message: 'must not hold ".."' })
 
+const startsWithTilde = refused('begins with "~", which is not expanded', { next: 'write the whole path' })
 const localPath = z
   .string()
   .min(1)
-  .refine(
-    (path) => !path.startsWith('~'),
-    refused('begins with "~", which is not expanded', { next: 'write the whole path' }),
-  )
+  .refine((path) => !path.startsWith('~'), startsWithTilde)
 
 const hostName = z.string().superRefine((text, context) => {
   try {
@@ -153,21 +152,35 @@ const http01 = z
     rule('needs exactly one of "webroot", "stateless" and "listen"'),
   )
 
+const dnsLookup = {
+  resolvers: z
+    .array(z.union([address, hostAndPort]))
+    .optional()
+    .describe('absent: those of this machine'),
+  port: port.default(53).describe('of the authoritative name servers'),
+}
+
+const within = duration(5_000, 86_400_000).prefault('10m').describe('how long all name servers may take to have it')
+
+const rfc2136 = z.strictObject({
+  server: z
+    .union([address, hostAndPort], 'is no address such as 192.0.2.53 or 192.0.2.53:53')
+    .describe('the primary name server'),
+  'key-name': z.string().min(1).max(253).optional().describe('of the TSIG key, where the file does not say it'),
+  'key-file': localPath.describe('a key file of BIND, or the secret in Base64'),
+  algorithm: z.enum(['hmac-sha256', 'hmac-sha384', 'hmac-sha512']).optional(),
+})
+
 const dns01 = z
   .strictObject({
-    rfc2136: z
-      .strictObject({
-        server: z
-          .union([address, hostAndPort], 'is no address such as 192.0.2.53 or 192.0.2.53:53')
-          .describe('the primary name server'),
-        zone: hostName.optional().describe('absent: found by asking'),
-        'key-name': z.string().min(1).max(253).optional().describe('of the TSIG key, where the file does not say it'),
-        'key-file': localPath.describe('a key file of BIND, or the secret in Base64'),
-        algorithm: z.enum(['hmac-sha256', 'hmac-sha384', 'hmac-sha512']).optional(),
-      })
+    rfc2136: rfc2136
+      .extend({ zone: hostName.optional().describe('absent: found by asking') })
       .optional()
       .describe('dynamic updates with TSIG (BIND, Knot, PowerDNS, Windows)'),
-    exec: argv.optional().describe('a program of your own: see docs/guides/acme.md'),
+    exec: argv
+      .refine(([program = '']) => !program.startsWith('~'), { ...startsWithTilde, path: [0] })
+      .optional()
+      .describe('a program of your own: see docs/guides/acme.md'),
     cloudflare: z.strictObject({ 'token-file': localPath, endpoint: https.optional() }).optional(),
     route53: z
       .strictObject({
@@ -178,12 +191,8 @@ const dns01 = z
       })
       .optional(),
     'acme-dns': z.strictObject({ url: https, 'account-file': localPath }).optional(),
-    resolvers: z
-      .array(z.union([address, hostAndPort]))
-      .optional()
-      .describe('absent: those of this machine'),
-    port: port.default(53).describe('of the authoritative name servers'),
-    within: duration(5_000, 86_400_000).prefault('10m').describe('how long all name servers may take to have it'),
+    ...dnsLookup,
+    within,
   })
   .refine(
     (spec) => given(spec.rfc2136, spec.exec, spec.cloudflare, spec.route53, spec['acme-dns']) === 1,
@@ -216,6 +225,10 @@ const acmeSettings = {
     .describe('External Account Binding, where the CA wants it'),
   'http-01': http01.optional(),
   'dns-01': dns01.optional(),
+  'dns-persist-01': z
+    .strictObject(dnsLookup)
+    .optional()
+    .describe('records that stand in the DNS: onecert account ISSUER shows them; {} will do'),
   'tls-alpn-01': z
     .strictObject({ listen: hostAndPort })
     .optional()
@@ -249,8 +262,10 @@ const issuer = z
     rule('needs exactly one of "acme", "import", "local-ca" and "watch"'),
   )
   .refine(
-    (spec) => spec.acme === undefined || given(spec['http-01'], spec['dns-01'], spec['tls-alpn-01']) > 0,
-    rule('has "acme" without a challenge', 'add "http-01", "dns-01" or "tls-alpn-01"'),
+    (spec) =>
+      spec.acme === undefined ||
+      given(spec['http-01'], spec['dns-01'], spec['dns-persist-01'], spec['tls-alpn-01']) > 0,
+    rule('has "acme" without a challenge', 'add "http-01", "dns-01", "dns-persist-01" or "tls-alpn-01"'),
   )
   .refine(
     (spec) =>
@@ -288,6 +303,8 @@ const certificate = z.strictObject({
     .optional()
     .describe('sessions resume across the servers: onecert makes, carries and rotates their session ticket keys'),
 })
+
+const location = z.string().max(60)
 
 const fingerprintPattern = /^SHA256:[A-Za-z0-9+/]{43}=?$/
 const fingerprint = z
@@ -335,6 +352,34 @@ const listener = {
   'proxy-protocol': z.enum(['v1', 'v2']).optional().describe('it expects the header of a balancer before TLS'),
 }
 
+const windowDefects = {
+  cron: refused('is no cron expression of five fields', { next: 'write one such as "0 2 * * 0": Sundays at 02:00' }),
+  'time-zone': refused('is no time zone', { next: 'write one such as Europe/Berlin or UTC' }),
+  never: refused('never comes'),
+}
+
+const window = z
+  .strictObject({
+    cron: z.string().max(200).describe('when it opens: minute, hour, day of month, month, day of week'),
+    for: duration(60_000, 7 * dayMs).describe('how long it is open'),
+    'time-zone': z.string().max(60).default('UTC').describe('in which the cron expression is read'),
+  })
+  .superRefine((written, context) => {
+    const defect = windowDefect({ cron: written.cron, timeZone: written['time-zone'] })
+    if (defect === null) return
+    const path = defect === 'time-zone' ? ['time-zone'] : ['cron']
+    context.addIssue({
+      code: 'custom',
+      path,
+      input: path[0] === 'cron' ? written.cron : written['time-zone'],
+      ...windowDefects[defect],
+    })
+  })
+
+const windows = z
+  .union([window, z.array(window).min(1).max(20)])
+  .describe('when a server may be changed; absent: always')
+
 const server = z
   .strictObject({
     ssh: z
@@ -368,9 +413,9 @@ const server = z
       .max(16)
       .optional()
       .describe('where it speaks TLS at several ports: in place of port, starttls and proxy-protocol'),
-    location: z.string().max(60).optional(),
+    location: location.optional(),
     service: z.union([
-      z.enum(['nginx', 'apache', 'haproxy'], {
+      z.enum(['nginx', 'apache', 'haproxy', 'none'], {
         error: ({ input }) =>
           input === 'command'
             ? 'needs its command: write service: { command: { reload: [systemctl, reload, x] } }'
@@ -390,7 +435,13 @@ const server = z
     webroot: serverPath
       .optional()
       .describe('the folder that it serves over HTTP, where that is not the one of the issuer'),
+    'key-folders': z
+      .array(serverPath)
+      .max(50)
+      .default(['/etc'])
+      .describe('where an audit looks for copies of private keys, beside "directory"'),
     probe: z.enum(['direct', 'through-server']).default('direct'),
+    window: windows.optional(),
   })
   .refine(
     (spec) => spec.agent !== undefined || given(spec.ssh, spec.local) === 1,
@@ -410,6 +461,7 @@ const server = z
   )
 
 const serverNames = z.array(z.string()).min(1)
+const upstreamUrl = z.url({ protocol: /^https?$/, error: 'is no URL such as http://10.0.1.5:8080' })
 
 const site = z
   .strictObject({
@@ -428,15 +480,45 @@ const site = z
     'reverse-proxy': z
       .strictObject({
         servers: serverNames,
-        upstreams: z.array(z.url('is no URL such as http://10.0.1.5:8080')).default([]),
+        standby: serverNames.optional().describe('those of them that no name points to until another one fails'),
+        upstreams: z
+          .array(
+            z.union(
+              [upstreamUrl, z.strictObject({ url: upstreamUrl, server: z.string().optional() })],
+              'is neither a URL such as http://10.0.1.5:8080 nor { url, server }',
+            ),
+          )
+          .default([]),
       })
       .optional()
       .describe('TLS ends at these proxies; upstreams hold no key'),
+    quarantine: z
+      .strictObject({
+        before: duration(1_000, 90 * dayMs)
+          .prefault('2d')
+          .describe('a server that is not renewed this long before its certificate ends is taken out of the DNS'),
+        keep: z.int().min(1).max(1_000).default(1).describe('addresses that always stay'),
+      })
+      .optional()
+      .describe('beside "dns", where the name lies in one of the zones'),
   })
+  .refine(
+    (spec) => spec.quarantine === undefined || spec.dns !== undefined,
+    rule('has "quarantine" without "dns"', 'only addresses in the DNS can be taken out of it'),
+  )
   .refine(
     (spec) => given(spec.dns, spec['load-balancer'], spec['reverse-proxy']) === 1,
     rule('needs exactly one of "dns", "load-balancer" and "reverse-proxy"'),
   )
+
+const zone = z.strictObject({
+  rfc2136: rfc2136.describe('dynamic updates with TSIG (BIND, Knot, PowerDNS, Windows)'),
+  ttl: duration(1_000, 7 * dayMs)
+    .prefault('5m')
+    .describe('of an address where the name has none yet; others keep theirs'),
+  ...dnsLookup,
+  within,
+})
 
 const wave = z
   .union(
@@ -454,6 +536,7 @@ export const fleetSchema = z.strictObject({
   certificates: z.record(name, certificate),
   servers: z.record(name, server),
   sites: z.record(hostName, site),
+  zones: z.record(hostName, zone).default({}).describe('where the addresses of servers are published'),
   rollout: z
     .strictObject({
       canary: z.int().min(1).max(100).default(1),
@@ -463,6 +546,10 @@ export const fleetSchema = z.strictObject({
         .describe('a swap that is not confirmed in time undoes itself'),
     })
     .prefault({}),
+  locations: z
+    .record(location, z.strictObject({ window: windows }))
+    .optional()
+    .describe('maintenance windows of all servers of a location that have none of their own'),
 })
 
 export type FleetAsWritten = z.output<typeof fleetSchema>

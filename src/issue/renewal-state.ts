@@ -11,6 +11,8 @@ export interface RenewalState {
   /** The last time that the CA was asked when it wants the certificate renewed, and what it said (RFC 9773). */
   readonly look: Look | null
   readonly window: Window | null
+  /** The last time that a run asked whether it is due; two of them tell how far apart runs are. */
+  readonly askedAtMs?: number
   /** What was tried and failed, by issuer. */
   readonly attempts: Readonly<Record<string, FailedAttempts>>
 }

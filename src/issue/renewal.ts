@@ -1,3 +1,4 @@
+import { quote } from '../base/errors.ts'
 import type { Certificate } from '../fleet/fleet.ts'
 import { parseCertificates } from '../pki/certificate.ts'
 import type { KeyType } from '../pki/key.ts'
@@ -31,7 +32,9 @@ export interface Circumstances {
   readonly revoked?: string | null
   /** From 0 to 1, uniformly random, drawn once for a certificate and kept with it. */
   readonly draw?: number
-  /** When this will be asked again: what becomes due before that is due now (RFC 9773 section 4.2, step 5). */
+  /**
+   * When this will be asked again: what becomes due before that, and within a day, is due now (RFC 9773 section 4.2, step 5).
+   */
   readonly nextRunMs?: number
   /** What the CA last said of this very certificate. */
   readonly suggestion?: Suggestion
@@ -43,6 +46,8 @@ export interface Suggestion {
   readonly issuedAtMs: readonly number[]
 }
 
+/** Who looks more rarely is not provided for: a machine that was off for long would renew what is new. */
+const looksApartMaxMs = 86_400_000
 const earlyWindowMs = 7 * 86_400_000
 /**
  * A CA whose windows all lie in the past, by mistake, would be asked at each look. Three a week leave room for six-day
@@ -62,14 +67,15 @@ export function renewalNeed(
     revoked !== 'keyCompromise' &&
     nowMs < newest.keyMadeAtMs + policy.key.keepForMs &&
     hasKeyType(newest, policy.key.type)
-  const due = dueOf(newest, draw, nowMs, suggestion)
+  const everyMs = Math.min(Math.max(nextRunMs - nowMs, 0), looksApartMaxMs)
+  const due = dueOf(newest, { draw, nowMs, everyMs, suggestion })
   const say = (reason: string | null): Need => ({ reason, keepKey, dueMs: due.atMs })
   if (revoked !== null) return say(`it was revoked (${revoked})`)
   if (rekey) return say('a new key was asked for')
   if (force) return say('a renewal was asked for')
   const missing = policy.names.filter((name) => !newest.names.includes(name))
   if (missing.length > 0) return say(`it does not name ${missing.join(', ')}`)
-  return say(due.atMs <= Math.max(nowMs, nextRunMs - 1) ? due.reason : null)
+  return say(due.atMs <= nowMs + Math.max(0, everyMs - 1) ? due.reason : null)
 }
 
 interface Due {
@@ -78,16 +84,40 @@ interface Due {
 }
 
 /** The CA's window may bring a renewal forward; it never puts it off. */
-function dueOf(newest: Newest, draw: number, nowMs: number, suggestion: Suggestion | undefined): Due {
+function dueOf(
+  newest: Newest,
+  {
+    draw,
+    nowMs,
+    everyMs,
+    suggestion,
+  }: {
+    readonly draw: number
+    readonly nowMs: number
+    readonly everyMs: number
+    readonly suggestion: Suggestion | undefined
+  },
+): Due {
   const lifetime = {
-    atMs: lifetimeDueMs(newest, draw),
-    reason: `it is in the last ${isShort(newest) ? 'half' : 'third'} of its lifetime`,
+    atMs: lifetimeDueMs(newest, draw, everyMs),
+    reason: lifetimeReason(newest, nowMs),
   }
-  const suggestedMs = suggestion ? pointMs(suggestion.window, draw, lastMomentMs(newest)) : null
+  const suggestedMs = suggestion ? pointMs(suggestion.window, draw, lastMomentMs(newest, everyMs)) : null
   if (!suggestion || suggestedMs === null) return lifetime
   const issued = suggestion.issuedAtMs.filter((atMs) => atMs > nowMs - earlyWindowMs).length
   if (suggestedMs < lifetime.atMs && issued >= issuedBeforeEarlyMax) return lifetime
-  return { atMs: suggestedMs, reason: 'its CA asks for a renewal now' }
+  const { explanationUrl } = suggestion.window
+  // RFC 9773 section 4.2: the operator should get to see why.
+  const why = explanationUrl ? ` (${quote(explanationUrl, 200)})` : ''
+  return { atMs: suggestedMs, reason: `its CA asks for a renewal now${why}` }
+}
+
+function lifetimeReason(newest: Newest, nowMs: number): string {
+  if (isShort(newest)) return 'it is in the last half of its lifetime'
+  const { notBeforeMs, notAfterMs } = newest
+  return nowMs < notAfterMs - (notAfterMs - notBeforeMs) / 3
+    ? 'what is left of its lifetime is for trying again'
+    : 'it is in the last third of its lifetime'
 }
 
 function hasKeyType({ chainPem }: Newest, type: KeyType): boolean {

@@ -5,7 +5,7 @@ import { cryptoProvider, Extension, SubjectAlternativeNameExtension, X509Certifi
 import type { Clock } from '../base/clock.ts'
 import { OnecertError, quote } from '../base/errors.ts'
 import type { TlsAlpn01Settings } from '../fleet/fleet.ts'
-import type { Answerable, Solver } from './solver.ts'
+import type { Solver, TokenChallenge } from './solver.ts'
 
 cryptoProvider.set(crypto)
 
@@ -49,7 +49,7 @@ export function tlsAlpn01(
     })
   return {
     type: 'tls-alpn-01',
-    async present(challenge) {
+    async present(challenge: TokenChallenge) {
       contexts.set(challenge.name, await contextOf(challenge, clock.nowMs()))
       server ??= start()
       await server.catch((error: unknown) => {
@@ -68,7 +68,7 @@ export function tlsAlpn01(
 }
 
 /** Section 3: self-signed, one name, and the digest of the key authorization in a critical extension. */
-async function contextOf({ name, keyAuthorization }: Answerable, nowMs: number): Promise<SecureContext> {
+async function contextOf({ name, keyAuthorization }: TokenChallenge, nowMs: number): Promise<SecureContext> {
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
   const keys = (await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair
   const digest = createHash('sha256').update(keyAuthorization).digest()

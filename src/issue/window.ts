@@ -1,7 +1,7 @@
 import type { RenewalInfo } from './acme/resources.ts'
 
 /** When the CA would like a certificate to be renewed (RFC 9773 section 4.2). */
-export type Window = Pick<RenewalInfo, 'startMs' | 'endMs'>
+export type Window = Pick<RenewalInfo, 'startMs' | 'endMs'> & Partial<Pick<RenewalInfo, 'explanationUrl'>>
 
 /**
  * The point of a window at which to renew, never after `latestMs`; null where no part of it lies before that, or where it

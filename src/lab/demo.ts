@@ -118,7 +118,7 @@ async function stay(running: Lab): Promise<void> {
   const edge = servers.find(({ name }) => name === 'edge')
   title('The lab stays up. In another terminal:')
   say(`  bin/onecert ${words} status`)
-  say(`  bin/onecert ${words} renew www           # no private key travels`)
+  say(`  bin/onecert ${words} renew www --force   # no private key travels`)
   say(`  bin/onecert ${words} renew www --rekey   # a new one travels to all`)
   say(`  bin/onecert ${words} ledger keys`)
   if (first) say(`  ${ask(labSites.dns, first)}`)

@@ -11,12 +11,17 @@ export type Effect =
   | 'commit'
   | 'rollback'
   | 'purge'
+  | 'lost'
+  | 'publish'
+  | 'withdraw'
   | 'enrol'
   | 'release'
   | 'answer'
   | 'unanswer'
   | 'account'
   | 'revoke'
+  /** A server is changed although its maintenance window is closed. */
+  | 'override'
 
 /** The facts of an effect. Never key material: a key is named by its SPKI. */
 export interface EffectFields {
@@ -28,6 +33,9 @@ export interface EffectFields {
   readonly server?: string
   /** Where on the server. */
   readonly path?: string
+  /** Whose addresses in the DNS are changed, and by which one. */
+  readonly site?: string
+  readonly address?: string
   /** SHA-256 of the SubjectPublicKeyInfo, lower hex. */
   readonly spki?: string
   /** SHA-256 of the leaf, lower hex. */

@@ -19,18 +19,19 @@ export interface TicketCopy extends Omit<KeyCopy, 'spki' | 'generation'> {
   readonly ticketHash: string
 }
 
-/** The key copies that exist, from the record: those that were written, or may have been, and were not purged. Pure. */
+/** The key copies that exist, from the record: those that were written, or may have been, and were not purged or lost. Pure. */
 export function keyCopies(entries: readonly Entry[]): KeyCopy[] {
-  return copiesOf(entries, 'key-copy').map(({ place, entry }) => ({
-    ...place,
-    spki: entry.spki ?? '',
-    generation: entry.generation ?? null,
-  }))
+  return [...copiesAndLost(entries, 'key-copy').copies.values()].map(keyCopy)
 }
 
-/** The same of session ticket keys. Pure. */
+/** Those on servers that could not be reached any more: nobody saw them go. Pure. */
+export function lostCopies(entries: readonly Entry[]): KeyCopy[] {
+  return [...copiesAndLost(entries, 'key-copy').lost.values()].map(keyCopy)
+}
+
+/** The session ticket keys that exist, in the same way. Pure. */
 export function ticketCopies(entries: readonly Entry[]): TicketCopy[] {
-  return copiesOf(entries, 'ticket-copy').map(({ place, entry }) => ({
+  return [...copiesAndLost(entries, 'ticket-copy').copies.values()].map(({ place, entry }) => ({
     ...place,
     ticketSet: entry.ticketSet ?? 0,
     ticketHash: entry.ticketHash ?? '',
@@ -43,8 +44,16 @@ interface Copy {
   readonly entry: Entry
 }
 
-function copiesOf(entries: readonly Entry[], kind: 'key-copy' | 'ticket-copy'): Copy[] {
+function keyCopy({ place, entry }: Copy): KeyCopy {
+  return { ...place, spki: entry.spki ?? '', generation: entry.generation ?? null }
+}
+
+function copiesAndLost(
+  entries: readonly Entry[],
+  kind: 'key-copy' | 'ticket-copy',
+): Record<'copies' | 'lost', Map<string, Copy>> {
   const copies = new Map<string, Copy>()
+  const lost = new Map<string, Copy>()
   const outcomes = new Map(
     entries.flatMap((entry) => (entry.phase === 'outcome' ? [[entry.id, entry.result] as const] : [])),
   )
@@ -57,6 +66,7 @@ function copiesOf(entries: readonly Entry[], kind: 'key-copy' | 'ticket-copy'): 
       // A failure may have come after the write: only a later success or purge settles it.
       const known = copies.get(place)
       if (result !== 'done' && known?.place.certain) continue
+      if (result === 'done') lost.delete(place)
       copies.set(place, {
         place: {
           server,
@@ -69,7 +79,11 @@ function copiesOf(entries: readonly Entry[], kind: 'key-copy' | 'ticket-copy'): 
         entry,
       })
     }
-    if (effect === 'purge' && phase === 'outcome' && entry.result === 'done') copies.delete(place)
+    if (phase !== 'outcome' || entry.result !== 'done') continue
+    const copy = copies.get(place)
+    if (effect === 'lost' && copy) lost.set(place, copy)
+    if (effect === 'lost' || effect === 'purge') copies.delete(place)
+    if (effect === 'purge') lost.delete(place)
   }
-  return [...copies.values()]
+  return { copies, lost }
 }

@@ -11,6 +11,7 @@ import {
 } from 'node:tls'
 import { fail, OnecertError, quote } from '../base/errors.ts'
 import type { KeyKind } from '../fleet/fleet.ts'
+import { spkiOf } from '../pki/key.ts'
 import { type Endpoint, endpointText, probedName } from './endpoint.ts'
 import { beforeTls } from './preamble.ts'
 import type { Served } from './served.ts'
@@ -129,7 +130,7 @@ function readServed(socket: TLSSocket, endpoint: Endpoint): Served {
     chain.push(fingerprint)
   }
   const [, name = ''] = /^CN=(.*)$/m.exec(leaf.subject) ?? []
-  return { chain, notAfterMs: Date.parse(leaf.validTo), subject: quote(name) }
+  return { chain, notAfterMs: Date.parse(leaf.validTo), subject: quote(name), spki: spkiOf(leaf.publicKey) }
 }
 
 function explain(error: unknown, endpoint: Endpoint, elapsedMs: number): OnecertError {

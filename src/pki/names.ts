@@ -143,6 +143,11 @@ export function canonicalAddress(text: string): string {
   return text.includes(':') ? new URL(`http://[${text}]`).hostname.slice(1, -1) : text
 }
 
+/** The names as a set: the same text for the same names, whatever their order and capitals (RFC 8555 section 7.1.3). */
+export function nameSet(names: readonly string[]): string {
+  return [...new Set(names.map((name) => name.toLowerCase()))].toSorted().join(' ')
+}
+
 /** Whether `hostName` is among the dNSName entries, by RFC 9525 section 6.3. A wildcard site is covered only by that wildcard. */
 export function covers(certNames: readonly string[], hostName: string): boolean {
   const wanted = hostName.toLowerCase()

@@ -12,6 +12,7 @@
 #   tickets -> tickets-HASH   the session ticket keys that the service reads; replaced by one rename
 #   fence                 the highest fencing token seen: a late writer with an older one is refused
 #   journal               what was about to be done, written and flushed before it was done
+#   .sealed               a copy of the service's configuration, while that is tested with a generation before the swap
 #   watchdog.OWNER        "previous next", and the same of the ticket keys where they are swapped too: an unconfirmed swap.
 #                         Whoever renames this file owns its end:
 #   fired.OWNER             the dead-man switch (or the end of the connection), to undo the swap
@@ -23,7 +24,7 @@ PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 umask 077
 
-lineage= base= rollout= token= owner= armed= sleeper= uid= gid= files= key_file= linked=
+lineage= base= rollout= token= owner= armed= sleeper= uid= gid= files= key_file= linked= tried=
 set_before= set_swapped=
 newline='
 '
@@ -31,6 +32,8 @@ test_seconds=30
 reload_seconds=60
 output_lines=20
 journal_lines=500
+search_seconds=60
+keys_most=500
 
 ok() { printf 'ok %s\n' "$*"; }
 
@@ -77,6 +80,14 @@ number() {
   case $digits in '' | *[!0-9]*) digits=0 ;; esac
 }
 
+# Prints what stands before a private key in a PEM file.
+print_chain() {
+  while IFS= read -r line || [ -n "$line" ]; do
+    case $line in -----BEGIN*'PRIVATE KEY-----') break ;; esac
+    printf '%s\n' "$line"
+  done <"$1"
+}
+
 # Prints the private key block of a PEM file. Shell words only: a program's arguments can be seen by others.
 print_key() {
   inside=
@@ -111,8 +122,9 @@ list_generations() {
 
 # The SPKI of the key in a file: the SHA-256 of its public key. "-" where there is no openssl, or it cannot read it.
 spki_of() {
-  if openssl pkey -in "$1" -noout </dev/null >/dev/null 2>&1; then
-    openssl pkey -in "$1" -pubout -outform DER </dev/null 2>/dev/null | hash_of
+  # A passphrase is not asked for: there may be a terminal.
+  if openssl pkey -in "$1" -passin pass: -noout </dev/null >/dev/null 2>&1; then
+    openssl pkey -in "$1" -passin pass: -pubout -outform DER </dev/null 2>/dev/null | hash_of
   else
     printf -- -
   fi
@@ -275,6 +287,10 @@ look_at_paths() {
 run() {
   "$1" >"$base/.output" 2>&1 </dev/null
   status=$?
+  tell_output
+}
+
+tell_output() {
   [ "$status" = 0 ] || tail -n "$output_lines" "$base/.output" | while IFS= read -r line; do told "$line"; done
 }
 
@@ -309,6 +325,8 @@ arm() { # previous next seconds set-before set
       --timer-property=AccuracySec=1s /bin/sh -c 'onecert_text=$(cat "$1"); eval "$onecert_text"' \
       onecert-receiver "$base/.receiver" watchdog "$lineage" "$rollout" "$token" >/dev/null 2>&1 && return 0
   fi
+  # A signal may reach the child before it has a trap of its own: it must not clean up in our place then.
+  trap - EXIT
   (
     trap '' HUP
     exec </dev/null >/dev/null 2>&1
@@ -319,6 +337,7 @@ arm() { # previous next seconds set-before set
     fire "$owner"
   ) &
   sleeper=$!
+  trap leave EXIT
 }
 
 disarm() { # name of the end
@@ -379,8 +398,9 @@ verb_begin() {
       { not_writable "$base"; return; }
   fi
   # What a session left half-way does not lie around, least of all a key.
-  set -- "$base"/.stage "$base"/.output "$base"/done.*
+  set -- "$base"/.stage "$base"/.output "$base"/.sealed "$base"/done.*
   for left in "$@"; do [ ! -e "$left" ] || { rm -rf -- "$@"; break; }; done
+  tried=
   settle "$seconds"
   # Between a test without them and its end.
   [ ! -L "$base/.dropped" ] || [ -L "$base/tickets" ] || mv -fT "$base/.dropped" "$base/tickets"
@@ -468,6 +488,81 @@ verb_release() {
   if drop_set; then ok released="$released" zeroed="$zeroed" tickets=-; else ok released="$released" tickets=kept; fi
 }
 
+# purge LINEAGE TOKEN SPKI…: everything of the lineage goes, with its keys, and the links at the explicit paths. Fence and
+# journal stay: a late writer is refused still. Then it is looked whether a file with one of these keys is left.
+verb_purge() {
+  select_lineage "$1" || return
+  token=$2 rollout=purge
+  shift 2
+  wanted=" $* " left=0 seen=0
+  safe_paths "$base" "${chain_path%/*}/" "${key_path%/*}/" "${combined_path%/*}/" || return
+  if [ -d "$base" ]; then
+    highest=0
+    [ ! -s "$base/fence" ] || read -r highest <"$base/fence"
+    [ "$token" -ge "$highest" ] || { refuse SERVER_FENCED fence="$highest" token="$token"; return; }
+    printf '%s\n' "$token" >"$base/.fence" && mv -f "$base/.fence" "$base/fence" || { not_writable "$base"; return; }
+    record "purge $(current)"
+    flush "$base/journal" "$base/fence" "$base"
+    unlink_paths
+    rm -f "$base/tickets"
+    set_before=
+    sweep_sets
+    for each in "$base"/* "$base"/.[!.]*; do
+      case ${each##*/} in fence | journal) ;; *) rm -rf -- "$each" ;; esac
+    done
+    flush "$base"
+  fi
+  if command -v openssl >/dev/null 2>&1; then
+    proof=keys
+    # What was given back lies at the explicit paths as plain files.
+    for each in "$key_path" "$combined_path"; do
+      is_file "$each" && holds_wanted "$each" && rm -f -- "$each" && flush "${each%/*}"
+    done
+    seek_keys "$directory"
+    for each in "$key_path" "$combined_path"; do
+      [ -z "$each" ] || seek_beside "${each%/*}"
+    done
+  else
+    # Nobody here can tell whose key a file holds.
+    proof=paths
+    for each in "$key_path" "$combined_path"; do
+      ! is_file "$each" || { left=$((left + 1)); told "$each"; }
+    done
+  fi
+  [ "$left" = 0 ] || { refuse PURGE_LEFT left="$left"; return; }
+  ok left=0 proof="$proof" seen="$seen"
+}
+
+is_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
+
+# A file with a private key that is one of those wanted.
+holds_wanted() {
+  [ -n "$(print_key "$1" 2>/dev/null)" ] || return
+  case $wanted in *" $(spki_of "$1") "*) return 0 ;; esac
+  return 1
+}
+
+# Tells and counts the files below a folder that hold one of these keys. Links are not followed.
+seek_keys() {
+  [ ! -L "$1" ] || return 0
+  seek_beside "$1"
+  for each in "$1"/* "$1"/.[!.]*; do
+    [ -L "$each" ] || [ ! -d "$each" ] || seek_keys "$each"
+  done
+}
+
+seek_beside() {
+  for file in "$1"/* "$1"/.[!.]*; do
+    is_file "$file" || continue
+    seen=$((seen + 1))
+    # What is large is no key file; without a limit a folder of logs would be read line by line.
+    set -- "$1" "$(stat -c %s -- "$file")"
+    [ "${2:-0}" -le 1048576 ] && holds_wanted "$file" || continue
+    left=$((left + 1))
+    told "$file"
+  done
+}
+
 finish_files() { # folder: owner and mode, never wider than they end
   for file in "$1"/*.pem "$1"/*.key "$1"/*.keys; do
     [ -e "$file" ] || continue
@@ -546,15 +641,105 @@ reject() {
   refuse "$@"
 }
 
-# test: the service's own test of its configuration as it is now.
+# try NAME: the service's own test of its configuration with that generation, while nothing else sees it. Where that cannot
+# be had, it is left to the test behind the swap: sealed=none.
+verb_try() {
+  fenced || return
+  tried= was=$(current)
+  # What current does not lead to, the configuration does not read.
+  [ -n "$sealable" ] && [ "$linked" = yes ] && [ "$was" != - ] && [ "$was" != "$1" ] && [ -d "$base/$1" ] ||
+    { ok sealed=none; return; }
+  if try_in_namespace "$base/$1" "$base/$was"; then
+    sealed=namespace
+  elif try_on_copy "$base/$1" "$base/$was"; then
+    sealed=copy
+  else
+    ok sealed=none
+    return
+  fi
+  [ "$status" != 0 ] || tried=$1
+  tell_output
+  verdict sealed=$sealed
+}
+
+# In a mount namespace of its own, where the new generation lies over the old one. It goes with the test's last process.
+try_in_namespace() { # new old
+  seen=$(test_command unshare -m --propagation private sh -c \
+    'mount -n --bind "$1" "$2" && echo seen >&3 && shift 2 && exec "$@" 3>&-' sealed "$@" \
+    3>&1 >"$base/.output" 2>&1 </dev/null)
+  status=$?
+  [ -n "$seen" ]
+}
+
+# On a copy of the configuration that names the new generation.
+try_on_copy() { # new old
+  [ -n "$configuration" ] || return
+  copy=$base/.sealed/${configuration##*/}
+  status=0
+  if copy_configuration "$1"; then
+    copy_command >"$base/.output" 2>&1 </dev/null
+    status=$?
+    # A copy that is refused with the old files too says nothing about the new ones.
+    [ "$status" = 0 ] || { copy_configuration "$2" && copy_command >/dev/null 2>&1 </dev/null; }
+  else
+    false
+  fi
+  set -- $?
+  rm -rf "$base/.sealed"
+  return "$1"
+}
+
+# Files that name what is replaced are copied, all others are links to where they lie: no key is copied. Fails where none
+# names the generation.
+copy_configuration() { # generation
+  edits= patterns=
+  add_edit "$base/current" "$1"
+  add_edit "$chain_path" "$1/fullchain.pem"
+  add_edit "$key_path" "$1/privkey.pem"
+  add_edit "$combined_path" "$1/combined.pem"
+  [ ! -d "$configuration" ] || add_edit "$configuration" "$copy"
+  [ ! -e "$base/.sealed" ] || rm -rf "$base/.sealed"
+  mkdir "$base/.sealed" || return
+  # What we may not read, the test may not either.
+  timeout "$test_seconds" cp -RsL "$configuration" "$copy"
+  [ $? != 124 ] || return
+  # find wants to be able to come back to where it began.
+  found=$(cd / && timeout "$test_seconds" find -L "$copy" -type f -exec grep -lF -e "$patterns" {} +)
+  [ $? != 124 ] || return
+  set -f
+  saved=$IFS IFS=$newline
+  set -- "$1" $found
+  IFS=$saved
+  set +f
+  generation=$1
+  shift
+  [ $# != 0 ] && sed -i -e "$edits" "$@" && grep -qF -e "$generation/" "$@"
+} 2>/dev/null
+
+# A path that goes on behind the match is another one.
+add_edit() { # from to
+  [ -n "$1" ] || return 0
+  patterns=$patterns${patterns:+$newline}$1
+  escaped= rest=$1
+  while :; do case $rest in *.*) escaped=$escaped${rest%%.*}[.] rest=${rest#*.} ;; *) break ;; esac; done
+  escaped=$escaped$rest
+  edits="${edits}s,$escaped\\([^A-Za-z0-9._@+-]\\),$2\\1,g${newline}s,$escaped\$,$2,$newline"
+}
+
+# test NAME: the service's own test of its configuration as it is now; nothing where try has seen it pass.
 verb_test() {
   fenced || return
+  [ -z "$tried" ] || [ "$tried" != "${1-}" ] || { ok; return; }
   run test_command
+  verdict
+}
+
+verdict() { # KEY=VALUE…
   case $status in
-    0) ok ;;
-    124) refuse CONFIG_TEST_TIMEOUT seconds="$test_seconds" ;;
-    126 | 127) refuse SERVICE_COMMAND_DENIED ;;
-    *) refuse SERVICE_TEST_FAILED status="$status" ;;
+    0) ok "$@" ;;
+    124) refuse CONFIG_TEST_TIMEOUT seconds="$test_seconds" "$@" ;;
+    126 | 127) refuse SERVICE_COMMAND_DENIED "$@" ;;
+    *) refuse SERVICE_TEST_FAILED status="$status" "$@" ;;
   esac
 }
 
@@ -726,6 +911,64 @@ verb_probe() {
   ok
 }
 
+# look LINEAGE: what lies here of it, for an audit; nothing is changed. A line for each file:
+#   GENERATION FILE MODE OWNER HASH SPKI     and, for explicit paths,     path=KIND PATH MODE OWNER HASH SPKI
+# HASH: SHA-256 of what stands before a private key in it; SPKI: of its private key. "-": none, or it cannot be read.
+verb_look() {
+  select_lineage "$1" || return
+  list_generations
+  for name in $generations; do
+    for file in fullchain.pem privkey.pem combined.pem; do
+      [ ! -e "$base/$name/$file" ] || tell_file "$name $file" "$base/$name/$file"
+    done
+  done
+  for each in "$chain_path fullchain.pem" "$key_path privkey.pem" "$combined_path combined.pem"; do
+    path=${each% *}
+    [ -n "$path" ] || continue
+    kind=file
+    [ ! -L "$path" ] || kind=link
+    [ "$(readlink "$path" 2>/dev/null)" != "$base/current/${each##* }" ] || kind=ours
+    [ -e "$path" ] || kind=missing
+    tell_file "path=$kind $path" "$path"
+  done
+  ok clock="$(date +%s)" current="$(current)" openssl="$(has_openssl)"
+}
+
+has_openssl() { if command -v openssl >/dev/null 2>&1; then printf yes; else printf no; fi; }
+
+tell_file() { # words file
+  facts=$(stat -L -c '%a %U:%G' -- "$2" 2>/dev/null) || facts='- -'
+  hash=- spki=-
+  if [ -r "$2" ]; then
+    hash=$(print_chain "$2" | hash_of)
+    spki=$(spki_of "$2")
+  fi
+  told "$1 $facts $hash $spki"
+}
+
+# keys: the files in PEM below the key folders and our own directory that hold a private key. A line for each:
+#   MODE OWNER SPKI PATH
+# Links are not followed: what they lead to is found where it lies.
+verb_keys() {
+  command -v grep >/dev/null 2>&1 || { refuse SERVER_TOOL_MISSING tool=grep; return; }
+  set -f
+  set -- $key_folders
+  set +f
+  whole=yes
+  keys=$(timeout "$search_seconds" grep -rlsE -e '^-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----' -- "$directory" "$@")
+  [ $? -lt 124 ] || whole=no
+  found=0
+  while IFS= read -r path; do
+    [ -n "$path" ] && [ ! -L "$path" ] || continue
+    found=$((found + 1))
+    [ "$found" -le "$keys_most" ] || { whole=no; break; }
+    told "$(stat -c '%a %U:%G' -- "$path" 2>/dev/null || printf -- '- -') $(spki_of "$path") $path"
+  done <<EOF
+$keys
+EOF
+  ok whole="$whole" openssl="$(has_openssl)"
+}
+
 # A deploy key whose forced command we are must not widen what it may do.
 sent_along() { [ -n "${onecert_text-}" ] || refuse RECEIVER_PROTOCOL why=installed; }
 
@@ -770,7 +1013,8 @@ leave() {
   [ -z "$armed" ] || fire "$armed"
   [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null
   [ -n "$base" ] && fenced >/dev/null || return
-  [ ! -e "$base/.stage" ] && [ ! -e "$base/.output" ] || rm -rf "$base/.stage" "$base/.output"
+  set -- "$base/.stage" "$base/.output" "$base/.sealed"
+  for left in "$@"; do [ ! -e "$left" ] || { rm -rf "$@"; break; }; done
   [ ! -e "$base/.set" ] || zero "$base/.set"
 }
 trap leave EXIT
@@ -795,8 +1039,8 @@ while IFS= read -r request; do
   failed= verb=${1-}
   [ $# = 0 ] || shift
   case $verb in
-    begin | adopt | release | stage | key | reuse | seal | tickets | drop | test | swap | reload | start | commit | rollback | probe | \
-      install | authorize | answer | unanswer)
+    begin | adopt | release | purge | stage | key | reuse | seal | tickets | drop | try | test | swap | reload | start | commit | \
+      rollback | probe | install | authorize | answer | unanswer | look | keys)
       "verb_$verb" "$@" || failed=1 ;;
     bye) ok; exit 0 ;;
     *) refuse RECEIVER_PROTOCOL why=verb || failed=1 ;;

@@ -10,7 +10,22 @@ export interface ReceiverSettings {
   readonly reload: readonly string[]
   /** Tried where the service is down. Empty: none. */
   readonly start: readonly string[]
+  /** Where copies of private keys are looked for, beside `directory`; of characters that need no quoting. */
+  readonly keyFolders: readonly string[]
+  /** Absent: the test may look at other files than those that a process here sees. */
+  readonly sealing?: SealingSettings
   readonly lineages: readonly LineageSettings[]
+}
+
+/** How the test is run with files that nothing else sees yet. */
+interface SealingSettings {
+  /** Absent: in a mount namespace only. */
+  readonly onCopy?: {
+    /** A file or folder. */
+    readonly configuration: string
+    /** Words behind the program that are this path or below it are replaced by the copy's. */
+    readonly test: readonly string[]
+  }
 }
 
 export interface LineageSettings {
@@ -47,9 +62,14 @@ function header(settings: ReceiverSettings): string {
       `chain_path=${quoteWord(each.chainPath ?? '')} key_path=${quoteWord(each.keyPath ?? '')} ` +
       `combined_path=${quoteWord(each.combinedPath ?? '')} ticket_keys=${quoteWord(each.ticketKeys ?? '')} webroot=${quoteWord(each.webroot ?? '')} ;;`,
   )
+  const onCopy = settings.sealing?.onCopy
   return [
     `directory=${quoteWord(settings.directory)}`,
-    `test_command() { ${command(settings.test, '$test_seconds')}; }`,
+    `key_folders=${quoteWord(settings.keyFolders.join(' '))}`,
+    `sealable=${settings.sealing ? 'yes' : ''} configuration=${quoteWord(onCopy?.configuration ?? '')}`,
+    // Words that are given begin the command.
+    `test_command() { "$@" ${command(settings.test, '$test_seconds')}; }`,
+    `copy_command() { ${command(onCopy?.test ?? [], '$test_seconds', onCopy?.configuration)}; }`,
     `reload_command() { ${command(settings.reload, '$reload_seconds')}; }`,
     `start_command() { ${command(settings.start, '$reload_seconds')}; }`,
     'lineage_settings() {',
@@ -61,8 +81,13 @@ function header(settings: ReceiverSettings): string {
   ].join('\n')
 }
 
-function command(argv: readonly string[], seconds: string): string {
-  return argv.length === 0 ? ':' : `timeout "${seconds}" ${argv.map(quoteWord).join(' ')}`
+function command(argv: readonly string[], seconds: string, copied?: string): string {
+  const words = argv.map((word, at) =>
+    at > 0 && copied !== undefined && `${word}/`.startsWith(`${copied}/`)
+      ? `"$copy"${quoteWord(word.slice(copied.length))}`
+      : quoteWord(word),
+  )
+  return argv.length === 0 ? ':' : `timeout "${seconds}" ${words.join(' ')}`
 }
 
 /** One word for sh. Control characters have no business in a path or an argument. */

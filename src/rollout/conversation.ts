@@ -3,6 +3,7 @@ import type { Answer, Connection } from '../reach/connection.ts'
 import type { Service } from '../services/service.ts'
 import type { Found } from './decide.ts'
 import { generationName } from './generation.ts'
+import type { Sealed } from './progress.ts'
 import { effectOf, type ServerRollout, type Session } from './task.ts'
 import { ticketHash, ticketSetName } from './tickets.ts'
 
@@ -171,27 +172,48 @@ export async function stage(
 }
 
 /**
- * Swaps, and lets the service test its configuration with the new files.
- * @returns why it does not take them; null where it does
+ * Lets the service test its configuration with the new files, and swaps. Where that test cannot be sealed off, it comes
+ * behind the swap.
+ * @returns `refused`: why the service does not take the files that were swapped in
+ * @throws OnecertError nothing was swapped; SERVICE_TEST_FAILED too
  */
 export async function swap(
   task: ServerRollout,
   connection: Connection,
   name: string,
   ticketSet: string | null,
-): Promise<OnecertError | null> {
+): Promise<{ readonly sealed: Sealed; readonly refused: OnecertError | null }> {
   const { server } = task.planned.placement
   const confirmSeconds = String(Math.ceil(task.confirmWithinMs / 1000))
-  const [swapped, tested] = await connection.requests([
+  const [tried, swapped, tested] = await connection.requests([
+    { verb: 'try', words: [name] },
     { verb: 'swap', words: [name, confirmSeconds, ...(ticketSet === null ? [] : [ticketSet])] },
-    { verb: 'test' },
+    // Ticket keys are no part of what is tried: with them, it is tested again.
+    { verb: 'test', words: ticketSet === null ? [name] : [] },
   ])
-  expectOk(swapped as Answer, `swapping on ${server.name}`, nothingSwapped(server.name))
-  if (!tested || tested.ok) return null
-  return new OnecertError(tested.code ?? 'SERVICE_TEST_FAILED', {
-    what: `the service on ${server.name} refuses the new files in its own test`,
-    fact: outputText(tested),
-    state: `${server.name} was brought back to what it had; it was not reloaded`,
+  const sealed = sealedOf(tried)
+  if (tried && !tried.ok && sealed !== 'none') throw refusal(server.name, tried, nothingSwapped(server.name))
+  for (const answer of [tried, swapped] as Answer[])
+    expectOk(answer, `swapping on ${server.name}`, nothingSwapped(server.name))
+  const refused = tested && !tested.ok
+  return {
+    sealed,
+    refused: refused
+      ? refusal(server.name, tested, `${server.name} was brought back to what it had; it was not reloaded`)
+      : null,
+  }
+}
+
+function sealedOf(tried: Answer | undefined): Sealed {
+  const word = tried?.facts.get('sealed')
+  return word === 'namespace' || word === 'copy' ? word : 'none'
+}
+
+function refusal(server: string, answer: Answer, state: string): OnecertError {
+  return new OnecertError(answer.code ?? 'SERVICE_TEST_FAILED', {
+    what: `the service on ${server} refuses the new files in its own test`,
+    fact: outputText(answer),
+    state,
     next: 'onecert apply',
   })
 }

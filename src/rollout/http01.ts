@@ -2,7 +2,7 @@ import { createServer, type Server as HttpServer } from 'node:http'
 import { asOnecertError, fail, OnecertError, quote } from '../base/errors.ts'
 import { inLanes } from '../base/lanes.ts'
 import type { Http01Settings, Server } from '../fleet/fleet.ts'
-import type { Answerable, Solver } from '../issue/solver.ts'
+import type { Solver, TokenChallenge } from '../issue/solver.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { fetchAt } from '../observe/http.ts'
 import type { Connection } from '../reach/connection.ts'
@@ -39,7 +39,8 @@ export function http01(settings: Http01Settings, tools: Http01Tools): Solver & A
   const place = placeOf(settings, tools)
   return {
     type: 'http-01',
-    async present(challenge, signal) {
+    fits: (name) => tools.doorsOf(name).length > 0,
+    async present(challenge: TokenChallenge, signal) {
       if (tools.doorsOf(challenge.name).length === 0) {
         fail('CHALLENGE_NO_SERVER', {
           what: `no server answers for ${challenge.name}`,
@@ -51,7 +52,7 @@ export function http01(settings: Http01Settings, tools: Http01Tools): Solver & A
       const missing = await place.put(challenge, signal)
       await lookEverywhere(challenge, settings.port, missing, tools, signal)
     },
-    remove: (challenge) => place.take(challenge),
+    remove: (challenge: TokenChallenge) => place.take(challenge),
     [Symbol.asyncDispose]: () => place.close(),
   }
 }
@@ -59,8 +60,8 @@ export function http01(settings: Http01Settings, tools: Http01Tools): Solver & A
 /** Where answers are put. */
 interface Place {
   /** @returns why, by server, for those that cannot be reached; null where none is spoken to */
-  put(challenge: Answerable, signal: AbortSignal): Promise<ReadonlyMap<string, OnecertError> | null>
-  take(challenge: Answerable): Promise<void>
+  put(challenge: TokenChallenge, signal: AbortSignal): Promise<ReadonlyMap<string, OnecertError> | null>
+  take(challenge: TokenChallenge): Promise<void>
   close(): Promise<void>
 }
 
@@ -168,7 +169,7 @@ function listener({ address, listenPort }: Http01Settings & { readonly kind: 'li
  * as another one answers: the CA may come to it in vain, and is then asked again.
  */
 async function lookEverywhere(
-  { name, token, keyAuthorization }: Answerable,
+  { name, token, keyAuthorization }: TokenChallenge,
   port: number,
   unreachable: ReadonlyMap<string, OnecertError> | null,
   { doorsOf, notice }: Http01Tools,

@@ -1,8 +1,10 @@
 import type { Certificate, Fleet, Placement, RolloutPolicy } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import { endpointsOf, endpointText } from '../observe/endpoint.ts'
+import { servedWrong } from '../observe/served.ts'
 import type { Generation } from './generation.ts'
 import { licenceSeats } from './licence.ts'
+import { turnOf } from './turn.ts'
 import { spareLastHealthy, waves } from './wave.ts'
 
 /** What is known of one server before a rollout. */
@@ -11,6 +13,8 @@ export interface Known {
   readonly committed: number | null
   /** SPKIs of the key copies that the ledger knows there. */
   readonly holds: ReadonlySet<string>
+  /** When the certificate that it serves expires; null where that is not known. */
+  readonly servedUntilMs: number | null
   /** What each of its endpoints served just now; null where it was not looked at or did not answer. */
   readonly served: ReadonlyMap<string, readonly string[] | null>
   /**
@@ -31,6 +35,13 @@ export interface PlannedServer {
   readonly reason: string
   /** Session ticket keys travel too. */
   readonly ticketKeys: boolean
+  /** Why it is changed although its maintenance window is closed. */
+  readonly override?: string
+}
+
+export interface WaitingServer extends PlannedServer {
+  /** When its maintenance window opens, such as 2026-11-29T02:00+01:00. */
+  readonly opensAt: string
 }
 
 export interface Plan {
@@ -39,6 +50,8 @@ export interface Plan {
   readonly policy: RolloutPolicy
   readonly waves: readonly (readonly PlannedServer[])[]
   readonly proven: readonly PlannedServer[]
+  /** Their maintenance windows are closed: named, not touched. */
+  readonly waiting: readonly WaitingServer[]
   /** No licence seat: named, not touched. */
   readonly blocked: readonly Placement[]
   /** Key copies that will travel. */
@@ -55,6 +68,9 @@ export function planRollout(
     readonly fragile: ReadonlySet<string>
     readonly holders: ReadonlySet<string>
     readonly only?: ReadonlySet<string>
+    readonly nowMs: number
+    /** The reason that a person gave not to wait for maintenance windows. */
+    readonly now: string | null
   },
 ): Plan {
   const all = placements(fleet, certificate.name)
@@ -67,9 +83,17 @@ export function planRollout(
   const planned = all
     .filter(({ server }) => seats.allowed.includes(server.name) && (options.only?.has(server.name) ?? true))
     .map((placement) => planServer(placement, generation, known.get(placement.server.name)))
-  const todo = new Map(
-    planned.filter(({ action }) => action !== 'none').map((each) => [each.placement.server.name, each]),
-  )
+  const todo = new Map<string, PlannedServer>()
+  const waiting: WaitingServer[] = []
+  for (const each of planned.filter(({ action }) => action !== 'none')) {
+    const { name, windows } = each.placement.server
+    const turn = turnOf(windows, options.nowMs, {
+      now: options.now,
+      servedUntilMs: known.get(name)?.servedUntilMs ?? null,
+    })
+    if (turn.kind === 'waits') waiting.push({ ...each, opensAt: turn.opensAt })
+    else todo.set(name, turn.kind === 'override' ? { ...each, override: turn.reason } : each)
+  }
   const sites = [...fleet.sites.values()].filter(({ certificates }) => certificates.includes(certificate.name))
   const cut = spareLastHealthy(waves([...todo.keys()], fleet.rollout), sites, options.fragile)
   return {
@@ -78,8 +102,9 @@ export function planRollout(
     policy: fleet.rollout,
     waves: cut.map((wave) => wave.flatMap((name) => todo.get(name) ?? [])),
     proven: planned.filter(({ action }) => action === 'none'),
+    waiting,
     blocked,
-    keyCopies: planned.filter(({ action }) => action === 'key').length,
+    keyCopies: [...todo.values()].filter(({ action }) => action === 'key').length,
   }
 }
 
@@ -101,13 +126,4 @@ function planServer(placement: Placement, generation: Generation, known: Known |
   if (tickets === 'apart') return say('tickets', 'sessions do not resume there')
   if (tickets === 'superfluous') return say('tickets', 'the fleet file asks for none any more')
   return say('none', 'proven')
-}
-
-/** Why what was served is not the generation; null where it is. Leaf and chain must be the very ones, in order. */
-export function servedWrong(served: readonly string[], generation: Pick<Generation, 'chain'>): string | null {
-  if (served[0] !== generation.chain[0]) {
-    return `serves ${served[0]?.slice(0, 8) ?? 'nothing'}, expected ${generation.chain[0]?.slice(0, 8)}`
-  }
-  if (served.length < generation.chain.length) return 'serves an incomplete chain'
-  return generation.chain.every((fingerprint, at) => served[at] === fingerprint) ? null : 'serves another chain'
 }

@@ -3,6 +3,7 @@ import { fail, OnecertError } from '../base/errors.ts'
 import { type Endpoint, endpointText, probedName } from '../observe/endpoint.ts'
 import { handshake } from '../observe/handshake.ts'
 import type { Served, Vantage } from '../observe/served.ts'
+import { spkiOf } from '../pki/key.ts'
 import type { Connection } from '../reach/connection.ts'
 
 /** One look at an endpoint: what it served, and from where that was seen. */
@@ -68,5 +69,6 @@ async function askServer(connection: Connection, endpoint: Endpoint, timeoutMs: 
     chain: certificates.map((each) => each.fingerprint256.replaceAll(':', '').toLowerCase()),
     notAfterMs: Date.parse(first?.validTo ?? ''),
     subject: first?.subject ?? '',
+    spki: first ? spkiOf(first.publicKey) : '',
   }
 }

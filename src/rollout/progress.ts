@@ -16,6 +16,9 @@ export type ServerState =
 
 export type Step = 'connect' | 'adopt' | 'stage' | 'tickets' | 'swap' | 'reload' | 'verify' | 'commit' | 'rollback'
 
+/** How the service tested the new files: before the swap, in a mount namespace or on a copy of its configuration, or behind it. */
+export type Sealed = 'namespace' | 'copy' | 'none'
+
 /** How it ended at one server. */
 export interface ServerOutcome {
   readonly server: string
@@ -29,6 +32,8 @@ export interface ServerOutcome {
   readonly bytesSent: number
   readonly elapsedMs: number
   readonly vantage?: Vantage
+  /** Absent: it did not come to a test. */
+  readonly sealed?: Sealed
   readonly error?: OnecertError
 }
 
@@ -44,6 +49,8 @@ export type ProgressEvent =
   | { readonly kind: 'ended'; readonly lineage: string; readonly outcome: ServerOutcome }
   /** Something that is not as it should be, and does not stop us. */
   | { readonly kind: 'notice'; readonly lineage: string; readonly text: string }
+  /** A step that belongs to no lineage. */
+  | { readonly kind: 'server'; readonly server: string; readonly text: string }
   | { readonly kind: 'stopped'; readonly lineage: string; readonly reason: string }
 
 export type Report = (event: ProgressEvent) => void

@@ -1,19 +1,25 @@
 import type { Fleet, Server } from '../fleet/fleet.ts'
 import { lineagesOn } from '../fleet/placement.ts'
 import type { ReceiverText } from '../reach/connection.ts'
-import { receiverText } from '../reach/receiver.ts'
+import { type ReceiverSettings, receiverText } from '../reach/receiver.ts'
 import { serviceOf } from '../services/drivers.ts'
 
 const keyModeDefault = '0600'
 
 /** The receiver that the fleet file asks for on a server: the same text whether sent along or installed. */
 export function receiverFor(fleet: Fleet, server: Server): ReceiverText {
+  return receiverText(receiverSettings(fleet, server))
+}
+
+export function receiverSettings(fleet: Fleet, server: Server): ReceiverSettings {
   const service = serviceOf(server.service)
-  return receiverText({
+  return {
     directory: server.directory,
     test: service.test,
     reload: service.reload,
     start: service.start,
+    keyFolders: server.keyFolders,
+    ...(service.sealing && { sealing: service.sealing }),
     lineages: lineagesOn(fleet, server.name).map((lineage) => {
       const files = server.files.get(lineage)
       const webroot = webrootOf(fleet, lineage, server)
@@ -29,7 +35,7 @@ export function receiverFor(fleet: Fleet, server: Server): ReceiverText {
         ...(webroot !== null && { webroot }),
       }
     }),
-  })
+  }
 }
 
 /** Where the lineage's challenges are answered on one of its servers. */

@@ -1,5 +1,6 @@
-import type { Plan, PlannedServer } from './plan.ts'
+import type { Plan, PlannedServer, WaitingServer } from './plan.ts'
 import type { Report, ServerOutcome } from './progress.ts'
+import type { Turn } from './turn.ts'
 import { stopReason } from './wave.ts'
 
 export interface RolloutResult {
@@ -8,6 +9,8 @@ export interface RolloutResult {
   readonly stopped: string | null
   /** Servers that were not begun because it stopped. */
   readonly untouched: readonly string[]
+  /** Servers whose maintenance windows closed before their turn: not begun. */
+  readonly waiting: readonly WaitingServer[]
 }
 
 /**
@@ -25,10 +28,13 @@ export async function rolloutWaves(
     readonly signal: AbortSignal
     readonly report: Report
     readonly soon: (planned: PlannedServer) => void
+    /** Now, at its turn. */
+    readonly turnOf: (planned: PlannedServer) => Turn
   },
 ): Promise<RolloutResult> {
   const lineage = plan.certificate.name
   const outcomes: ServerOutcome[] = []
+  const waits: WaitingServer[] = []
   const servers = plan.waves.flat().length
   const count = (state: (outcome: ServerOutcome) => boolean) => outcomes.filter(state).length
   const reason = (): string | null => {
@@ -42,6 +48,11 @@ export async function rolloutWaves(
     })
   }
   const run = async (planned: PlannedServer, onServed: () => void) => {
+    const turn = options.turnOf(planned)
+    if (turn.kind === 'waits') {
+      waits.push({ ...planned, opensAt: turn.opensAt })
+      return
+    }
     const outcome = await one(planned, onServed)
     outcomes.push(outcome)
     options.report({ kind: 'ended', lineage, outcome })
@@ -75,11 +86,14 @@ export async function rolloutWaves(
     }
   }
 
-  const ended = new Set(outcomes.map(({ server }) => server))
+  const ended = new Set([
+    ...outcomes.map(({ server }) => server),
+    ...waits.map(({ placement }) => placement.server.name),
+  ])
   const untouched = plan.waves
     .flat()
     .flatMap(({ placement }) => (ended.has(placement.server.name) ? [] : [placement.server.name]))
   const stopped = untouched.length > 0 ? (reason() ?? 'stopped') : null
   if (stopped) options.report({ kind: 'stopped', lineage, reason: stopped })
-  return { outcomes, stopped, untouched }
+  return { outcomes, stopped, untouched, waiting: waits }
 }

@@ -18,7 +18,7 @@ import {
 import { decide, type Found } from './decide.ts'
 import { generationName } from './generation.ts'
 import { type Look, lookDirectly, lookThrough } from './prober.ts'
-import type { ServerOutcome, ServerState } from './progress.ts'
+import type { Sealed, ServerOutcome, ServerState } from './progress.ts'
 import { connectionLost, rollBack, undoesItself } from './rollback.ts'
 import { carriesSecret, effectOf, openOptions, type ServerRollout, type Session } from './task.ts'
 import { verify, verifyLimits } from './verify.ts'
@@ -48,6 +48,7 @@ export async function rolloutServer(task: ServerRollout): Promise<ServerOutcome>
     ticketKeysSent: session.ticketKeysSent,
     bytesSent: session.bytesSent + (session.connection?.sent.bytes ?? 0),
     elapsedMs: task.clock.nowMs() - startedMs,
+    ...(session.sealed && { sealed: session.sealed }),
     ...rest,
   })
   try {
@@ -204,18 +205,24 @@ async function activate(
   session.changed = true
   await enter(task, session, 'swapped', { generation: name })
   let refused: OnecertError | null
+  let sealed: Sealed
   try {
-    refused = await ledger.effect({ ...swapped, effect: 'swap' }, () => swap(task, connection, name, ticketSet))
+    const answer = await ledger.effect({ ...swapped, effect: 'swap' }, () => swap(task, connection, name, ticketSet))
+    refused = answer.refused
+    sealed = answer.sealed
   } catch (error) {
     if (connectionLost(error)) throw undoesItself(task, session, asOnecertError(error))
     session.state = 'staged'
+    session.changed = false
+    if (asOnecertError(error).code === 'SERVICE_TEST_FAILED') await testAsItWas(task, connection)
     throw error
   }
   // What is resumed may have been reloaded by the session that began it.
   let reloaded = resumed
   try {
     if (refused) throw refused
-    await enter(task, session, 'tested')
+    session.sealed = sealed
+    await enter(task, session, 'tested', { sealed })
     task.onStep('reload')
     reloaded = true
     const mayStart = isFirst || (before.size === 0 && !resumed)

@@ -4,7 +4,7 @@ import type { Connection, OpenOptions, Reach, ReceiverText } from '../reach/conn
 import type { Service } from '../services/service.ts'
 import type { FileHashes, Generation } from './generation.ts'
 import type { PlannedServer } from './plan.ts'
-import type { ServerState, Step } from './progress.ts'
+import type { Sealed, ServerState, Step } from './progress.ts'
 import type { TicketKeys } from './tickets.ts'
 
 /** What the steps at one server need; the same for all servers of a rollout but for `planned`, `receiver` and `service`. */
@@ -44,6 +44,8 @@ export interface Session {
   ticketKeysSent: boolean
   bytesSent: number
   state: ServerState
+  /** How its service tested the new files; absent before that. */
+  sealed?: Sealed
 }
 
 /** What all ledger entries of a task say. */

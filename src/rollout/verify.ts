@@ -1,9 +1,8 @@
 import type { Clock } from '../base/clock.ts'
 import { asOnecertError, OnecertError } from '../base/errors.ts'
 import { type Endpoint, endpointText } from '../observe/endpoint.ts'
-import type { Vantage } from '../observe/served.ts'
+import { servedWrong, type Vantage } from '../observe/served.ts'
 import type { Generation } from './generation.ts'
-import { servedWrong } from './plan.ts'
 import type { Look } from './prober.ts'
 
 export interface VerifyLimits {

@@ -1,4 +1,5 @@
 import type { ServiceSettings } from '../fleet/fleet.ts'
+import { sealingOf } from './sealing.ts'
 import type { Service } from './service.ts'
 
 /**
@@ -10,6 +11,15 @@ export function apache(settings: ServiceSettings): Service {
     kind: 'apache',
     layout: settings.layout ?? 'pair',
     test: settings.test ?? ['apachectl', 'configtest'],
+    sealing: sealingOf(settings.test, {
+      programs: ['apachectl', 'apache2ctl', 'apache2', 'httpd'],
+      flag: '-f',
+      standard: {
+        configuration: '/etc/apache2',
+        test: ['apachectl', '-t', '-d', '/etc/apache2', '-f', '/etc/apache2/apache2.conf'],
+      },
+      includes: true,
+    }),
     reload: settings.reload ?? ['apachectl', '-k', 'graceful'],
     start: settings.start ?? ['systemctl', 'start', 'apache2'],
     reloadKeepsOldOnError: false,

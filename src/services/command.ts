@@ -7,6 +7,7 @@ export function command(settings: ServiceSettings): Service {
     kind: 'command',
     layout: settings.layout ?? 'pair',
     test: settings.test ?? [],
+    sealing: null,
     reload: settings.reload ?? [],
     start: settings.start ?? [],
     reloadKeepsOldOnError: false,

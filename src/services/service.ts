@@ -1,4 +1,5 @@
 import type { FileLayout, ServiceKind } from '../fleet/fleet.ts'
+import type { Sealing } from './sealing.ts'
 
 /** What a rollout has to know of the software that terminates TLS on a server. Commands are argv lists. */
 export interface Service {
@@ -6,6 +7,8 @@ export interface Service {
   readonly layout: FileLayout
   /** Tests the configuration as it is on disk; empty where the software has no test. */
   readonly test: readonly string[]
+  /** How the test is run with files that nothing else sees yet; null: it may look at other files than a process there sees. */
+  readonly sealing: Sealing | null
   readonly reload: readonly string[]
   /** Tried when a reload finds the service down; empty: none. */
   readonly start: readonly string[]

@@ -9,15 +9,14 @@ export interface DnsPlace extends AsyncDisposable {
   values(name: string): Promise<readonly string[]>
 }
 
-const first: TxtRecord = {
-  name: '_acme-challenge.www.domain.example',
-  value: 'LPJNul-wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ',
-}
-const second: TxtRecord = { ...first, value: '-gJGnWWmIGvSqzqNzA2Ed3dT1wVHd2YwwOrEMNKyr_s' }
-const elsewhere: TxtRecord = { ...first, name: '_acme-challenge.domain.example' }
-
 /** What every provider of TXT records promises. */
-export function dnsProviderContract(kind: string, makePlace: () => Promise<DnsPlace>): void {
+export function dnsProviderContract(kind: string, makePlace: () => Promise<DnsPlace>, zone = 'domain.example'): void {
+  const first: TxtRecord = {
+    name: `_acme-challenge.www.${zone}`,
+    value: 'LPJNul-wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ',
+  }
+  const second: TxtRecord = { ...first, value: '-gJGnWWmIGvSqzqNzA2Ed3dT1wVHd2YwwOrEMNKyr_s' }
+  const elsewhere: TxtRecord = { ...first, name: `_acme-challenge.${zone}` }
   const promise = (what: string, prove: (place: DnsPlace, signal: AbortSignal) => Promise<void>) =>
     test(`${kind}: ${what}`, async () => {
       await using place = await makePlace()

@@ -24,7 +24,9 @@ function fleetOf(text: string, file: string): Fleet {
 function waysOf(file: string): string[] {
   const issuers = [...fleetOf(read(file), file).issuers.values()]
   return issuers.flatMap((each) =>
-    each.kind === 'acme' ? [each.http01?.kind ?? [], each.dns01?.provider.kind ?? []].flat() : [],
+    each.kind === 'acme'
+      ? [each.http01?.kind ?? [], each.dns01?.provider.kind ?? [], each.dnsPersist01 ? 'persist' : []].flat()
+      : [],
   )
 }
 
@@ -34,6 +36,7 @@ test('there is an example for each way in which a name is proved to an ACME CA',
     'cloudflare',
     'exec',
     'listen',
+    'persist',
     'rfc2136',
     'route53',
     'stateless',
@@ -47,6 +50,7 @@ test('there is an example for each topology, and one with all three', () => {
   assert.deepEqual(Object.fromEntries(examples.map((file) => [file, [...kinds(file)].sort()])), {
     'examples/acme-dns-api.yaml': ['dns'],
     'examples/acme-dns-exec.yaml': ['dns'],
+    'examples/acme-dns-persist.yaml': ['dns'],
     'examples/acme-dns-rfc2136.yaml': ['dns'],
     'examples/acme-http-01.yaml': ['dns'],
     'examples/acme-listen.yaml': ['reverse-proxy'],

@@ -170,8 +170,8 @@ test('every onecert command that a page names is one of the real CLI, with its o
 })
 
 test('a command, a subcommand and an option that the CLI does not have are found', async () => {
-  assert.equal(await refusal(['audit']), 'onecert audit is no command')
-  assert.equal(await refusal(['server', 'add', 'eu-1']), 'onecert server add is no command')
+  assert.equal(await refusal(['approve']), 'onecert approve is no command')
+  assert.equal(await refusal(['server', 'drop', 'eu-1']), 'onecert server drop is no command')
   assert.equal(await refusal(['apply', '--fast']), 'onecert apply has no option --fast')
   assert.equal(await refusal(['--fleet', 'other.yaml', 'apply', 'www', '--server', 'eu-1']), null)
   assert.deepEqual(

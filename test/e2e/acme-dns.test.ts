@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { promisify } from 'node:util'
 import { parseCertificates } from '../../src/pki/certificate.ts'
 import { digTxt } from '../issue/dns/lookup.ts'
 import { type AcmeProxy, path, startAcmeProxy } from '../real/acme-proxy.ts'
@@ -69,7 +71,12 @@ const orders = () => ca.seen.filter(({ path }) => path === '/order-plz').length
 const byUpdate = async () => ({ rfc2136: { server: primary.server, 'key-file': await primary.keyFile(key) } })
 
 /** The names as a lineage of their own, from Pebble by dns-01. */
-async function wanted(lineage: string, names: readonly string[], provider: object): Promise<void> {
+async function wanted(
+  lineage: string,
+  names: readonly string[],
+  provider: object,
+  other: Record<string, unknown> = {},
+): Promise<void> {
   const trust = join(fleet.directory, 'ca.pem')
   await writeFile(trust, pebble.trust)
   await fleet.configure((document: FleetDocument) => {
@@ -77,6 +84,7 @@ async function wanted(lineage: string, names: readonly string[], provider: objec
       lab: {
         acme: ca.directoryUrl,
         'ca-file': trust,
+        ...other,
         'dns-01': { ...provider, resolvers: [primary.server], port: primary.port, within: '5s' },
       },
     }
@@ -104,6 +112,72 @@ test('a name and all below it in one certificate, proved by two values at one na
   assert.notEqual(await server.served(), server.original)
   assert.deepEqual(await namesOnDisk(), ['*.lab.example', 'lab.example'])
   assert.deepEqual(await digTxt(primary, '_acme-challenge.lab.example'), [])
+})
+
+const posts = () => ca.seen.filter(({ method }) => method === 'POST').length
+
+/** How often the zone was changed. */
+async function serial(zone: string): Promise<number> {
+  const words = ['+short', '+norecurse', '-p', String(primary.port), `@${primary.address}`, zone, 'SOA']
+  return Number((await promisify(execFile)('dig', words)).stdout.split(' ')[2])
+}
+
+test('a rehearsal writes the records, sees them at each name server and takes them away; the CA hears nothing', async () => {
+  // A name without a site is proved by DNS, although http-01 comes first.
+  const http = { 'http-01': { webroot: '/nowhere', port: 1 } }
+  await wanted('tried', ['tried.lab.example', '*.tried.lab.example'], await byUpdate(), http)
+  const seen = ca.seen.length
+  const before = await serial('lab.example')
+  const { exit, stdout, stderr } = await fleet.run('renew', 'tried', '--dry-run')
+  assert.equal(exit, 0, stderr)
+  assert.match(stdout, /tried: lab would be asked for a new certificate, because there is none yet/)
+  assert.match(stdout, /lab was not asked; .*: tried\.lab\.example \(dns-01\), \*\.tried\.lab\.example \(dns-01\)/)
+  assert.ok((await serial('lab.example')) >= before + 4, 'two values were added and taken away')
+  assert.deepEqual(await digTxt(primary, '_acme-challenge.tried.lab.example'), [])
+  const told = await fleet.run.json('renew', 'tried', '--dry-run')
+  assert.deepEqual(told, {
+    certificates: [
+      {
+        certificate: 'tried',
+        generation: null,
+        wanted: 'there is none yet',
+        due: null,
+        rehearsals: [
+          {
+            issuer: 'lab',
+            proofs: [
+              { name: 'tried.lab.example', type: 'dns-01' },
+              { name: '*.tried.lab.example', type: 'dns-01' },
+            ],
+          },
+        ],
+      },
+    ],
+  })
+  assert.equal(ca.seen.length, seen)
+  const issued = await fleet.run('issue', 'tried')
+  assert.equal(issued.exit, 0, issued.stderr)
+})
+
+test('a rehearsal says what a renewal would fail with: a name server that never gets the record, and a key that may not write', async () => {
+  const seen = posts()
+  await wanted('stale', ['www.stale.example'], await byUpdate())
+  const stale = await fleet.run('renew', 'stale', '--dry-run')
+  assert.equal(stale.exit, 69, stale.stderr)
+  assert.match(stale.stderr, /DNS_NOT_PROPAGATED/)
+  assert.ok(stale.stderr.includes(`ns2.stale.example (${ns2.address})`), stale.stderr)
+  assert.deepEqual(await digTxt(primary, '_acme-challenge.www.stale.example'), [])
+  const other = { ...key, secret: Buffer.alloc(32, 'x').toString('base64') }
+  await wanted('tried', ['tried.lab.example'], {
+    rfc2136: { server: primary.server, 'key-file': await primary.keyFile(other) },
+  })
+  const before = await serial('lab.example')
+  const refused = await fleet.run('renew', 'tried', '--dry-run', '--force')
+  assert.equal(refused.exit, 77, refused.stderr)
+  assert.match(refused.stderr, /DNS_TSIG_BAD/)
+  assert.equal(await serial('lab.example'), before)
+  // It may ask when the CA wants a renewal; that needs no account.
+  assert.equal(posts(), seen)
 })
 
 test('a program of one’s own writes the records and takes them away', async () => {

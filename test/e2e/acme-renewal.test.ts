@@ -21,6 +21,7 @@ import { type Pebble, startPebble } from '../real/pebble.ts'
 
 const httpPort = 5002
 const dayMs = 86_400_000
+const explanationURL = 'https://ca.example/why'
 let pebble: Pebble
 let proxy: AcmeProxy
 let window: RenewalAnswer | null = null
@@ -29,8 +30,8 @@ before(async () => {
   pebble = await startPebble({ nonceRejectPercent: 0, httpPort, blockedNames: ['blocked.example'] })
   proxy = await startAcmeProxy(pebble, { renewalInfo: () => window })
 })
-beforeEach(() => {
-  proxy.clear()
+beforeEach(async () => {
+  await proxy.clear()
   window = windowAt(2)
 })
 after(async () => {
@@ -41,7 +42,7 @@ after(async () => {
 /** A day long; the CA is asked for it again a minute later. */
 function windowAt(startDay: number): RenewalAnswer {
   const at = (day: number) => new Date(Date.now() + day * dayMs).toISOString()
-  return { suggestedWindow: { start: at(startDay), end: at(startDay + 1) }, retryAfter: 60 }
+  return { suggestedWindow: { start: at(startDay), end: at(startDay + 1) }, explanationURL, retryAfter: 60 }
 }
 
 /** One server with real nginx, whose certificate comes from the CA behind the proxy. */
@@ -106,7 +107,10 @@ describe('a certificate from an ACME CA is renewed', () => {
     const before = proxy.seen.length
     const { stdout, exit } = await fleet.run('plan')
     assert.equal(exit, 0)
-    assert.match(stdout, /generation 2, .*to be issued by lab, because its CA asks for a renewal now/)
+    assert.match(
+      stdout,
+      /generation 2, .*to be issued by lab, because its CA asks for a renewal now \(https:\/\/ca\.example\/why\)/,
+    )
     const posts = proxy.seen.slice(before).filter(({ method }) => method === 'POST')
     assert.deepEqual(posts, [])
     assert.equal((await generations(fleet)).length, 1)
@@ -118,6 +122,104 @@ describe('a certificate from an ACME CA is renewed', () => {
     assert.equal((payload as { replaces?: string }).replaces, idOf(first))
     // Inside keep-for no private key travels.
     assert.equal(second.spki, first.spki)
+  })
+
+  test('by renew where it is due; else renew says when it will be, asks for nothing and looks at no server', async () => {
+    await using fleet = await fleetAtCa()
+    await apply(fleet)
+    const [first] = await generations(fleet)
+    assert.ok(first)
+    const seen = proxy.seen.length
+    const looked = (await fleet.run.json<{ entries: unknown[] }>('ledger', '--last', '1000')).entries.length
+    const early = await fleet.run('renew')
+    assert.equal(early.exit, 0, early.stderr)
+    const { notDue, certificates } = await fleet.run.json<{
+      certificates: unknown[]
+      notDue: { certificate: string; generation: number; due: string }[]
+    }>('renew')
+    assert.deepEqual(certificates, [])
+    assert.deepEqual([notDue[0]?.certificate, notDue[0]?.generation], ['www', 1])
+    // In the window that the CA gave: between two and three days from now.
+    const inDays = (Date.parse(notDue[0]?.due ?? '') - Date.now()) / dayMs
+    assert.ok(inDays > 1.9 && inDays < 3, `in ${inDays} days`)
+    assert.ok(early.stdout.includes(`not due before ${notDue[0]?.due.slice(0, 16)}Z`), early.stdout)
+    assert.match(early.stdout, /onecert renew www --force/)
+    assert.match((await fleet.run('renew', '--dry-run')).stdout, /www: not due before/)
+    assert.deepEqual(
+      proxy.seen.slice(seen).filter(({ method }) => method === 'POST'),
+      [],
+    )
+    assert.equal((await fleet.run.json<{ entries: unknown[] }>('ledger', '--last', '1000')).entries.length, looked)
+
+    const rehearsed = await fleet.run('renew', 'www', '--force', '--dry-run')
+    assert.equal(rehearsed.exit, 0, rehearsed.stderr)
+    assert.match(rehearsed.stdout, /lab would be asked for a new certificate, because a renewal was asked for/)
+    assert.match(rehearsed.stdout, /lab was not asked; .* www\.lab\.example \(http-01\)/)
+    assert.deepEqual(
+      proxy.seen.slice(seen).filter(({ method }) => method === 'POST'),
+      [],
+    )
+
+    await becomeDue(fleet)
+    assert.match(
+      (await fleet.run('renew', '--dry-run')).stdout,
+      /because its CA asks for a renewal now .*\n.* was not asked/,
+    )
+    assert.equal((await generations(fleet)).length, 1)
+    const due = await fleet.run('renew')
+    assert.equal(due.exit, 0, due.stderr)
+    assert.match(due.stdout, /generation 2 issued, because its CA asks for a renewal now/)
+    assert.match(due.stdout, /1 of 1 servers proven with generation 2/)
+    window = windowAt(2)
+    const again = await fleet.run('renew', '--rekey')
+    assert.match(again.stdout, /generation 3 issued, because a new key was asked for/, again.stderr)
+    const all = await generations(fleet)
+    assert.deepEqual([all[1]?.spki === first.spki, all[2]?.spki === first.spki], [true, false])
+    assert.equal(await fleet.server('eu-1').served(), all[2]?.fingerprint)
+  })
+
+  test('before its time where runs are a day apart, and not where they are an hour apart; plan is no run', async () => {
+    await using fleet = await fleetAtCa()
+    const state = () => inStore(fleet, (store) => renewalStates(store).read('www'))
+    await apply(fleet)
+    await apply(fleet)
+    const askedAtMs = (await state())?.askedAtMs ?? 0
+    assert.ok(Math.abs(askedAtMs - Date.now()) < 10_000)
+    assert.equal((await fleet.run('plan')).exit, 0)
+    assert.equal((await fleet.run('renew', '--dry-run')).exit, 0)
+    assert.equal((await state())?.askedAtMs, askedAtMs)
+    // A window that begins in five hours; its first moment is ours.
+    window = windowAt(5 / 24)
+    const ran = (hoursAgo: number) =>
+      changeState(fleet, (known) => ({
+        ...known,
+        draw: 0,
+        look: null,
+        askedAtMs: Date.now() - (hoursAgo * dayMs) / 24,
+      }))
+    for (const [hoursAgo, said] of [
+      [1, /not due before/],
+      [24, /generation 2 issued, because its CA asks/],
+    ] as const) {
+      await ran(hoursAgo)
+      const { exit, stdout, stderr } = await fleet.run('renew')
+      assert.equal(exit, 0, stderr)
+      assert.match(stdout, said)
+    }
+  })
+
+  test('by hand after a failure: renew waits like apply does and says so; --dry-run too', async () => {
+    await using fleet = await fleetAtCa()
+    await apply(fleet)
+    await becomeDue(fleet)
+    proxy.inject({ on: path('/order-plz'), deed: unavailable(3_600) })
+    assert.equal((await fleet.run('renew')).exit, 69)
+    for (const option of [[], ['--dry-run']]) {
+      const { exit, stderr } = await fleet.run('renew', ...option)
+      assert.equal(exit, 75, stderr)
+      assert.match(stderr, /ISSUE_LATER/)
+    }
+    assert.equal((await fleet.run('renew', '--force')).exit, 0)
   })
 
   test('when the CA is up again: until then apply looks after the servers, says why it failed and when it asks next; --force asks at once', async () => {
@@ -144,7 +246,7 @@ describe('a certificate from an ACME CA is renewed', () => {
       [],
     )
 
-    proxy.clear()
+    await proxy.clear()
     proxy.inject({ on: path('/order-plz'), deed: rateLimited(7_200) })
     const notBefore = new Date(Date.now() + 7_200_000).toISOString().slice(0, 15)
     const limited = await fleet.run('issue', 'www', '--force')
@@ -155,7 +257,7 @@ describe('a certificate from an ACME CA is renewed', () => {
     assert.match(limitedLater.stderr, new RegExp(`ISSUE_LATER.*not asked .* before ${notBefore}`))
     assert.equal((await generations(fleet)).length, 1)
 
-    const { exit, stdout, stderr } = await fleet.run('renew', 'www')
+    const { exit, stdout, stderr } = await fleet.run('renew', 'www', '--force')
     assert.equal(exit, 0, stderr)
     assert.match(stdout, /generation 2 issued/)
     window = windowAt(2)
@@ -254,13 +356,13 @@ test('the account is shown, gets another key, and is deactivated; then the next 
 
   // As if the run had been killed once the CA had done it.
   await inStore(fleet, (store) => accounts(store).write('lab', noted))
-  const refused = await fleet.run('renew', 'www')
+  const refused = await fleet.run('renew', 'www', '--force')
   assert.equal(refused.exit, 77, refused.stderr)
   assert.match(refused.stderr, /ACME_ACCOUNT_DEACTIVATED/)
   const again = await fleet.run.json<Shown>('account', 'lab', '--deactivate')
   assert.deepEqual([again.url, again.status], [made.url, 'deactivated'])
 
-  const { exit, stderr } = await fleet.run('renew', 'www')
+  const { exit, stderr } = await fleet.run('renew', 'www', '--force')
   assert.equal(exit, 0, stderr)
   const next = await fleet.run.json<Shown>('account', 'lab')
   assert.notEqual(next.url, made.url)

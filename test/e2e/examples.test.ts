@@ -6,11 +6,12 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { promisify } from 'node:util'
 import { digTxt } from '../issue/dns/lookup.ts'
-import { type BindKey, startBind } from '../real/bind.ts'
+import { type BindKey, startBind, updateZone } from '../real/bind.ts'
 import { nsupdateProgram } from '../real/dns-program.ts'
 import { configureExample } from '../real/example.ts'
 import { type RealFleet, startFleet } from '../real/fleet.ts'
 import { startPebble } from '../real/pebble.ts'
+import { startPersistCa } from '../real/persist-ca.ts'
 import { chooseEndpoint, makeDirectory } from '../real/running.ts'
 
 const run = promisify(execFile)
@@ -92,5 +93,21 @@ describe('examples of ACME, run as they are but for addresses, ports, paths and 
       ['gandi add', 'gandi remove'],
     )
     assert.deepEqual(await digTxt(bind, '_acme-challenge.intranet.domain.example'), [])
+  })
+
+  test('acme-dns-persist.yaml: the record that onecert account prints is set by hand, and stands at the end', async () => {
+    await using bind = await startBind({ keys: [key], zones: [{ name: 'domain.example' }] })
+    await using pebble = await startPebble({ alwaysValid: true })
+    await using ca = await startPersistCa({ pebble, dns: bind, draft: '00' })
+    await using fleet = await startFleet({ 'eu-1': 'nginx' })
+    const nameServer = { server: bind.server, port: bind.port }
+    await configureExample(fleet, 'acme-dns-persist.yaml', { pebble, directoryUrl: ca.directoryUrl, nameServer })
+    const { stdout } = await fleet.run('account', 'letsencrypt')
+    const lines = stdout.split('\n').filter((line) => line.startsWith('_validation-persist.'))
+    assert.equal(lines.length, 1)
+    await updateZone(bind, key, ...lines.map((line) => `add ${line.replace(' TXT ', ' 60 TXT ')}`))
+    await proven(fleet, ['domain.example', '*.domain.example'])
+    const [value = ''] = await digTxt(bind, '_validation-persist.domain.example')
+    assert.match(value, /; policy=wildcard$/)
   })
 })

@@ -307,10 +307,12 @@ test('an endpoint that cannot be reached from here is proved through the server,
 test('a bought file that is still the old one: renew says that nothing was issued, and changes nothing', async () => {
   await using fleet = await startFleet({ 'eu-1': 'nginx' })
   assert.equal((await fleet.run('apply')).exit, 0)
-  const { exit, stdout } = await fleet.run('renew', 'www')
-  assert.equal(exit, 0)
-  assert.match(stdout, /nothing was issued: .* generation 1 still/)
-  assert.match(stdout, /0 brought to it now, 1 had it/)
+  for (const option of [[], ['--force']]) {
+    const { exit, stdout } = await fleet.run('renew', 'www', ...option)
+    assert.equal(exit, 0)
+    assert.match(stdout, /nothing was issued: .* generation 1 still/)
+    assert.doesNotMatch(stdout, /not due|[1-9] brought to it now/)
+  }
 })
 
 test('a server that has this very certificate already is adopted with its key: nothing travels, nothing is reloaded', async () => {

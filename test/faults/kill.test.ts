@@ -40,7 +40,7 @@ test(`after each of ${kills} kills -9 of onecert the server has a whole pair, an
 /** Kills a renewal; most kills hit while something happens at the server. Returns the last step that its journal has. */
 async function killOnce(site: Site, server: SiteServer, durationMs: number): Promise<string> {
   const before = (await journal(server)).length
-  const { child, ended } = site.run.start('renew', 'www')
+  const { child, ended } = site.run.start('renew', 'www', '--force')
   const steps = Math.floor(Math.random() * 5)
   if (steps === 0) await sleep(durationMs * Math.random())
   else {
@@ -92,7 +92,7 @@ for (const [moment, command] of [
       `if [ -e "$1" ] && [ "$(readlink "${server.base}/current")" != gen-0001 ]; then kill -9 "$(cat "$1")"; rm -f "$1"; sleep 1; fi\n${work}\n`,
     )
     await site.configure({ confirmSeconds, [command]: ['/bin/sh', script, killFile, 'PIDFILE'] })
-    const { child, ended } = site.run.start('renew', 'www')
+    const { child, ended } = site.run.start('renew', 'www', '--force')
     await writeFile(killFile, String(child.pid))
     assert.equal((await ended).exit, null)
     await settled(server)
@@ -106,7 +106,7 @@ for (const [moment, command] of [
 
 async function renewalDuration(site: Site): Promise<number> {
   const started = performance.now()
-  assert.equal((await site.run('renew', 'www')).exit, 0)
+  assert.equal((await site.run('renew', 'www', '--force')).exit, 0)
   return performance.now() - started
 }
 

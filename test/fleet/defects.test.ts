@@ -19,7 +19,7 @@ const defects: readonly Defect[] = [
     change: ['\nservers:', '\ntagrets: {}\nservers:'],
     code: 'CONFIG_UNKNOWN_KEY',
     at: 'tagrets',
-    told: /unknown key "tagrets".*version, issuers, certificates, servers, sites, rollout/s,
+    told: /unknown key "tagrets".*version, issuers, certificates, servers, sites, zones, rollout/s,
   },
   ...(
     [
@@ -149,6 +149,35 @@ const defects: readonly Defect[] = [
     at: `${text} }`,
     told: /is no duration from 5s to 1h/,
   })),
+  ...(
+    [
+      ['cron', '{ cron: "0 2 * *", for: 2h }', 'CONFIG_BAD_VALUE', '"0 2 * *"', /is no cron expression of five fields/],
+      ['cron with seconds', '{ cron: "0 0 2 * * 0", for: 2h }', 'CONFIG_BAD_VALUE', '"0 0 2', /is no cron expression/],
+      ['cron that never comes', '{ cron: "0 0 30 2 *", for: 2h }', 'CONFIG_BAD_VALUE', '"0 0 30 2', /never comes/],
+      ['length', '{ cron: "0 2 * * 0", for: 8d }', 'CONFIG_BAD_DURATION', '8d', /is no duration from 1m to 7d/],
+      [
+        'time zone',
+        '{ cron: "0 2 * * 0", for: 2h, time-zone: Berlin }',
+        'CONFIG_BAD_VALUE',
+        'Berlin',
+        /is no time zone/,
+      ],
+      ['key', '{ cron: "0 2 * * 0", fro: 2h }', 'CONFIG_UNKNOWN_KEY', 'fro:', /did you mean "for"/],
+    ] as const
+  ).map(([where, window, code, at, told]) => ({
+    what: `a wrong ${where} of a maintenance window`,
+    change: ['    location: frankfurt', `    location: frankfurt\n    window: ${window}`] as const,
+    code,
+    at,
+    told,
+  })),
+  {
+    what: 'windows of a location that no server is in',
+    change: ['\nsites:', '\nlocations: { frankfort: { window: { cron: "0 2 * * 0", for: 2h } } }\nsites:'],
+    code: 'CONFIG_UNKNOWN_REFERENCE',
+    at: 'frankfort',
+    told: /no server is in the location "frankfort".*did you mean "frankfurt"\?/s,
+  },
   {
     what: 'an issuer that is not there',
     change: ['issuer: bought', 'issuer: bougth'],
@@ -378,6 +407,20 @@ const defects: readonly Defect[] = [
     told: /the site "www\.domain\.example" is here.*the first is "WWW\.domain\.example" in line 44/s,
   },
   {
+    what: 'a quarantine without dns',
+    change: ['reverse-proxy: { servers: [edge]', 'quarantine: {}\n    reverse-proxy: { servers: [edge]'],
+    code: 'CONFIG_BAD_VALUE',
+    at: '"*.app.domain.example":',
+    told: /has "quarantine" without "dns"/,
+  },
+  {
+    what: 'a quarantine of a name that is in none of the zones',
+    change: ['dns: [eu-1, us-1] }', 'dns: [eu-1, us-1], quarantine: { keep: 2 } }'],
+    code: 'CONFIG_BAD_VALUE',
+    at: 'quarantine: { keep',
+    told: /"www\.domain\.example" has a quarantine, and lies in none of the zones/,
+  },
+  {
     what: 'a server twice in dns',
     change: ['dns: [eu-1, us-1]', 'dns: [eu-1, us-1, eu-1]'],
     code: 'CONFIG_BAD_VALUE',
@@ -449,6 +492,7 @@ const defects: readonly Defect[] = [
       ['known-hosts: known_hosts', 'known-hosts: ~/.ssh/known_hosts'],
       ['pkcs12: www.p12', 'pkcs12: ~ops/www.p12'],
       ['import: { pkcs12: www.p12 }', 'watch: ~/.acme.sh/www_ecc'],
+      ['import: { pkcs12: www.p12 }', 'acme: https://acme.example\n    dns-01: { exec: [~/bin/dns, word] }'],
     ] as const
   ).map((change) => ({
     what: `the path ${change[1]}`,
@@ -691,6 +735,64 @@ test('two certificates on one site are looked at from here', () => {
   const [problem] = problemsOf(twin('ec-p256').replace('dns: [eu-1] }', 'dns: [eu-1, us-1] }'))
   assert.ok(problem)
   assert.match(printed(problem), /two certificates on "www\.domain\.example", and us-1 is looked at through the server/)
+})
+
+/** The good file, whose `www` comes from a CA that speaks ACME, by these ways. */
+const atCa = (ways: string, issuer = 'lab') =>
+  spoilt('lab: { local-ca: { lifetime: 90d } }', `lab: { acme: "https://ca.example/dir", ${ways} }`).replace(
+    'issuer: lab\n',
+    `issuer: ${issuer}\n`,
+  )
+const webroot = 'http-01: { webroot: /var/www }'
+const alpn = 'tls-alpn-01: { listen: "192.0.2.1:443" }'
+const dns = 'dns-01: { exec: [/bin/dns] }'
+const extra = (text: string) =>
+  text.replace('names: [www.domain.example,', 'names: [www.domain.example, Extra.example,')
+
+for (const ways of [webroot, alpn, `${webroot}, ${alpn}`]) {
+  test(`a wildcard that is to be proved without DNS, by ${ways}`, () => {
+    const text = atCa(ways)
+    const [problem, ...others] = problemsOf(text)
+    assert.deepEqual(others.map(printed), [])
+    assert.deepEqual(
+      [problem?.code, problem?.failure.at],
+      ['ACME_NO_CHALLENGE', placeOf(text, '"*.app.domain.example"')],
+    )
+    assertShows(problem?.failure.excerpt, text, problem?.failure.at ?? '')
+    assert.match(problem?.message ?? '', /no way to prove \*\.app\.domain\.example to the issuer "lab"/)
+    assert.equal(problem?.failure.next, 'add "dns-01" to issuers.lab')
+    assert.equal(problem?.exit, 78)
+  })
+}
+
+test('a name without a site that is to be proved by http-01 alone, also by the second issuer', () => {
+  for (const issuer of ['lab', '[bought, lab]']) {
+    const text = extra(atCa(webroot, issuer))
+      .replace(', "*.app.domain.example"]', ']')
+      .replace(/ {2}"\*\.app.*?(?= {2}API)/s, '')
+    const [problem, ...others] = problemsOf(text)
+    assert.deepEqual(others.map(printed), [])
+    assert.deepEqual([problem?.code, problem?.failure.at], ['CHALLENGE_NO_SERVER', placeOf(text, 'Extra.example')])
+    assertShows(problem?.failure.excerpt, text, problem?.failure.at ?? '')
+    assert.match(problem?.failure.fact ?? '', /the issuer "lab" has http-01 alone, and no site has this name/)
+  }
+})
+
+test('what DNS proves needs no site, and what tls-alpn-01 may prove is left to the CA', () => {
+  assert.deepEqual(problemsOf(extra(atCa(dns))).map(printed), [])
+  assert.deepEqual(problemsOf(extra(atCa(`${webroot}, ${dns}`))).map(printed), [])
+  const noWildcard = atCa(`${webroot}, ${alpn}`).replace(', "*.app.domain.example"]', ']')
+  assert.deepEqual(problemsOf(extra(noWildcard.replace(/ {2}"\*\.app.*?(?= {2}API)/s, ''))).map(printed), [])
+})
+
+test('a site whose name is none is told, and not what follows from it', () => {
+  const text = extra(atCa(webroot))
+    .replace(', "*.app.domain.example"]', ']')
+    .replace('"*.app.domain.example":', 'a_b.example:')
+  assert.deepEqual(
+    problemsOf(text).map(({ code }) => code),
+    ['NAME_INVALID'],
+  )
 })
 
 test('keys that are only reserved are not offered', () => {

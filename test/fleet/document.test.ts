@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parse as parseYaml } from 'yaml'
+import { zoneNameOf, zoneOfSite } from '../../src/fleet/zone.ts'
 import { good, parse, problemsOf, spoilt } from './good.ts'
 
 const dayMs = 86_400_000
@@ -38,6 +39,33 @@ test('a good file is read with its references resolved, its paths absolute and i
     key: { type: 'ec-p256', keepForMs: 365 * dayMs },
   })
   assert.deepEqual(fleet.rollout, { canary: 2, wave: { share: 0.4 }, confirmWithinMs: 90_000 })
+})
+
+test('a program beside the fleet file is found there, one without a path in the PATH; its words stay', () => {
+  for (const [written, argv] of [
+    ['[./dns/lexicon, ./word]', ['/etc/fleet/dns/lexicon', './word']],
+    ['dns/lexicon ./word', ['/etc/fleet/dns/lexicon', './word']],
+    ['[/usr/local/bin/lexicon]', ['/usr/local/bin/lexicon']],
+    ['[lexicon, word]', ['lexicon', 'word']],
+  ] as const) {
+    const acme = `acme: https://acme.example\n    dns-01: { exec: ${written} }`
+    const issuer = parse(spoilt('import: { pkcs12: www.p12 }', acme)).issuers.get('boxed')
+    assert.ok(issuer?.kind === 'acme')
+    assert.deepEqual(issuer.dns01?.provider, { kind: 'exec', argv })
+  }
+})
+
+test('how records are looked at that stand in the DNS', () => {
+  const issuerOf = (written: string) =>
+    parse(
+      spoilt('import: { pkcs12: www.p12 }', `acme: https://acme.example\n    dns-persist-01: ${written}`),
+    ).issuers.get('boxed')
+  const acme = { kind: 'acme', name: 'boxed', directory: 'https://acme.example', email: [] }
+  assert.deepEqual(issuerOf('{}'), { ...acme, dnsPersist01: { resolvers: [], port: 53 } })
+  assert.deepEqual(issuerOf('{ resolvers: [192.0.2.53, "[2001:db8::53]:5353"], port: 5300 }'), {
+    ...acme,
+    dnsPersist01: { resolvers: ['192.0.2.53:53', '[2001:db8::53]:5353'], port: 5300 },
+  })
 })
 
 test('each way to a server is read', () => {
@@ -115,7 +143,12 @@ test('each topology is read, and sites go by their host name in lower case', () 
       {
         name: '*.app.domain.example',
         certificates: ['www'],
-        topology: { kind: 'reverse-proxy', servers: ['edge'], upstreams: ['http://10.0.1.5:8080'] },
+        topology: {
+          kind: 'reverse-proxy',
+          servers: ['edge'],
+          standby: [],
+          upstreams: [{ url: 'http://10.0.1.5:8080' }],
+        },
       },
       { name: 'api.domain.example', certificates: ['api'], topology: { kind: 'dns', servers: ['us-1'] } },
     ],
@@ -187,4 +220,27 @@ test('the answer holds nothing of the prototypes of the file', () => {
     ['CONFIG_UNKNOWN_KEY'],
   )
   assert.equal(({} as { isAdmin?: boolean }).isAdmin, undefined)
+})
+
+test('a site is published in the nearest zone around its name; without one by hand', () => {
+  const key = 'rfc2136: { server: 192.0.2.53, key-file: tsig.key }'
+  const zones = `zones:\n  domain.example: { ${key} }\n  SHOP.domain.example: { ${key}, ttl: 1500ms, port: 5353, resolvers: ["2001:db8::53"] }\n`
+  const fleet = parse(`${good}${zones}`)
+  const names = [...fleet.sites.keys()].map((site) => [site, zoneOfSite(fleet, site)?.name])
+  assert.deepEqual(Object.fromEntries(names), {
+    'www.domain.example': 'domain.example',
+    'shop.domain.example': 'shop.domain.example',
+    '*.app.domain.example': 'domain.example',
+    'api.domain.example': 'domain.example',
+  })
+  assert.deepEqual(fleet.zones.get('shop.domain.example'), {
+    name: 'shop.domain.example',
+    update: { server: '192.0.2.53:53', keyFile: '/etc/fleet/tsig.key' },
+    ttlS: 2,
+    resolvers: ['[2001:db8::53]:53'],
+    port: 5353,
+    withinMs: 600_000,
+  })
+  assert.equal(zoneOfSite(parse(good), 'www.domain.example'), undefined)
+  assert.equal(zoneNameOf('notdomain.example', ['domain.example']), undefined)
 })

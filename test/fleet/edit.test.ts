@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addEntries, setHostKey } from '../../src/fleet/edit.ts'
+import { addEntries, addServer, removeServer, setHostKey } from '../../src/fleet/edit.ts'
 import { entriesText } from '../../src/fleet/entries.ts'
 import { fleetTemplate } from '../../src/fleet/template.ts'
 import { refusalOf } from '../base/refusals.ts'
@@ -271,5 +271,93 @@ test('a section that an alias gives, or that is a list, is refused', async () =>
     const error = await refusalOf(() => addEntries(text, additions))
     assert.equal(error.code, 'CONFIG_BAD_VALUE', text)
     assert.equal(error.failure.state, 'nothing was changed')
+  }
+})
+
+const us2 = {
+  name: 'us-2',
+  value: { ssh: 'root@us-2.domain.example', address: '192.0.2.12', port: 8443, service: 'nginx' },
+  comments: [],
+}
+
+const styles = [
+  ['lists in brackets', 'servers:\n  a: { ssh: root@a, address: 192.0.2.1, service: nginx } # first\n', '[a]'],
+  [
+    'a list with spaces and a comma at its end',
+    'servers:\n  a: { local: true, address: 192.0.2.1, service: nginx }\n',
+    '[ a, ]',
+  ],
+  [
+    'a list of lines',
+    'servers:\n  a:\n    local: true\n    address: 192.0.2.1\n    service: nginx\n',
+    '\n      - a # the first one',
+  ],
+  ['servers in braces', 'servers: { a: { local: true, address: 192.0.2.1, service: nginx } }\n', '["a"]'],
+] as const
+
+const fleetText = (servers: string, list: string) =>
+  `version: 1 # kept
+issuers: { lab: { local-ca: {} } }
+certificates:
+  www: { names: [www.domain.example], issuer: lab }
+# all of them
+${servers}# where they are
+sites:
+  # one of two
+  WWW.domain.example:
+    certificate: www
+    dns: ${list}
+rollout: { canary: 1 } # end
+`
+
+for (const [what, servers, list] of styles) {
+  test(`a server is added and taken out again, where the file has ${what}; every other byte stays`, () => {
+    const text = fleetText(servers, list)
+    const added = addServer(text, us2, ['www.domain.example'])
+    const fleet = parse(added)
+    assert.deepEqual(fleet.sites.get('www.domain.example')?.topology.servers, ['a', 'us-2'])
+    const { reach, listeners, address } = fleet.servers.get('us-2') ?? {}
+    assert.ok(reach?.kind === 'ssh')
+    assert.deepEqual(
+      [reach.destination, listeners?.[0]?.port, address],
+      ['root@us-2.domain.example', 8443, '192.0.2.12'],
+    )
+    assert.deepEqual(commentsOf(added), commentsOf(text))
+    for (const line of text.split('\n').filter((each) => !/dns:|servers: \{/.test(each)))
+      assert.ok(added.includes(line), line)
+    assert.deepEqual(parse(removeServer(added, 'us-2')), parse(text))
+    assert.deepEqual(commentsOf(removeServer(added, 'us-2')), commentsOf(text))
+    assert.equal(addServer(added, us2, ['www.domain.example']), added, 'done already')
+    const first = removeServer(added, 'a')
+    assert.deepEqual([...parse(first).servers.keys()], ['us-2'])
+  })
+}
+
+test('a server that is there already is added to sites by its name alone; what differs is refused', () => {
+  const text = fleetText(
+    'servers:\n  a: { local: true, address: 192.0.2.1, service: nginx }\n  b: { local: true, address: 192.0.2.2, service: nginx }\n',
+    '[a]',
+  )
+  const added = addServer(text, { name: 'b', value: {}, comments: [] }, ['www.domain.example'])
+  assert.equal(added, text.replace('[a]', '[a, b]'))
+  const other = { name: 'b', value: { address: '192.0.2.3' }, comments: [] }
+  return refusalOf(async () => addServer(text, other, ['www.domain.example'])).then((error) => {
+    assert.equal(error.code, 'SERVER_EXISTS')
+    assert.match(error.failure.fact ?? '', /address: "192.0.2.2" there, "192.0.2.3" given/)
+  })
+})
+
+test('the only server of a site is not taken out, and a site that is not there is not added to', async () => {
+  const text = fleetText('servers:\n  a: { local: true, address: 192.0.2.1, service: nginx }\n', '[a]')
+  assert.equal((await refusalOf(async () => removeServer(text, 'a'))).code, 'SERVER_LAST')
+  const error = await refusalOf(async () => addServer(text, us2, ['wwx.domain.example']))
+  assert.equal(error.code, 'USAGE')
+})
+
+test('a server is added to and taken out of each topology of the good file', () => {
+  for (const site of ['www.domain.example', 'shop.domain.example', '*.app.domain.example']) {
+    const added = addServer(good, us2, [site])
+    assert.ok(parse(added).sites.get(site)?.topology.servers.includes('us-2'))
+    assert.equal(removeServer(added, 'us-2'), good)
   }
 })

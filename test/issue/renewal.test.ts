@@ -98,10 +98,17 @@ const cases: readonly Case[] = [
     keepKey: true,
   },
   {
-    what: 'a lifetime of ten days has more than a third left',
+    what: 'a lifetime of ten days has more than 30 % and a day left',
+    newest: { notAfterMs: day(10) },
+    nowMs: day(6) - 1,
+    reason: null,
+    keepKey: true,
+  },
+  {
+    what: 'a lifetime of ten days has 30 % and a day left',
     newest: { notAfterMs: day(10) },
     nowMs: day(6),
-    reason: null,
+    reason: /what is left .* for trying again/,
     keepKey: true,
   },
 ]
@@ -150,9 +157,9 @@ const anyWindow = fc.record({
 })
 const known = (lifetimeMs: number): Newest => ({ ...newest, notAfterMs: start + lifetimeMs, keyMadeAtMs: day(-1000) })
 const lastMoment = (lifetimeMs: number) =>
-  start + (lifetimeMs < 10 * dayMs ? lifetimeMs / 2 : lifetimeMs - lifetimeMs / 3)
+  start + (lifetimeMs < 10 * dayMs ? lifetimeMs / 2 : lifetimeMs - Math.max(lifetimeMs / 3, 0.3 * lifetimeMs + dayMs))
 
-test('without a word of the CA it is due when a third is left, or half of less than ten days, or up to 2 % earlier', () => {
+test('without a word of the CA it is due when a third is left (and a day more than 30 %), or half of less than ten days, or up to 2 % earlier', () => {
   fc.assert(
     fc.property(moments, ({ lifetimeMs, nowMs, draw }) => {
       const { dueMs, reason } = renewalNeed(policy, known(lifetimeMs), { ...asked, nowMs, draw })
@@ -183,10 +190,30 @@ test('whatever window the CA names, it is never due later than without one, and 
   )
 })
 
+test('why the CA asks for it is said, and cannot drive a terminal', () => {
+  const window = { startMs: day(1), endMs: day(2), explanationUrl: 'https://ca.example/\u001b[31m' }
+  const suggestion = { window, issuedAtMs: [] }
+  const { reason } = renewalNeed(policy, newest, { ...asked, nowMs: day(3), suggestion })
+  assert.equal(reason, 'its CA asks for a renewal now (https://ca.example/\\x1b[31m)')
+})
+
 test('what becomes due before the next run is due now, and what becomes due at it is not', () => {
   const need = (nextRunMs: number) => renewalNeed(policy, newest, { ...asked, nowMs: day(59.5), nextRunMs }).reason
-  assert.match(need(day(60.5)) ?? 'none', /last third/)
+  assert.match(need(day(60.5)) ?? 'none', /what is left of its lifetime/)
   assert.equal(need(day(60)), null)
+})
+
+test('who looks once a day renews a lifetime below 60 days while 30 % and two days are left', () => {
+  const days = (count: number, nextDays: number) => {
+    const nowMs = day(count)
+    return renewalNeed(policy, known(45 * dayMs), { ...asked, nowMs, nextRunMs: nowMs + nextDays * dayMs })
+  }
+  const due = (nextDays: number) => ((days(0, nextDays).dueMs ?? 0) - start) / dayMs
+  assert.deepEqual(
+    [due(1 / 24), due(1), due(70)].map((at) => Math.round(at * 1e6) / 1e6),
+    [30, 29.5, 29.5],
+  )
+  assert.equal(days(28.4, 70).reason, null, 'what is due in more than a day is not due')
 })
 
 test('a next run that lies in the past counts as now', () => {
@@ -216,7 +243,7 @@ const suggested: readonly Suggested[] = [
     reason: /CA/,
   },
   { what: 'begins at the last moment', from: 60, to: 62, atDay: 60, due: 59.1, reason: /last third/ },
-  { what: 'lies behind the end', from: 95, to: 99, atDay: 59.1, due: 59.1, reason: /last third/ },
+  { what: 'lies behind the end', from: 95, to: 99, atDay: 59.1, due: 59.1, reason: /what is left/ },
   { what: 'ends before it begins', from: 30, to: 20, atDay: 58, due: 59.1, reason: null },
   { what: 'has no length', from: 20, to: 20, atDay: 58, due: 59.1, reason: null },
   { what: 'is no date', from: Number.NaN, to: Number.NaN, atDay: 58, due: 59.1, reason: null },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { EffectFields, Entry } from '../../src/ledger/entry.ts'
-import { keyCopies, ticketCopies } from '../../src/ledger/keycopies.ts'
+import { keyCopies, lostCopies, ticketCopies } from '../../src/ledger/keycopies.ts'
 
 type Outcome = 'done' | 'failed' | 'unknown'
 
@@ -119,4 +119,18 @@ test('session ticket keys are listed by themselves, with their set and hash, unt
   )
   assert.deepEqual(ticketCopies(record(['done', set], ['done', { ...purge, path: set.path }])), [])
   assert.equal(ticketCopies(record(['unknown', set]))[0]?.certain, false)
+})
+
+test('a copy that nobody saw go is lost: it holds no seat, and stays in the record until it is purged or written anew', () => {
+  const lost = { effect: 'lost' } as const
+  const gone = record(['done', {}], ['done', lost])
+  assert.deepEqual(places(gone), [])
+  assert.deepEqual(
+    lostCopies(gone).map(({ server, path: at, spki: key }) => [server, at, key]),
+    [['web-1', path, spki]],
+  )
+  assert.deepEqual(lostCopies(record(['done', {}], ['failed', lost])), [])
+  assert.deepEqual(lostCopies(record(['done', {}], ['done', lost], ['done', purge])), [])
+  assert.equal(lostCopies(record(['done', {}], ['done', lost], ['done', {}])).length, 0)
+  assert.deepEqual(places(record(['done', {}], ['done', lost], ['done', {}])), [`web-1 ${path}`])
 })

@@ -17,6 +17,7 @@ test('who asks while another one waits gets an answer of its own, in turn', asyn
     test: [],
     reload: [],
     start: [],
+    keyFolders: [],
     lineages: [{ lineage: 'www', layout: 'pair', keyMode: '0600', webroot }],
   })
   const connection = await localReach.open({ name: 'here' } as Server, { receiver, carriesKey: false, timeoutMs })

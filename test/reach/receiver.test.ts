@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { createHash, createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import {
   chmod,
   chown,
@@ -41,6 +41,11 @@ function makeGeneration(text: string) {
 }
 type Made = ReturnType<typeof makeGeneration>
 
+function encryptedKey(): string {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  return privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'of a test' }).toString()
+}
+
 function sha256(data: string | Buffer): string {
   return createHash('sha256').update(data).digest('hex')
 }
@@ -65,6 +70,18 @@ class Talk {
     }
   }
 
+  /** The answer with the lines of output before it. */
+  async tell(line: string): Promise<{ output: string[]; answer: string }> {
+    this.child.stdin.write(`${line}\n`)
+    const output: string[] = []
+    for (;;) {
+      const { value, done } = await this.#lines.next()
+      if (done) return { output, answer: 'ended' }
+      if (!value.startsWith(': ')) return { output, answer: value.trimEnd() }
+      output.push(value.slice(2))
+    }
+  }
+
   ask(line: string, payload?: string): Promise<string> {
     this.child.stdin.write(payload === undefined ? `${line}\n` : `${line}\n${payload}.\n`)
     return this.answer()
@@ -82,8 +99,8 @@ interface Place extends AsyncDisposable {
   readonly directory: string
   readonly base: string
   readonly settings: ReceiverSettings
-  /** Greeted already. */
-  talk(settings?: Partial<ReceiverSettings>): Promise<Talk>
+  /** Greeted already. `under`: what starts the shell, such as setpriv. */
+  talk(settings?: Partial<ReceiverSettings>, under?: readonly string[]): Promise<Talk>
 }
 
 async function makePlace(shell: readonly string[], lineage: Partial<LineageSettings> = {}): Promise<Place> {
@@ -95,6 +112,7 @@ async function makePlace(shell: readonly string[], lineage: Partial<LineageSetti
     test: ['true'],
     reload: ['sh', '-c', `echo reload >>'${root}/reloads'`],
     start: [],
+    keyFolders: [],
     lineages: [{ lineage: 'www', layout: 'pair', keyMode: '0600', ...lineage }],
   }
   const environment = { PATH: process.env.PATH ?? '', HOME: root }
@@ -105,11 +123,11 @@ async function makePlace(shell: readonly string[], lineage: Partial<LineageSetti
     directory,
     base: join(directory, 'www'),
     settings,
-    async talk(changes = {}) {
+    async talk(changes = {}, under = []) {
       const file = join(root, `receiver-${talks.length}`)
       const { text, id } = receiverText({ ...settings, ...changes })
       await writeFile(file, text)
-      const talk = new Talk([...shell, file], environment)
+      const talk = new Talk([...under, ...shell, file], environment)
       talks.push(talk)
       assert.equal(await talk.answer(), `onecert-receiver 1 ${id}`)
       return talk
@@ -128,6 +146,43 @@ async function busyboxTools(root: string): Promise<string> {
   for (const applet of execFileSync('busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n'))
     await symlink('/bin/busybox', join(tools, applet)).catch(() => {})
   return tools
+}
+
+/** A service whose test follows its configuration: from the main file to that of a site, from there to the key. */
+async function makeConfiguration({ root, base }: Place) {
+  const configuration = join(root, 'svc')
+  await mkdir(join(configuration, 'sites'), { recursive: true })
+  await writeFile(join(configuration, 'main.conf'), `${configuration}/sites/www.conf\n`)
+  await writeFile(join(configuration, 'sites', 'www.conf'), `${base}/current/privkey.pem\n`)
+  await writeFile(join(configuration, 'other.key'), '-----BEGIN PRIVATE KEY-----\n', { mode: 0o600 })
+  const script = join(root, 'test')
+  const [seen, slow] = [join(root, 'seen'), join(root, 'slow')]
+  await writeFile(
+    script,
+    `read -r site <"$1"; read -r key <"$site"; hash=$(sha256sum <"$key") || exit 2
+echo "\${hash%% *}" >>${seen}
+[ ! -e ${slow} ] || { mv ${slow} ${root}/testing; for try in $(seq 500); do [ -e ${root}/testing ] || break; sleep 0.02; done; }
+read -r refused <${root}/refused
+[ "\${hash%% *}" != "$refused" ] || exit 3
+exit 0\n`,
+  )
+  await writeFile(join(root, 'refused'), 'none\n')
+  const test = ['sh', script, join(configuration, 'main.conf')]
+  return { configuration, settings: { test, sealing: { onCopy: { configuration, test } } } }
+}
+
+function mountsBelow(folder: string): string[] {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(folder))
+}
+
+function filesBelow(folder: string): string[] {
+  if (!existsSync(folder)) return []
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((each) => each.isFile())
+    .map((each) => join(each.parentPath, each.name))
+    .sort()
 }
 
 const begin = (made: Made, { rollout = 'r1', token = 7, seconds = 60 } = {}) =>
@@ -197,6 +252,74 @@ for (const [name, shell] of Object.entries(shells)) {
         /^ok path/,
       )
       assert.equal(await readFile(join(place.base, 'gen-0002', 'combined.pem'), 'utf8'), `another chain\n${made.key}`)
+    })
+
+    test('what lies here is told for an audit: hashes, modes and the SPKI of each key, and nothing is changed', async () => {
+      await using place = await makePlace(shell, { layout: 'combined' })
+      const talk = await place.talk()
+      assert.match((await talk.tell('look www')).answer, /^ok clock=\d+ current=- openssl=yes$/)
+      const made = makeGeneration('1')
+      await talk.ask(`begin www r1 7 ${made.spki} 60 ${sha256(made.chain + made.key)} ${made.keyHash}`)
+      await bring(talk, made, 'gen-0001')
+      const before = await readdir(place.base)
+      const { output, answer } = await talk.tell('look www')
+      assert.match(answer, /^ok clock=\d+ current=gen-0001 openssl=yes$/)
+      const owner = execFileSync('id', ['-un'], { encoding: 'utf8' }).trim()
+      const group = execFileSync('id', ['-gn'], { encoding: 'utf8' }).trim()
+      assert.deepEqual(output, [`gen-0001 combined.pem 600 ${owner}:${group} ${made.chainHash} ${made.spki}`])
+      assert.deepEqual(await readdir(place.base), before)
+      assert.equal(await talk.ask('look shop'), 'fail RECEIVER_OUTDATED lineage=shop')
+    })
+
+    test('explicit paths are told with what they are', async () => {
+      const root = await mkdtemp(join(tmpdir(), 'onecert-paths-'))
+      const [chainPath, keyPath] = [join(root, 'www.crt'), join(root, 'www.key')]
+      await using place = await makePlace(shell, { chainPath, keyPath })
+      try {
+        const talk = await place.talk()
+        const made = makeGeneration('1')
+        await talk.ask(begin(made))
+        await bring(talk, made, 'gen-0001')
+        const kinds = async () =>
+          (await talk.tell('look www')).output
+            .filter((line) => line.startsWith('path='))
+            .map((line) => line.split(' ')[0])
+        assert.deepEqual(await kinds(), ['path=ours', 'path=ours'])
+        await rm(chainPath)
+        await rm(keyPath)
+        await writeFile(keyPath, makeGeneration('2').key)
+        assert.deepEqual(await kinds(), ['path=missing', 'path=file'])
+        await rm(keyPath)
+        await symlink('/etc/hostname', keyPath)
+        assert.deepEqual(await kinds(), ['path=missing', 'path=link'])
+      } finally {
+        await rm(root, { recursive: true })
+      }
+    })
+
+    test('private keys are found wherever they lie, with their SPKI; links are not followed twice', async () => {
+      await using place = await makePlace(shell)
+      const folder = join(place.root, 'etc')
+      await mkdir(join(folder, 'deep', 'er'), { recursive: true })
+      const [plain, combined] = [makeGeneration('1'), makeGeneration('2')]
+      await writeFile(join(folder, 'a key.pem'), plain.key, { mode: 0o640 })
+      await writeFile(join(folder, 'deep', 'er', 'both.pem'), combined.chain + combined.key, { mode: 0o604 })
+      await writeFile(join(folder, 'locked.pem'), encryptedKey(), { mode: 0o600 })
+      await writeFile(join(folder, 'certificate.pem'), plain.chain)
+      await writeFile(join(folder, 'notes'), 'a -----BEGIN PRIVATE KEY----- in a sentence\n')
+      await symlink(join(folder, 'a key.pem'), join(folder, 'link.pem'))
+      const talk = await place.talk({ keyFolders: [folder, join(place.root, 'absent')] })
+      const { output, answer } = await talk.tell('keys')
+      assert.equal(answer, 'ok whole=yes openssl=yes')
+      const found = output.map((line) => {
+        const [mode, , spki, ...path] = line.split(' ')
+        return [path.join(' '), mode, spki]
+      })
+      assert.deepEqual(found.toSorted(), [
+        [join(folder, 'a key.pem'), '640', plain.spki],
+        [join(folder, 'deep', 'er', 'both.pem'), '604', combined.spki],
+        [join(folder, 'locked.pem'), '600', '-'],
+      ])
     })
 
     test('bytes that were damaged on the way never become a generation', async () => {
@@ -373,6 +496,15 @@ for (const [name, shell] of Object.entries(shells)) {
         [],
       )
       assert.match(await other.ask('release www'), /^ok released=0 zeroed= tickets=-$/)
+
+      await other.ask(`tickets tickets-1 ${hash}`, lines)
+      await other.ask('swap gen-0001 60 tickets-1')
+      await other.ask('commit gen-0001 1')
+      const inode = join(place.root, 'inode')
+      await link(join(place.base, 'tickets', 'current.key'), inode)
+      assert.match(await other.ask(`purge www 9 ${made.spki}`), /^ok/)
+      assert.match(await readFile(inode, 'latin1'), /^0+$/, 'a purge overwrites them too')
+      assert.deepEqual((await readdir(place.base)).sort(), ['fence', 'journal'])
     })
 
     test('the answer to a challenge lies below the webroot, readable by all, and goes again with its folders', async () => {
@@ -533,6 +665,160 @@ for (const [name, shell] of Object.entries(shells)) {
       assert.match(await second.ask('commit gen-0001 1'), /^ok/)
       await second.end()
       assert.equal(await readlink(join(place.base, 'current')), 'gen-0001')
+    })
+
+    for (const [way, under] of [
+      ['namespace', []],
+      ['copy', ['/usr/bin/setpriv', '--bounding-set=-sys_admin']],
+    ] as const) {
+      test(`a generation is tried in the real configuration before the swap, in a ${way}: nothing else sees it`, async () => {
+        await using place = await makePlace(shell)
+        const { configuration, settings } = await makeConfiguration(place)
+        const talk = await place.talk(settings, under)
+        const [first, second, third] = [makeGeneration('1'), makeGeneration('2'), makeGeneration('3')]
+        await talk.ask(begin(first))
+        await put(talk, first, 'gen-0001')
+        assert.equal(await talk.ask('try gen-0001'), 'ok sealed=none', 'the configuration names nothing of ours yet')
+        await talk.ask('swap gen-0001 60')
+        assert.equal(await talk.ask('test gen-0001'), 'ok')
+        await talk.ask('commit gen-0001 1')
+        await talk.ask(begin(second))
+        await put(talk, second, 'gen-0002')
+
+        await writeFile(join(place.root, 'slow'), '')
+        const answer = talk.ask('try gen-0002')
+        await until(() => existsSync(join(place.root, 'testing')))
+        assert.equal(await readFile(join(place.base, 'current', 'privkey.pem'), 'utf8'), first.key)
+        assert.equal(await readFile(join(place.base, 'gen-0001', 'privkey.pem'), 'utf8'), first.key)
+        assert.deepEqual(mountsBelow(place.root), [])
+        const copied = filesBelow(join(place.base, '.sealed'))
+        if (way === 'copy') {
+          assert.deepEqual(
+            copied.map((file) => file.slice(place.base.length)),
+            ['/.sealed/svc/main.conf', '/.sealed/svc/sites/www.conf'],
+            'all else is links: no key is copied',
+          )
+          assert.equal((await lstat(join(place.base, '.sealed'))).mode & 0o777, 0o700)
+        } else assert.deepEqual(copied, [])
+        await rm(join(place.root, 'testing'))
+        assert.equal(await answer, `ok sealed=${way}`)
+
+        const seen = async () => (await readFile(join(place.root, 'seen'), 'utf8')).trim().split('\n')
+        assert.deepEqual(await seen(), [first.keyHash, second.keyHash])
+        assert.match(await talk.ask('swap gen-0002 60'), /^ok previous=gen-0001/)
+        assert.equal(await talk.ask('test gen-0002'), 'ok')
+        assert.equal((await seen()).length, 2, 'it was tested once')
+        assert.match(await talk.ask('commit gen-0002 1'), /^ok/)
+        assert.ok(!existsSync(join(place.base, '.sealed')))
+        assert.deepEqual(mountsBelow(place.root), [])
+
+        // What it refuses is never swapped in; the test without a name is of the files that are current.
+        await writeFile(join(place.root, 'refused'), third.keyHash)
+        await talk.ask(begin(third))
+        await put(talk, third, 'gen-0003')
+        talk.child.stdin.write('try gen-0003\n+ swap gen-0003 60\n+ test gen-0003\n')
+        assert.equal(await talk.answer(), `fail SERVICE_TEST_FAILED status=3 sealed=${way}`)
+        for (let left = 0; left < 2; left++) assert.match(await talk.answer(), /^fail RECEIVER_PROTOCOL why=left-out/)
+        assert.equal(await readlink(join(place.base, 'current')), 'gen-0002')
+        assert.equal(await talk.ask('test'), 'ok')
+        assert.equal((await seen()).at(-1), second.keyHash)
+        assert.ok(!existsSync(join(place.base, '.sealed')))
+
+        // A configuration that names none of these files cannot be tried on a copy; a namespace has no need to know.
+        await writeFile(join(configuration, 'sites', 'www.conf'), `${place.root}/elsewhere\n`)
+        await writeFile(join(place.root, 'elsewhere'), 'x')
+        assert.equal(await talk.ask('try gen-0003'), way === 'copy' ? 'ok sealed=none' : 'ok sealed=namespace')
+        assert.equal(await readlink(join(place.base, 'current')), 'gen-0002')
+      })
+
+      test(`killed -9 while it tries a generation in a ${way}, it leaves no mount, and nothing at all after the next begin`, async () => {
+        await using place = await makePlace(shell)
+        const { settings } = await makeConfiguration(place)
+        const talk = await place.talk(settings, under)
+        const [first, second] = [makeGeneration('1'), makeGeneration('2')]
+        await talk.ask(begin(first))
+        await bring(talk, first, 'gen-0001')
+        await talk.ask(begin(second))
+        await put(talk, second, 'gen-0002')
+        await writeFile(join(place.root, 'slow'), '')
+        talk.child.stdin.write('try gen-0002\n')
+        await until(() => existsSync(join(place.root, 'testing')))
+        talk.child.kill('SIGKILL')
+        assert.deepEqual(mountsBelow(place.root), [])
+        assert.equal(existsSync(join(place.base, '.sealed')), way === 'copy')
+        const next = await place.talk(settings, under)
+        assert.match(await next.ask(begin(second, { rollout: 'r2', token: 8 })), / current=gen-0001 match=gen-0002 /)
+        assert.ok(!existsSync(join(place.base, '.sealed')))
+        assert.equal(await readFile(join(place.base, 'current', 'privkey.pem'), 'utf8'), first.key)
+        await rm(join(place.root, 'testing'))
+      })
+    }
+
+    test('a copy that the service does not take with the old files either says nothing: the test comes behind the swap', async () => {
+      await using place = await makePlace(shell)
+      const { settings } = await makeConfiguration(place)
+      const talk = await place.talk(
+        { ...settings, sealing: { onCopy: { configuration: join(place.root, 'svc'), test: ['false'] } } },
+        ['/usr/bin/setpriv', '--bounding-set=-sys_admin'],
+      )
+      const [first, second] = [makeGeneration('1'), makeGeneration('2')]
+      await talk.ask(begin(first))
+      await bring(talk, first, 'gen-0001')
+      await talk.ask(begin(second))
+      await put(talk, second, 'gen-0002')
+      assert.equal(await talk.ask('try gen-0002'), 'ok sealed=none')
+      assert.ok(!existsSync(join(place.base, '.sealed')))
+      await talk.ask('swap gen-0002 60')
+      assert.equal(await talk.ask('test gen-0002'), 'ok')
+      assert.equal((await readFile(join(place.root, 'seen'), 'utf8')).trim(), second.keyHash)
+    })
+
+    test('a purge leaves no file with the key, not even one that was given back, and refuses late writers from then on', async () => {
+      const root = await mkdtemp(join(tmpdir(), 'onecert-paths-'))
+      const [chainPath, keyPath] = [join(root, 'www.crt'), join(root, 'www.key')]
+      await using place = await makePlace(shell, { chainPath, keyPath })
+      const [first, second] = [makeGeneration('1'), makeGeneration('2')]
+      const talk = await place.talk()
+      assert.match(await talk.ask(begin(first)), /^ok/)
+      await bring(talk, first, 'gen-0001')
+      await talk.end()
+      const later = await place.talk()
+      assert.match(await later.ask(begin(second, { token: 8 })), /^ok/)
+      await bring(later, second, 'gen-0002')
+      assert.equal(await later.ask('release www'), 'ok released=2 zeroed= tickets=-')
+      const spkis = `${first.spki} ${second.spki}`
+      assert.match(await later.ask(`purge www 6 ${spkis}`), /^fail SERVER_FENCED/)
+      assert.equal((await readdir(place.base)).length > 2, true)
+      // A copy that somebody made is told, and is not ours to delete.
+      const copy = join(root, 'www.key.old')
+      await writeFile(copy, second.key)
+      assert.equal(await later.ask(`purge www 9 ${spkis}`), 'fail PURGE_LEFT left=1')
+      assert.deepEqual((await readdir(place.base)).sort(), ['fence', 'journal'])
+      assert.equal(existsSync(keyPath), false)
+      assert.equal(existsSync(copy), true)
+      await rm(copy)
+      assert.match(await later.ask(`purge www 9 ${spkis}`), /^ok left=0 proof=keys seen=\d+$/)
+      const late = await place.talk()
+      assert.match(await late.ask(begin(second, { token: 8 })), /^fail SERVER_FENCED fence=9 token=8/)
+      await rm(root, { recursive: true })
+    })
+
+    test('links at the explicit paths go with a purge; the key of another lineage stays', async () => {
+      const root = await mkdtemp(join(tmpdir(), 'onecert-paths-'))
+      const [chainPath, keyPath] = [join(root, 'www.crt'), join(root, 'www.key')]
+      await using place = await makePlace(shell, { chainPath, keyPath })
+      const [ours, other] = [makeGeneration('1'), makeGeneration('2')]
+      const talk = await place.talk()
+      assert.match(await talk.ask(begin(ours)), /^ok/)
+      await bring(talk, ours, 'gen-0001')
+      const beside = join(place.directory, 'api', 'gen-0001')
+      await mkdir(beside, { recursive: true })
+      await writeFile(join(beside, 'privkey.pem'), other.key)
+      assert.match(await talk.ask(`purge www 9 ${ours.spki}`), /^ok left=0 proof=keys/)
+      assert.deepEqual(await readdir(root), [])
+      assert.equal(await readFile(join(beside, 'privkey.pem'), 'utf8'), other.key)
+      assert.match(await talk.ask(`purge www 9 ${ours.spki} ${other.spki}`), /^fail PURGE_LEFT left=1/)
+      await rm(root, { recursive: true })
     })
 
     test('a path that others can write to, or that is theirs, is refused with nothing written', async () => {

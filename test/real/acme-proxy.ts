@@ -13,6 +13,8 @@ export interface AcmeProxyOptions extends Pick<Endpoint, 'port'> {
   readonly profiles?: Readonly<Record<string, string>>
   /** The answer for a certificate id (RFC 9773 section 4.2); null: 404. Without it the directory has no renewalInfo. */
   readonly renewalInfo?: (certificateId: string) => RenewalAnswer | null
+  /** What this CA does otherwise than Pebble, where no fault is due; null: nothing. */
+  readonly otherwise?: (seen: Seen) => Promise<Deed | null>
 }
 
 export interface RenewalAnswer {
@@ -40,6 +42,14 @@ export type Deed =
   | { readonly kind: 'cut-after' }
   /** An answer without asking Pebble. */
   | { readonly kind: 'answer'; readonly status: number; readonly headers?: OutgoingHttpHeaders; readonly body?: string }
+  /** The request does not get to Pebble; the connection is reset (RST). */
+  | { readonly kind: 'reset' }
+  /** The request does not get to Pebble; nothing is answered, and the connection stays. */
+  | { readonly kind: 'silent' }
+  /** Headers and the first byte of Pebble's answer, then nothing. */
+  | { readonly kind: 'stall' }
+  /** The request does not get to Pebble; from here on connections are refused, until `clear()`. */
+  | { readonly kind: 'refuse' }
   /** An answer that does not end. */
   | { readonly kind: 'endless' }
   /** Pebble's answer, a byte at a time. */
@@ -65,8 +75,8 @@ export interface AcmeProxy extends AsyncDisposable {
   readonly seen: readonly Seen[]
   /** Of the faults that are due, the first is done; each counts for itself, also what another one has met. */
   inject(fault: Fault): void
-  /** No faults any more. */
-  clear(): void
+  /** No faults any more; connections are taken again. */
+  clear(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -100,8 +110,11 @@ export async function startAcmeProxy(pebble: Pebble, options: AcmeProxyOptions =
     const body = await buffer(incoming)
     const one = readRequest(incoming, body)
     seen.push(one)
-    const deed = dueDeed(one)
+    const deed = dueDeed(one) ?? (await options.otherwise?.(one))
     if (deed?.kind === 'cut-before') return cut(incoming)
+    if (deed?.kind === 'reset') return void incoming.socket.resetAndDestroy()
+    if (deed?.kind === 'silent') return
+    if (deed?.kind === 'refuse') return leave()
     if (deed?.kind === 'endless') return flood(outgoing)
     if (deed?.kind === 'answer') {
       outgoing.writeHead(deed.status, deed.headers).end(deed.body)
@@ -115,6 +128,7 @@ export async function startAcmeProxy(pebble: Pebble, options: AcmeProxyOptions =
     // Its length may be another one now.
     delete headers['content-length']
     outgoing.writeHead(answer.status, headers)
+    if (deed?.kind === 'stall') return void outgoing.write(bytes.subarray(0, 1))
     if (deed?.kind === 'drip') return drip(outgoing, bytes, deed.everyMs)
     outgoing.end(bytes)
   }
@@ -169,13 +183,21 @@ export async function startAcmeProxy(pebble: Pebble, options: AcmeProxyOptions =
     // Whoever cut the connection sees it.
     handle(incoming, outgoing).catch(() => incoming.socket.destroy())
   })
-  server.listen(port, address)
-  await once(server, 'listening')
-  const stop = async () => {
-    agent.destroy()
+  const listen = async () => {
+    server.listen(port, address)
+    await once(server, 'listening')
+  }
+  const leave = () => {
+    if (!server.listening) return
     server.close()
     server.closeAllConnections()
-    await once(server, 'close')
+  }
+  await listen()
+  const stop = async () => {
+    agent.destroy()
+    const closed = server.listening && once(server, 'close')
+    leave()
+    await closed
   }
   return {
     port,
@@ -183,7 +205,10 @@ export async function startAcmeProxy(pebble: Pebble, options: AcmeProxyOptions =
     trust: pebble.trust,
     seen,
     inject: (fault) => faults.push({ fault, matched: 0 }),
-    clear: () => faults.splice(0),
+    async clear() {
+      faults.splice(0)
+      if (!server.listening) await listen()
+    },
     stop,
     [Symbol.asyncDispose]: stop,
   }

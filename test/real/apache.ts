@@ -47,7 +47,7 @@ interface Place {
 }
 
 function text({ sites, siteLines = [] }: ApacheOptions, { address, port, directory, pidFile, logFile }: Place): string {
-  const loaded = ['mpm_event', 'authz_core', 'dir', 'rewrite', 'ssl'].map(
+  const loaded = ['mpm_event', 'alias', 'authz_core', 'dir', 'rewrite', 'ssl'].map(
     (name) => `LoadModule ${name}_module ${modules}/mod_${name}.so`,
   )
   return `${loaded.join('\n')}

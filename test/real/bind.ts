@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { chooseEndpoint, makeDirectory, type Running, startProgram } from './running.ts'
@@ -11,6 +12,8 @@ export interface BindZone {
   readonly servers?: readonly { readonly name: string; readonly address: string }[]
   /** Who may change it: keys of `keys`. Default: all of them. */
   readonly keys?: readonly string[]
+  /** Which records they may change; default: TXT. */
+  readonly types?: readonly string[]
   /** A secondary of the server at this port: it looks once a second, and is never notified. */
   readonly primaryPort?: number
 }
@@ -54,7 +57,9 @@ export async function startBind(options: BindOptions): Promise<RunningBind> {
         return `zone "${zone.name}" { type secondary; file "${file}"; primaries port ${zone.primaryPort} { ${address}; }; };`
       }
       await writeFile(file, zoneText(zone, address))
-      const grants = (zone.keys ?? keys.map(({ name }) => name)).map((name) => `grant "${name}" zonesub TXT;`)
+      const grants = (zone.keys ?? keys.map(({ name }) => name)).map(
+        (name) => `grant "${name}" zonesub ${(zone.types ?? ['TXT']).join(' ')};`,
+      )
       const policy = grants.length > 0 ? `update-policy { ${grants.join(' ')} };` : ''
       return `zone "${zone.name}" { type primary; file "${file}"; ${policy} };`
     }),
@@ -88,6 +93,14 @@ export async function startBind(options: BindOptions): Promise<RunningBind> {
       return file
     },
   }
+}
+
+/** By nsupdate; updates such as `add NAME 60 TXT "value"`, `delete NAME TXT`. */
+export async function updateZone(bind: RunningBind, key: BindKey, ...updates: readonly string[]): Promise<void> {
+  const lines = [`server ${bind.address} ${bind.port}`, ...updates.map((each) => `update ${each}`), 'send', '']
+  const options = { input: lines.join('\n'), encoding: 'utf8', timeout: 20_000 } as const
+  const { status, stderr } = spawnSync('nsupdate', ['-k', await bind.keyFile(key)], options)
+  if (status !== 0) throw new Error(`nsupdate: ${stderr}`)
 }
 
 function keyStatement({ name, algorithm, secret }: BindKey): string {

@@ -1,6 +1,9 @@
-import { readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import type { BindKey, RunningBind } from './bind.ts'
+import type { RunningPowerDns } from './powerdns.ts'
+
+const examples = resolve(import.meta.dirname, '../../examples/dns')
 
 export interface DnsProgram {
   readonly file: string
@@ -39,4 +42,16 @@ END
       })
     },
   }
+}
+
+/** examples/dns/lexicon as it is, but for the directory of its credentials; they are those of a PowerDNS. */
+export async function lexiconProgram(directory: string, { apiUrl, apiKey }: RunningPowerDns): Promise<string> {
+  const file = join(directory, 'lexicon')
+  const config = join(directory, 'lexicon.d')
+  const example = await readFile(join(examples, 'lexicon'), 'utf8')
+  await writeFile(file, example.replace('config=/etc/onecert/lexicon', `config=${config}`), { mode: 0o755 })
+  await mkdir(config, { recursive: true })
+  const credentials = `auth_token: ${apiKey}\npdns_server: ${apiUrl}\n`
+  await writeFile(join(config, 'lexicon_powerdns.yml'), credentials, { mode: 0o600 })
+  return file
 }

@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
-import type { NameServer } from '../../src/issue/dns/exchange.ts'
+import type { NameServer } from '../../src/dns/exchange.ts'
 import { chooseEndpoint, type Endpoint } from './running.ts'
 
 export type Transport = 'udp' | 'tcp'

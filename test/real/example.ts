@@ -9,11 +9,13 @@ const examples = resolve(import.meta.dirname, '../../examples')
 /** What an example cannot know: addresses, ports and paths of this machine. */
 export interface Place {
   readonly pebble: Pebble
+  /** Default: Pebble's own. */
+  readonly directoryUrl?: string
   /** Where the servers answer http-01. */
   readonly httpPort?: number
   /** `address:port`. */
   readonly listen?: string
-  readonly nameServer?: { readonly server: string; readonly port: number; readonly keyFile: string }
+  readonly nameServer?: { readonly server: string; readonly port: number; readonly keyFile?: string }
   /** In place of the program of `exec`; its words stay. */
   readonly program?: string
 }
@@ -24,16 +26,16 @@ export interface Place {
  */
 export async function configureExample(fleet: RealFleet, name: string, place: Place): Promise<FleetDocument> {
   const example: FleetDocument = parse(await readFile(join(examples, name), 'utf8'))
-  const { pebble } = place
+  const { pebble, directoryUrl = pebble.directoryUrl } = place
   const [trust, roots] = [join(fleet.directory, 'ca.pem'), join(fleet.directory, 'roots.pem')]
   await writeFile(trust, pebble.trust)
   await writeFile(roots, (await pebble.roots()).join(''))
   await fleet.configure((document) => {
     for (const issuer of Object.values<FleetDocument>(example.issuers)) {
-      Object.assign(issuer, { acme: pebble.directoryUrl, 'ca-file': trust })
+      Object.assign(issuer, { acme: directoryUrl, 'ca-file': trust })
       if (issuer['roots-file']) issuer['roots-file'] = roots
       if (issuer['http-01']) placeHttp(issuer['http-01'], fleet, place)
-      if (issuer['dns-01']) placeDns(issuer['dns-01'], place)
+      for (const way of ['dns-01', 'dns-persist-01']) if (issuer[way]) placeDns(issuer[way], place)
     }
     for (const [server, written] of Object.entries<FleetDocument>(example.servers)) {
       const { webroot, ...here } = document.servers[server]

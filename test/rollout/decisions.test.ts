@@ -3,10 +3,10 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { Secret } from '../../src/base/secret.ts'
 import type { Site } from '../../src/fleet/fleet.ts'
+import { servedWrong } from '../../src/observe/served.ts'
 import { decide, type Found } from '../../src/rollout/decide.ts'
 import { fileHashes, type Generation, generationName } from '../../src/rollout/generation.ts'
 import { licenceSeats } from '../../src/rollout/licence.ts'
-import { servedWrong } from '../../src/rollout/plan.ts'
 import { spareLastHealthy, stopReason, waves } from '../../src/rollout/wave.ts'
 
 const nothing: Found = {

@@ -60,7 +60,7 @@ describe('a command line that cannot be read', () => {
     ['apply --paralel 3', /Did you mean --parallel\?/],
     ['apply --parallel many', /whole number/],
     ['import', /nothing to import from/],
-    ['renew', /missing required argument 'certificate'/],
+    ['renew wwv', /did you mean "www"\?/],
     ['status --server', /argument missing/],
     ['ledger verify --head nonsense', /no head of the ledger/],
     ['ledger --server web-7', /did you mean "web-1"\?/],

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander'
 import { type AccountChange, type AccountStatus, account } from '../../actions/account.ts'
 import { fail, quote } from '../../base/errors.ts'
+import { txtText } from '../../issue/dns/persist.ts'
 import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import { snippetKinds, statelessSnippet } from '../snippet.ts'
 import type { Terminal } from '../terminal.ts'
@@ -30,7 +31,11 @@ export function accountCommand(program: Command, shell: Shell): void {
     )
   describe(
     command,
-    ['onecert account letsencrypt', 'onecert account letsencrypt --snippet nginx > /etc/nginx/snippets/acme.conf'],
+    [
+      'onecert account letsencrypt',
+      'onecert account letsencrypt --json',
+      'onecert account letsencrypt --snippet nginx > /etc/nginx/snippets/acme.conf',
+    ],
     [
       usageExit,
       { status: 69, when: 'the CA cannot be reached' },
@@ -58,7 +63,7 @@ function changeOf({ contact, rollover, deactivate }: Options): AccountChange {
 }
 
 function print(
-  { issuer, directory, url, status, contact, thumbprint, termsOfService, profiles }: AccountStatus,
+  { issuer, directory, url, status, contact, thumbprint, termsOfService, profiles, records }: AccountStatus,
   terminal: Terminal,
 ): void {
   terminal.out(`${terminal.style('bold', issuer)}: ${status}`)
@@ -69,4 +74,8 @@ function print(
   if (termsOfService) terminal.out(`  terms       ${quote(termsOfService, 200)}`)
   for (const [name, description] of Object.entries(profiles))
     terminal.out(`  profile     ${quote(name)}: ${quote(description, 200)}`)
+  if (records === null) terminal.out('  records     the CA names them with the first order: onecert issue')
+  else if (records.length > 0) terminal.out('  records     to be set in the DNS once, for dns-persist-01:')
+  // Lines of a zone file, to be copied.
+  for (const { name, value } of records ?? []) terminal.out(`${name}. TXT ${quote(txtText(value), 1_000)}`)
 }

@@ -1,27 +1,29 @@
-import type { Command } from 'commander'
-import { type Applied, apply } from '../../actions/apply.ts'
-import { chosenCertificates } from '../../actions/choice.ts'
+import { type Command, InvalidArgumentError } from 'commander'
+import { type Applied, apply, type NotDue } from '../../actions/apply.ts'
 import type { Context } from '../../actions/context.ts'
-import { type Rehearsed, rehearse } from '../../actions/rehearse.ts'
+import { hasNewFiles } from '../../actions/need.ts'
 import { asOnecertError, OnecertError } from '../../base/errors.ts'
+import type { Certificate, Fleet } from '../../fleet/fleet.ts'
+import type { WaitingServer } from '../../rollout/plan.ts'
 import { wholeNumber } from '../numbers.ts'
 import { resumptionText } from '../resumption.ts'
 import { configurationExit, describe, printError, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import type { Terminal } from '../terminal.ts'
 
-interface Options {
+export interface RolloutOptions {
   readonly server?: string[]
   readonly parallel: number
   readonly connectTimeout: number
+  readonly now?: string
 }
 
-const exits = [
+export const rolloutExits = [
   usageExit,
   { status: 65, when: 'a certificate or key has a defect: no server was touched' },
   { status: 69, when: 'the CA cannot be reached; what is there was rolled out' },
   {
     status: 75,
-    when: 'partial: some servers are not proven; run it again to complete what is missing; or the CA is not asked now',
+    when: 'not all yet: some servers are not proven, or wait for their maintenance windows; run it again to complete what is missing; or the CA is not asked now',
   },
   { status: 77, when: 'the CA refuses; what is there was rolled out' },
   configurationExit,
@@ -34,82 +36,65 @@ export function applyCommand(program: Command, shell: Shell): void {
       .argument('[certificate...]', 'only these')
       .summary('bring every server to its certificate and prove it'),
   ).description('Issues where needed, carries the certificate to every server, reloads, and proves it by handshake.')
-  describe(command, ['onecert apply', 'onecert apply www --server eu-1'], exits).action(
-    (certificates: string[], options: Options) =>
-      withContext(shell, command, async (context, json) => {
-        await runApply(shell, context, json, certificates, options, { force: false, rekey: false })
-      }),
+  describe(
+    command,
+    ['onecert apply', 'onecert apply www --server eu-1', 'onecert apply --now "the key was lost"'],
+    rolloutExits,
+  ).action((certificates: string[], options: RolloutOptions) =>
+    withContext(shell, command, async (context, json) => {
+      await runApply(shell, context, json, certificates, options, { force: false, rekey: false })
+    }),
   )
 }
 
-export function renewCommand(program: Command, shell: Shell): void {
-  const command = rolloutOptions(
-    program
-      .command('renew')
-      .argument('<certificate...>', 'which')
-      .option('--rekey', 'with a new private key, which then travels to every server, and new session ticket keys')
-      .option('--dry-run', 'order nothing: see whether the challenges of the CA would be answered')
-      .summary('issue a new certificate now and roll it out'),
-  ).description(
-    'Issues a new certificate although the old one would do, and rolls it out. Its key is kept inside keep-for: then no private key travels.',
-  )
-  describe(command, ['onecert renew www', 'onecert renew www --rekey', 'onecert renew www --dry-run'], exits).action(
-    (certificates: string[], options: Options & { rekey?: boolean; dryRun?: boolean }) =>
-      withContext(shell, command, async (context, json) => {
-        if (options.dryRun) return runRehearsal(shell, context, json, certificates)
-        await runApply(shell, context, json, certificates, options, { force: true, rekey: options.rekey ?? false })
-      }),
-  )
-}
-
-function rolloutOptions(command: Command): Command {
+export function rolloutOptions(command: Command): Command {
   return command
     .option('--server <name...>', 'only these servers')
     .option('--parallel <number>', 'servers at once', wholeNumber(1, 1_000), 16)
+    .option('--now <reason>', 'do not wait for maintenance windows; the reason goes into the ledger', reasonText)
     .option('--connect-timeout <seconds>', 'for each server', wholeNumber(1, 600), 15)
 }
 
-async function runRehearsal(
-  { terminal }: Shell,
-  context: Context,
-  json: boolean,
-  certificates: readonly string[],
-): Promise<void> {
-  const rehearsed: Rehearsed[] = []
-  for (const certificate of chosenCertificates(context.fleet, { certificates }))
-    rehearsed.push(...(await rehearse(context, certificate)))
-  if (json) return printJson(terminal, { rehearsed })
-  for (const { certificate, issuer, proofs } of rehearsed) {
-    const how = proofs.map(({ name, type }) => `${name} (${type})`).join(', ')
-    terminal.out(
-      `${terminal.style('bold', certificate)}: ${issuer} was not asked; what it would look for was seen: ${how}`,
-    )
-  }
-  if (rehearsed.length === 0) terminal.out('no ACME CA issues these: there is nothing to rehearse (onecert plan)')
+const reasonCharactersMax = 200
+
+function reasonText(text: string): string {
+  if (text.trim() !== '' && text.length <= reasonCharactersMax && !/\p{Cc}/u.test(text)) return text.trim()
+  throw new InvalidArgumentError(`It is no reason: one line of at most ${reasonCharactersMax} characters.`)
 }
 
-async function runApply(
+export async function runApply(
   shell: Shell,
   context: Context,
   json: boolean,
   certificates: string[],
-  options: Options,
-  how: { force: boolean; rekey: boolean },
+  options: RolloutOptions,
+  how: { force: boolean; rekey: boolean; dueOnly?: boolean },
 ): Promise<void> {
   const startedMs = context.clock.nowMs()
-  const { applied, stopped } = await apply(context, {
+  const { applied, notDue, stopped, quarantine } = await apply(context, {
     ...(certificates.length > 0 && { certificates }),
     ...(options.server && { servers: options.server }),
     ...how,
+    now: options.now ?? null,
     parallel: options.parallel,
     connectTimeoutMs: options.connectTimeout * 1000,
   })
-  if (json) printJson(shell.terminal, { certificates: applied.map(appliedJson) })
-  else {
+  if (json) {
+    printJson(shell.terminal, {
+      certificates: applied.map(appliedJson),
+      ...(how.dueOnly && { notDue: notDue.map(notDueJson) }),
+      quarantine: quarantine.done,
+    })
+  } else {
     const elapsedMs = context.clock.nowMs() - startedMs
-    for (const each of applied) printApplied(each, shell.terminal, { forced: how.force, elapsedMs })
+    for (const each of applied) printApplied(each, shell.terminal, { forced: how.force || how.rekey, elapsedMs })
+    for (const each of notDue) printNotDue(each, context, shell.terminal)
   }
-  const failures = [...applied.flatMap(({ failure }) => failure ?? []), ...[partialError(applied) ?? []].flat()]
+  const failures = [
+    ...applied.flatMap(({ failure }) => failure ?? []),
+    ...[partialError(applied) ?? []].flat(),
+    ...quarantine.failures,
+  ]
   for (const each of failures) {
     shell.exit = each.exit
     if (!json) printError(each, shell.terminal, { json, debug: false })
@@ -120,10 +105,11 @@ async function runApply(
 function partialError(applied: readonly Applied[]): OnecertError | null {
   const failed = applied.flatMap(({ result }) => result.outcomes.filter(({ state }) => state !== 'committed'))
   const untouched = applied.flatMap(({ result }) => result.untouched)
+  const waiting = waitingServers(applied)
   const blocked = applied.flatMap(({ plan }) => plan.blocked.map(({ server }) => server.name))
   const stopped = applied.find(({ result }) => result.stopped !== null)?.result.stopped
   if (failed.length === 0 && untouched.length === 0 && blocked.length > 0) return licenceError(applied)
-  if (failed.length === 0 && untouched.length === 0) return null
+  if (failed.length === 0 && untouched.length === 0) return waiting.length > 0 ? windowError(waiting) : null
   const proven = applied.flatMap(({ plan, result }) => [
     ...plan.proven,
     ...result.outcomes.filter(({ state }) => state === 'committed'),
@@ -132,9 +118,32 @@ function partialError(applied: readonly Applied[]): OnecertError | null {
     what: stopped
       ? `the rollout stopped: ${stopped}`
       : `${failed.length} of ${failed.length + proven.length} servers are not proven`,
-    state: `proven: ${proven.length}; not proven: ${failed.map(({ server, state }) => `${server} (${state})`).join(', ') || 'none'}; not begun: ${untouched.join(', ') || 'none'}`,
+    state: `proven: ${proven.length}; not proven: ${failed.map(({ server, state }) => `${server} (${state})`).join(', ') || 'none'}; not begun: ${untouched.join(', ') || 'none'}${waiting.length > 0 ? `; waiting for their windows: ${waiting.map(waitsText).join(', ')}` : ''}`,
     next: 'onecert apply   (completes what is missing, and only that)',
     also: failed.flatMap(({ error }) => error ?? []),
+  })
+}
+
+/** One that can only be looked at there, and was right when it was, is not what makes a rollout incomplete. */
+function waitingServers(applied: readonly Applied[]): WaitingServer[] {
+  return applied
+    .flatMap(({ plan, result }) => [...plan.waiting, ...result.waiting])
+    .filter(({ action, placement }) => action !== 'check' || placement.server.probe === 'direct')
+}
+
+function waitsText({ placement, opensAt }: WaitingServer): string {
+  return `${placement.server.name} (opens ${opensAt})`
+}
+
+function windowError(waiting: readonly WaitingServer[]): OnecertError {
+  const one = waiting.length === 1
+  return new OnecertError('WINDOW_CLOSED', {
+    what: one
+      ? '1 server waits for its maintenance window'
+      : `${waiting.length} servers wait for their maintenance windows`,
+    fact: waiting.map(waitsText).join(', '),
+    state: `nothing was changed on ${one ? 'it' : 'them'}; nothing failed`,
+    next: 'onecert apply, when a window is open; or now: onecert apply --now "the reason"',
   })
 }
 
@@ -157,16 +166,16 @@ function printApplied(
 ): void {
   const name = terminal.style('bold', certificate.name)
   if (issued) terminal.out(`${name}: generation ${generation.number} issued, because ${issued}`)
-  else if (forced && !failure) {
-    terminal.out(
-      `${name}: nothing was issued: what the issuer ${certificate.issuers.join(', ')} has is generation ${generation.number} still; put a newer certificate into its files`,
-    )
-  }
+  else if (forced && !failure) terminal.out(`${name}: ${nothingNewer(certificate, generation.number)}`)
   const done = result.outcomes.filter(({ state }) => state === 'committed')
   const changed = done.filter((outcome) => outcome.changed).length
   const proven = plan.proven.length + done.length
   const sent = result.outcomes.filter(({ keySent }) => keySent).length
-  const all = plan.proven.length + plan.waves.flat().length + plan.blocked.length
+  const all = plan.proven.length + plan.waves.flat().length + plan.waiting.length + plan.blocked.length
+  for (const { placement, opensAt } of [...plan.waiting, ...result.waiting])
+    terminal.out(
+      `${name}: ${placement.server.name} ${terminal.style('yellow', 'waits')} for its window, opens ${opensAt}`,
+    )
   terminal.out(
     `${name}: ${terminal.style(proven === all ? 'green' : 'red', `${proven} of ${all} servers proven`)} with generation ${generation.number} ` +
       `(${changed} brought to it now, ${proven - changed} had it), ${sent} key ${sent === 1 ? 'copy' : 'copies'} travelled, ` +
@@ -181,6 +190,32 @@ function printApplied(
   if (tickets && tickets.late.length > 0)
     terminal.out(`${name}: session ticket keys are to be rotated, and wait for ${tickets.late.join(', ')}`)
   for (const each of resumption) terminal.out(`${name}: ${resumptionText(each, terminal)}`)
+}
+
+function printNotDue({ certificate, generation, dueMs }: NotDue, { fleet }: Context, terminal: Terminal): void {
+  const name = terminal.style('bold', certificate.name)
+  if (hasOnlyFiles(certificate, fleet)) terminal.out(`${name}: ${nothingNewer(certificate, generation.number)}`)
+  else terminal.out(`${name}: ${sayNotDue(certificate, generation.number, dueMs)}; no server was looked at`)
+}
+
+/** What a bought certificate, or one that another client keeps, lacks; no option brings one that is not there. */
+function nothingNewer({ issuers }: Certificate, generation: number): string {
+  return `nothing was issued: what the issuer ${issuers.join(', ')} has is generation ${generation} still; put a newer certificate into its files`
+}
+
+export function sayNotDue({ name }: Certificate, generation: number, dueMs: number | null): string {
+  return `not due before ${dueText(dueMs)}: generation ${generation} stays (now: onecert renew ${name} --force)`
+}
+
+export const hasOnlyFiles = ({ issuers }: Certificate, { issuers: all }: Fleet) =>
+  issuers.flatMap((name) => all.get(name) ?? []).every(hasNewFiles)
+
+/** To the minute. */
+const dueText = (dueMs: number | null) =>
+  dueMs === null ? 'there is one' : `${new Date(dueMs).toISOString().slice(0, 16)}Z`
+
+function notDueJson({ certificate, generation, dueMs }: NotDue): Record<string, unknown> {
+  return { certificate: certificate.name, generation: generation.number, due: dueMs && new Date(dueMs).toISOString() }
 }
 
 function appliedJson({
@@ -212,6 +247,15 @@ function appliedJson({
     keyCopiesSent: result.outcomes.filter(({ keySent }) => keySent).length,
     stopped: result.stopped,
     untouched: result.untouched,
+    waitingForWindow: [...plan.waiting, ...result.waiting].map(({ placement, opensAt }) => ({
+      server: placement.server.name,
+      opensAt,
+    })),
+    overrides: plan.waves
+      .flat()
+      .flatMap(({ placement, override }) =>
+        override === undefined ? [] : [{ server: placement.server.name, reason: override }],
+      ),
     withoutSeat: plan.blocked.map(({ server }) => server.name),
   }
 }

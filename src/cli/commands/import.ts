@@ -1,13 +1,9 @@
-import { stat } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { type CertbotImport, fleetEntries, readCertbot } from '../../actions/import-certbot.ts'
-import { readBounded, writeDurably } from '../../base/durable.ts'
 import { fail, quote } from '../../base/errors.ts'
-import { inputBytesMax } from '../../base/limits.ts'
-import { parseFleet } from '../../fleet/document.ts'
 import { addEntries } from '../../fleet/edit.ts'
 import { type Additions, entriesText } from '../../fleet/entries.ts'
+import { parseFleetText, readFleetText, writeFleetText } from '../fleet-file.ts'
 import { openFleet } from '../open.ts'
 import type { Settings } from '../settings.ts'
 import { describe, printJson, type Shell, settingsFor, usageExit } from '../shell.ts'
@@ -55,12 +51,9 @@ export function importCommand(program: Command, shell: Shell): void {
 /** Nothing is written but a fleet file that is valid before and after. */
 async function writeEntries(settings: Settings, entries: Additions): Promise<void> {
   await openFleet(settings)
-  const path = resolve(settings.fleetFile)
-  const text = Buffer.from(await readBounded(path, { bytesMax: inputBytesMax })).toString('utf8')
-  const edited = addEntries(text, entries)
-  parseFleet(edited, { file: settings.fleetFile, directory: dirname(path) })
-  const { mode } = await stat(path)
-  await writeDurably(path, Buffer.from(edited), { mode: mode & 0o777 })
+  const edited = addEntries(await readFleetText(settings), entries)
+  parseFleetText(edited, settings)
+  await writeFleetText(edited, settings)
 }
 
 function print(found: CertbotImport, entries: Additions, terminal: Terminal, written: string | null): void {

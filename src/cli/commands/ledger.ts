@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { fail, OnecertError, quote } from '../../base/errors.ts'
 import { closest } from '../../base/similar.ts'
 import { verifyChain } from '../../ledger/chain.ts'
-import { keyCopies, ticketCopies } from '../../ledger/keycopies.ts'
+import { keyCopies, lostCopies, ticketCopies } from '../../ledger/keycopies.ts'
 import { wholeNumber } from '../numbers.ts'
 import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import { table } from '../table.ts'
@@ -40,7 +40,7 @@ export function ledgerCommand(program: Command, shell: Shell): void {
         entry.phase === 'intent' ? 'intent' : (entry.result ?? ''),
         entry.lineage ?? '',
         entry.server ?? '',
-        [entry.path, entry.way, entry.reason, entry.code].filter(Boolean).join(', '),
+        [entry.site, entry.address, entry.path, entry.way, entry.reason, entry.code].filter(Boolean).join(', '),
       ])
       for (const line of table(['SEQ', 'TIME', 'EFFECT', 'PHASE', 'CERTIFICATE', 'SERVER', ''], rows))
         shell.terminal.out(line)
@@ -119,18 +119,21 @@ function keysCommand(ledgerCommand: Command, shell: Shell): void {
   describe(command, ['onecert ledger keys'], [usageExit, configurationExit]).action(() =>
     withContext(shell, command, async ({ ledger }, json) => {
       const entries = await ledger.entries({})
-      const copies = keyCopies(entries)
-      const tickets = ticketCopies(entries)
-      if (json) return printJson(shell.terminal, { keyCopies: copies, ticketCopies: tickets })
-      const keys = copies.map((copy) => ({ ...copy, key: copy.spki.slice(0, 8) }))
-      const sets = tickets.map((copy) => ({ ...copy, key: `tickets ${copy.ticketSet}` }))
-      const rows = [...keys, ...sets].map((copy) => [
+      const [copies, lost, tickets] = [keyCopies(entries), lostCopies(entries), ticketCopies(entries)]
+      if (json) return printJson(shell.terminal, { keyCopies: copies, ticketCopies: tickets, lost })
+      const doubt = (certain: boolean) => (certain ? '' : ' (not certain)')
+      const all = [
+        ...copies.map((copy) => ({ ...copy, key: copy.spki.slice(0, 8), remark: doubt(copy.certain) })),
+        ...lost.map((copy) => ({ ...copy, key: copy.spki.slice(0, 8), remark: ' (lost: nobody saw it go)' })),
+        ...tickets.map((copy) => ({ ...copy, key: `tickets ${copy.ticketSet}`, remark: doubt(copy.certain) })),
+      ]
+      const rows = all.map((copy) => [
         copy.server,
         copy.lineage,
         copy.key,
         new Date(copy.sinceMs).toISOString().replace(/\.\d+Z/, 'Z'),
         copy.way ?? '',
-        `${copy.path}${copy.certain ? '' : ' (not certain)'}`,
+        `${copy.path}${copy.remark}`,
       ])
       for (const line of table(['SERVER', 'CERTIFICATE', 'KEY', 'SINCE', 'WAY', 'PATH'], rows)) shell.terminal.out(line)
     }),

@@ -55,6 +55,9 @@ function printPlan({ plan, wanted, tickets }: Planned, terminal: Terminal): void
     for (const planned of wave) terminal.out(`    ${serverLine(planned)}`)
   }
   for (const { placement, reason } of plan.proven) terminal.out(`  ${placement.server.name}: nothing to do, ${reason}`)
+  for (const each of plan.waiting) {
+    terminal.out(`  ${serverLine(each)}; ${terminal.style('yellow', 'waits')} for its window, opens ${each.opensAt}`)
+  }
   for (const { server } of plan.blocked) {
     terminal.out(
       `  ${server.name}: ${terminal.style('red', 'blocked')}: no licence seat is left (${certificate.licence?.servers} allowed)`,
@@ -62,27 +65,29 @@ function printPlan({ plan, wanted, tickets }: Planned, terminal: Terminal): void
   }
   const visited = plan.waves.flat()
   const looks = visited.filter(({ action }) => action === 'check').length
-  const all = visited.length + plan.proven.length + plan.blocked.length
+  const all = visited.length + plan.proven.length + plan.waiting.length + plan.blocked.length
   terminal.out(
     `  ${plan.keyCopies} key ${plan.keyCopies === 1 ? 'copy' : 'copies'} will travel; ` +
       `${visited.length - looks} of ${all} servers will be changed${looks > 0 ? `, ${looks} looked at there` : ''}`,
   )
 }
 
-function serverLine({ placement, action, reason, ticketKeys }: PlannedServer): string {
+function serverLine({ placement, action, reason, ticketKeys, override }: PlannedServer): string {
   const { server } = placement
   const way = server.reach.kind === 'ssh' ? `ssh ${server.reach.destination}` : 'this machine'
   const also = ticketKeys && action !== 'tickets' ? '; session ticket keys too' : ''
-  return `${server.name} (${way}): ${words[action]} (${reason})${also}`
+  const closed = override === undefined ? '' : `, though its window is closed: ${override}`
+  return `${server.name} (${way}): ${words[action]} (${reason})${also}${closed}`
 }
 
 function planJson({ plan, wanted, tickets }: Planned): Record<string, unknown> {
-  const brief = ({ placement, action, reason, ticketKeys }: PlannedServer) => ({
+  const brief = ({ placement, action, reason, ticketKeys, override }: PlannedServer) => ({
     server: placement.server.name,
     sites: placement.names,
     action,
     reason,
     ticketKeys,
+    ...(override !== undefined && { override }),
   })
   return {
     certificate: plan.certificate.name,
@@ -91,6 +96,7 @@ function planJson({ plan, wanted, tickets }: Planned): Record<string, unknown> {
     ...(tickets !== null && { newTicketKeys: tickets }),
     waves: plan.waves.map((wave) => wave.map(brief)),
     proven: plan.proven.map(brief),
+    waitingForWindow: plan.waiting.map((each) => ({ ...brief(each), opensAt: each.opensAt })),
     withoutSeat: plan.blocked.map(({ server }) => server.name),
     keyCopies: plan.keyCopies,
   }

@@ -1,17 +1,17 @@
 import { readFileSync } from 'node:fs'
-import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { chosenServer } from '../../actions/choice.ts'
 import { enrol } from '../../actions/enrol.ts'
 import { release } from '../../actions/release.ts'
-import { readBounded, writeDurably } from '../../base/durable.ts'
 import { fail } from '../../base/errors.ts'
-import { inputBytesMax } from '../../base/limits.ts'
 import { setHostKey } from '../../fleet/edit.ts'
 import { scanHostKey } from '../../reach/scan.ts'
+import { readFleetText, writeFleetText } from '../fleet-file.ts'
 import { openFleet } from '../open.ts'
 import { configurationExit, describe, printJson, type Shell, settingsFor, usageExit, withContext } from '../shell.ts'
+import { addCommand } from './server-add.ts'
+import { removeCommand } from './server-remove.ts'
 
 const timeoutMs = 15_000
 const reachExits = [
@@ -24,12 +24,14 @@ const reachExits = [
 export function serverCommand(program: Command, shell: Shell): void {
   const server = program
     .command('server')
-    .description('Looks at a server, enrols it, or gives its files back.')
-    .summary('look at a server, enrol it, release its files')
-  describe(server, ['onecert server scan eu-1'], [usageExit])
+    .description('Brings a server in or takes it out, looks at it, enrols it, or gives its files back.')
+    .summary('add or remove a server, look at it, enrol it, release its files')
+  describe(server, ['onecert server scan eu-1', 'onecert server add --help'], [usageExit])
   scanCommand(server, shell)
   enrolCommand(server, shell)
   releaseCommand(server, shell)
+  addCommand(server, shell)
+  removeCommand(server, shell)
 }
 
 function scanCommand(parent: Command, shell: Shell): void {
@@ -62,10 +64,8 @@ function scanCommand(parent: Command, shell: Shell): void {
         })
       }
       if (options.write && !known) {
-        const path = resolve(settings.fleetFile)
-        const text = Buffer.from(await readBounded(path, { bytesMax: inputBytesMax })).toString('utf8')
-        const { mode } = await stat(path)
-        await writeDurably(path, Buffer.from(setHostKey(text, name, found.fingerprint)), { mode: mode & 0o777 })
+        const text = await readFleetText(settings)
+        await writeFleetText(setHostKey(text, name, found.fingerprint), settings)
       }
       if (json)
         return printJson(shell.terminal, { server: name, ...found, known, written: Boolean(options.write && !known) })

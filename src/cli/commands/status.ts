@@ -70,7 +70,7 @@ function printStatus(found: Status, terminal: Terminal): void {
     each.generation === null ? '-' : String(each.generation),
     short(each.served),
     verdictText(each.verdict, terminal),
-    [vantageText(each), each.reason].filter(Boolean).join(', '),
+    [vantageText(each), each.reason, quarantineText(each)].filter(Boolean).join(', '),
   ])
   for (const each of found.balancers) {
     rows.push([
@@ -88,7 +88,10 @@ function printStatus(found: Status, terminal: Terminal): void {
     terminal.out(line)
   const proven = found.endpoints.filter(({ verdict }) => verdict === 'proven').length
   terminal.out('')
-  terminal.out(`${proven} of ${found.endpoints.length} endpoints proven`)
+  const waiting = found.endpoints.filter(({ verdict }) => verdict === 'waits').length
+  terminal.out(
+    `${proven} of ${found.endpoints.length} endpoints proven${waiting > 0 ? `, ${waiting} waiting for a window` : ''}`,
+  )
 }
 
 function ticketsText({ number, rotatedAtMs, dueMs, late }: TicketStatus): string {
@@ -111,6 +114,11 @@ function vantageText({ vantage, atMs }: EndpointStatus): string {
   if (vantage !== 'forwarded' && vantage !== 'on-server') return ''
   const seen = new Date(atMs ?? 0).toISOString().slice(0, 16).replace('T', ' ')
   return `seen ${vantage === 'forwarded' ? 'through' : 'on'} the server at ${seen} UTC, not from outside`
+}
+
+function quarantineText({ quarantine }: EndpointStatus): string {
+  if (!quarantine) return ''
+  return `out of the DNS since ${new Date(quarantine.atMs).toISOString().slice(0, 16).replace('T', ' ')} UTC: ${quarantine.reason}`
 }
 
 function verdictText(verdict: EndpointStatus['verdict'], terminal: Terminal): string {

@@ -41,14 +41,12 @@ export interface AcmeSettings {
 export interface AcmeClient {
   directory(): Promise<Directory>
   /**
-   * RFC 8555 section 7.3; the same key again gives the account that is there. Who does not agree to the terms gets only
-   * that one.
+   * RFC 8555 section 7.3, with consent to the terms; the same key again gives the account that is there.
    * @throws OnecertError ACME_EAB_REQUIRED, ACME_TERMS
    */
   register(wanted: {
     /** `mailto:` URLs. */
     readonly contact: readonly string[]
-    readonly agreesToTerms: boolean
     /** Section 7.3.4. */
     readonly eab?: ExternalAccount
   }): Promise<Account>
@@ -152,29 +150,15 @@ export function openAcme(settings: AcmeSettings): AcmeClient {
 
   async function register(wanted: Parameters<AcmeClient['register']>[0]): Promise<Account> {
     const limit = begin()
-    const { newAccount, meta } = await directoryWithin(limit)
-    const { termsOfService } = meta
-    if (termsOfService !== undefined && !wanted.agreesToTerms) return keep(await findAgreed(termsOfService, limit))
+    const { newAccount } = await directoryWithin(limit)
     const payload = {
       contact: wanted.contact,
-      ...(wanted.agreesToTerms ? { termsOfServiceAgreed: true } : {}),
+      termsOfServiceAgreed: true,
       ...(wanted.eab && { externalAccountBinding: bindExternalAccount(wanted.eab, jwkOf(key), newAccount, issuer) }),
     }
     const asked = { to: 'register an account', repeatable: false }
     const signed = { url: newAccount, payload, signer: { key, accountUrl: null } }
     return keep(readAccount(await session.post(asked, signed, limit), issuer, null))
-  }
-
-  async function findAgreed(termsUrl: string, limit: TimeLimit): Promise<Account> {
-    return findAccount(limit).catch((thrown: unknown) => {
-      if (asOnecertError(thrown).code !== 'ACME_ACCOUNT_UNKNOWN') throw thrown
-      return fail('ACME_TERMS', {
-        what: `${quote(issuer)} registers only who agrees to its terms`,
-        fact: `the terms: ${quote(termsUrl, 200)}`,
-        state: 'no account was made',
-        next: 'read the terms, and agree to them at the issuer in the fleet file',
-      })
-    })
   }
 
   function keep(account: Account): Account {

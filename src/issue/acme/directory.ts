@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { fail, quote } from '../../base/errors.ts'
 import { httpsUrl, parseJson, sayAnswer } from './document.ts'
+import { issuerDomainNames, recordUri } from './persistent.ts'
 import type { Directory } from './resources.ts'
 import { type Answer, mediaType } from './transport.ts'
 
@@ -16,6 +17,12 @@ const shape = z.object({
       termsOfService: z.string().optional(),
       externalAccountRequired: z.boolean().default(false),
       caaIdentities: z.array(z.string()).default([]),
+      // A draft: what does not conform counts as missing (draft-ietf-acme-dns-persist-02 section 3.2).
+      issuerDomainNames: z
+        .union([issuerDomainNames, z.tuple([])])
+        .catch([])
+        .default([]),
+      accountHashPrefix: recordUri.optional().catch(undefined),
       profiles: z.record(z.string(), z.string()).default({}),
     })
     .prefault({}),
@@ -54,11 +61,15 @@ export function readDirectory(answer: Answer, named: Named): Directory {
 }
 
 function withoutUndefined({ renewalInfo, meta, ...urls }: z.infer<typeof shape>): Directory {
-  const { termsOfService, ...rest } = meta
+  const { termsOfService, accountHashPrefix, ...rest } = meta
   return {
     ...urls,
     ...(renewalInfo === undefined ? {} : { renewalInfo }),
-    meta: { ...rest, ...(termsOfService === undefined ? {} : { termsOfService }) },
+    meta: {
+      ...rest,
+      ...(termsOfService === undefined ? {} : { termsOfService }),
+      ...(accountHashPrefix === undefined ? {} : { accountHashPrefix }),
+    },
   }
 }
 

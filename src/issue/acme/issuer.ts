@@ -4,13 +4,14 @@ import { readBounded } from '../../base/durable.ts'
 import { asOnecertError, fail, OnecertError } from '../../base/errors.ts'
 import { inLanes } from '../../base/lanes.ts'
 import type { Secret } from '../../base/secret.ts'
+import { makeResolver } from '../../dns/resolver.ts'
 import type { AcmeIssuer } from '../../fleet/fleet.ts'
 import { assessBundle, type Bundle } from '../../pki/bundle.ts'
 import { parseCertificates, type X509 } from '../../pki/certificate.ts'
 import { defaultAnchors } from '../../pki/chain.ts'
 import { spkiOf } from '../../pki/key.ts'
+import { nameSet } from '../../pki/names.ts'
 import { requireCaa } from '../dns/caa.ts'
-import { makeResolver } from '../dns/resolver.ts'
 import type { Issuer, Order } from '../issuer.ts'
 import { keptKey, leafKey } from '../leaf-key.ts'
 import { replacesOf } from '../predecessor.ts'
@@ -20,10 +21,10 @@ import type { AcmeClient } from './client.ts'
 import { makeCsr } from './csr.ts'
 import { historyAt } from './history.ts'
 import { insist } from './insist.ts'
-import { type OpenOrder, openOrders, sameNames, serves } from './open-order.ts'
+import { type OpenOrder, openOrders, serves } from './open-order.ts'
 import { acmeProblemOf, sayProblem } from './problem.ts'
 import { goesOn, proveNames, takeAway } from './proof.ts'
-import { accounts, forgetRegistration, openRegistered } from './registration.ts'
+import { accountIdentity, accounts, forgetRegistration, openRegistered } from './registration.ts'
 import type { AcmeOrder } from './resources.ts'
 import { settledOrder } from './settled.ts'
 import type { AcmeTools } from './tools.ts'
@@ -92,7 +93,6 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
       spki: spkiOf(key),
       url: null,
       asked: false,
-      startedAtMs: order.nowMs,
       fingerprint: null,
       replaces:
         served && served.fingerprint === order.newest && order.newestDer
@@ -134,8 +134,9 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
   /** A refusal by the CA counts against its limits: CAA is looked at before it is asked, where it is a public one. */
   async function mayIssue(client: AcmeClient, { names }: OpenOrder): Promise<void> {
     const { meta } = await client.directory()
-    if (spec.caFile !== undefined && spec.dns01 === undefined) return
-    const resolver = makeResolver(spec.dns01?.resolvers.length ? { servers: spec.dns01.resolvers } : {})
+    const dns = spec.dns01 ?? spec.dnsPersist01
+    if (spec.caFile !== undefined && dns === undefined) return
+    const resolver = makeResolver(dns?.resolvers.length ? { servers: dns.resolvers } : {})
     await inLanes(names, caaLookupsMax, (name) =>
       requireCaa(name, meta.caaIdentities, resolver, signal).catch((error: unknown) => {
         // What we cannot look up, the CA may; it decides.
@@ -168,7 +169,7 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
     // The newest are at the end, as CAs list them.
     for (const url of (await client.orders()).toReversed()) {
       const found = await stillUsable(client, url)
-      if (found && found.status !== 'valid' && sameNames(found.names, begun.names)) return found
+      if (found && found.status !== 'valid' && nameSet(found.names) === nameSet(begun.names)) return found
     }
     return null
   }
@@ -188,6 +189,7 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
         ...waiting,
         names: begun.names,
         solvers,
+        account: await accountIdentity(client, spec.name, notes),
         notePresented: (presented) => orders.change(lineage, (open) => open && { ...open, presented }).then(() => {}),
       })
     } catch (error) {

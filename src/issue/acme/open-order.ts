@@ -1,3 +1,4 @@
+import { nameSet } from '../../pki/names.ts'
 import { type Notes, type Shelf, shelf } from '../notes.ts'
 import type { Answerable } from '../solver.ts'
 
@@ -21,7 +22,6 @@ export interface OpenOrder {
   /** null: it was intended. If it was `asked` for, only the CA can tell whether there is one. */
   readonly url: string | null
   readonly asked: boolean
-  readonly startedAtMs: number
   /** SHA-256 of the leaf, once it was received; whether it was stored, the newest generation tells. */
   readonly fingerprint: string | null
   /** Id of the certificate that it comes after, for a CA that wants to know (RFC 9773 section 5). */
@@ -47,13 +47,6 @@ export function serves(
     // A new key was wanted, or none: an order for the other one does not serve.
     open.keepKey === wanted.keepKey &&
     open.keyType === wanted.keyType &&
-    sameNames(open.names, wanted.names)
+    nameSet(open.names) === nameSet(wanted.names)
   )
-}
-
-/** Identifiers are a set: a CA may give them in any order (RFC 8555 section 7.1.3). */
-export function sameNames(left: readonly string[], right: readonly string[]): boolean {
-  const sorted = (names: readonly string[]) =>
-    [...new Set(names.map((name) => name.toLowerCase()))].toSorted().join(' ')
-  return sorted(left) === sorted(right)
 }

@@ -1,13 +1,15 @@
 import { asOnecertError, fail, OnecertError, quote } from '../../base/errors.ts'
-import type { Answerable, Solver } from '../solver.ts'
+import { type Answerable, type PersistentChallenge, type Solver, solversFor } from '../solver.ts'
 import type { AcmeClient } from './client.ts'
 import { insist } from './insist.ts'
+import { type AccountIdentity, persistentChallenge } from './persistent.ts'
 import { refusal, sayProblem } from './problem.ts'
-import type { AcmeOrder, Authorization, Challenge } from './resources.ts'
+import type { AcmeOrder, Authorization, Challenge, Directory } from './resources.ts'
 import { settledAuthorization, type Waiting } from './settled.ts'
 
 export interface ProofTools extends Waiting {
   readonly solvers: readonly Solver[]
+  readonly account: AccountIdentity
   /** Those that were ordered: a CA that asks for the proof of another one is not answered. */
   readonly names: readonly string[]
   /**
@@ -35,7 +37,8 @@ export async function proveNames(client: AcmeClient, order: AcmeOrder, tools: Pr
   const open = authorizations.filter(({ status }) => status !== 'valid')
   if (open.length === 0) return
   try {
-    const chosen = open.map((authorization) => choose(client, authorization, tools))
+    const { meta } = await client.directory()
+    const chosen = open.map((authorization) => choose(client, authorization, meta, tools))
     await present(client, chosen, tools)
   } catch (error) {
     if (!goesOn(error, tools.signal)) await abandonOrder(client, order)
@@ -99,7 +102,12 @@ async function abandonOrder(client: AcmeClient, order: AcmeOrder): Promise<void>
   )
 }
 
-function choose(client: AcmeClient, authorization: Authorization, { names, solvers, issuer }: ProofTools): Chosen {
+function choose(
+  client: AcmeClient,
+  authorization: Authorization,
+  meta: Directory['meta'],
+  { names, solvers, issuer, account }: ProofTools,
+): Chosen {
   const { name, wildcard, status, challenges } = authorization
   if (!names.includes(wildcard ? `*.${name}` : name)) {
     fail('ACME_PROTOCOL', {
@@ -117,26 +125,41 @@ function choose(client: AcmeClient, authorization: Authorization, { names, solve
       next: 'when the cause is mended: onecert issue --force',
     })
   }
-  for (const solver of solvers) {
-    // A wildcard is proved by DNS alone (RFC 8555 section 7.1.3 and the rules of public CAs).
-    if (wildcard && solver.type !== 'dns-01') continue
-    const challenge = challenges.find(({ type, token }) => type === solver.type && token !== null)
-    if (!challenge?.token) continue
-    const answer = {
-      name,
-      type: solver.type,
-      token: challenge.token,
-      keyAuthorization: client.keyAuthorization(challenge.token),
-    }
-    return { authorization, challengeUrl: challenge.url, solver, answer }
+  // Where both are wanted, one record lets the CA issue for both.
+  const wanted = { name, wildcard: wildcard || names.includes(`*.${name}`) }
+  const unusable: string[] = []
+  for (const solver of solversFor(solvers, name, wildcard)) {
+    const challenge = challenges.find(({ type }) => type === solver.type)
+    if (!challenge) continue
+    const answer = answerable(client, solver.type, challenge, wanted, meta, account)
+    if (typeof answer !== 'string') return { authorization, challengeUrl: challenge.url, solver, answer }
+    unusable.push(`${solver.type}, but ${answer}`)
   }
   const offered = challenges.map(({ type }) => type).join(', ')
+  const usable = solvers.map(({ type }) => type).join(', ')
   return fail('ACME_NO_CHALLENGE', {
     what: `no way to prove ${wildcard ? '*.' : ''}${name}`,
-    fact: `the CA offers ${quote(offered) || 'nothing'}; the issuer has ${solvers.map(({ type }) => type).join(', ')}`,
+    fact: [`the CA offers ${quote(offered) || 'nothing'}; the issuer has ${usable}`, ...unusable].join('; '),
     state: 'what is served was not touched',
-    next: wildcard ? 'add "dns-01" to the issuer: a wildcard is proved by DNS alone' : 'add one of those to the issuer',
+    next: wildcard ? nextForWildcard : 'add one of those to the issuer',
   })
+}
+
+export const nextForWildcard = 'add "dns-01" to the issuer: a wildcard is proved by DNS alone'
+
+/** Or why this challenge cannot be answered. */
+function answerable(
+  client: AcmeClient,
+  type: Answerable['type'],
+  { token, persist }: Challenge,
+  wanted: Pick<PersistentChallenge, 'name' | 'wildcard'>,
+  meta: Directory['meta'],
+  account: AccountIdentity,
+): Answerable | string {
+  if (type === 'dns-persist-01')
+    return persist ? persistentChallenge(wanted, persist, meta, account) : 'it names no issuer domain that we can read'
+  if (token === null) return 'it has no token'
+  return { name: wanted.name, type, token, keyAuthorization: client.keyAuthorization(token) }
 }
 
 async function respondedTo(client: AcmeClient, { authorization, challengeUrl }: Chosen): Promise<Challenge | null> {

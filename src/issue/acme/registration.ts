@@ -2,12 +2,13 @@ import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { readBounded } from '../../base/durable.ts'
 import { asOnecertError, fail } from '../../base/errors.ts'
 import { Secret } from '../../base/secret.ts'
+import { readCredential } from '../../dns/credential.ts'
 import type { AcmeIssuer } from '../../fleet/fleet.ts'
 import { generatePrivateKey, privateKeyPem, spkiOf } from '../../pki/key.ts'
-import { readCredential } from '../dns/credential.ts'
 import type { KeyKeeper } from '../issuer.ts'
 import { type Notes, type Shelf, shelf } from '../notes.ts'
 import { type AcmeClient, openAcme } from './client.ts'
+import type { AccountIdentity } from './persistent.ts'
 import type { AcmeTools } from './tools.ts'
 
 /** What is known of the account that an issuer has at its CA. */
@@ -20,9 +21,13 @@ export interface KnownAccount {
   readonly url: string | null
   /** A change of the key is under way: which of both the CA knows, only it can tell. */
   readonly next?: string
+  /** Thumbprints of the keys before (RFC 7638): dns-persist-01 records that were made with them still count. */
+  readonly earlier?: readonly string[]
 }
 
 const rootsBytesMax = 1_048_576
+/** As many changes of the key are remembered. */
+const thumbprintsMax = 20
 
 /** An account key stands beside the lineages, under a name that no certificate of the fleet file can have. */
 const keyShelf = (issuer: string) => `acme..${issuer}`
@@ -49,7 +54,6 @@ export async function openRegistered(spec: AcmeIssuer, tools: AcmeTools): Promis
   }
   const { url } = await client.register({
     contact: spec.email.map((address) => `mailto:${address}`),
-    agreesToTerms: true,
     ...(spec.eab && { eab: { kid: spec.eab.keyId, hmacKey: await secretFile(spec.eab.hmacFile) } }),
   })
   await accounts(tools.notes).write(spec.name, { ...known, url })
@@ -102,11 +106,24 @@ async function clientWith(
   })
 }
 
+/** What a dns-persist-01 record names the account by. It is registered by now. */
+export async function accountIdentity(client: AcmeClient, issuer: string, notes: Notes): Promise<AccountIdentity> {
+  const { url, earlier = [] } = (await accounts(notes).read(issuer)) ?? {}
+  const thumbprint = client.keyAuthorization('').slice(1)
+  return {
+    url: url ?? (await client.account()).url,
+    thumbprints: [thumbprint, ...earlier.filter((each) => each !== thumbprint)],
+  }
+}
+
 /** A new key for the account (RFC 8555 section 7.3.5): in the vault and noted before the CA hears of it. */
 export async function rollOver(spec: AcmeIssuer, tools: AcmeTools): Promise<AcmeClient> {
   const client = await openRegistered(spec, tools)
   const next = await newAccountKey(spec.name, tools.keys)
-  await accounts(tools.notes).change(spec.name, (known) => known && { ...known, next: spkiOf(next) })
+  const { thumbprints } = await accountIdentity(client, spec.name, tools.notes)
+  // The present one is among them before the CA hears of another: a record may be of either.
+  const noted = { next: spkiOf(next), earlier: thumbprints.slice(0, thumbprintsMax) }
+  await accounts(tools.notes).change(spec.name, (known) => known && { ...known, ...noted })
   await client.changeKey(next)
   await settleKey(spec.name, tools, spkiOf(next))
   return client
@@ -131,7 +148,11 @@ async function afterRollover(
 }
 
 async function settleKey(issuer: string, { notes }: AcmeTools, spki: string): Promise<void> {
-  await accounts(notes).change(issuer, (known) => known && { directory: known.directory, url: known.url, spki })
+  await accounts(notes).change(issuer, (known) => known && forgetNext(known, spki))
+}
+
+function forgetNext({ directory, url, earlier }: KnownAccount, spki: string): KnownAccount {
+  return { directory, url, spki, ...(earlier && { earlier }) }
 }
 
 async function newAccountKey(issuer: string, keys: KeyKeeper): Promise<Secret<KeyObject>> {

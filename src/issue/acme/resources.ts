@@ -13,6 +13,10 @@ export interface Directory {
     readonly externalAccountRequired: boolean
     /** Issuer domain names that a CAA record may hold (RFC 8555 section 9.7.6). */
     readonly caaIdentities: readonly string[]
+    /** draft-ietf-acme-dns-persist-02 section 3.2; empty where the CA does not say. */
+    readonly issuerDomainNames: readonly string[]
+    /** The same, section 4.1. */
+    readonly accountHashPrefix?: string
     /** Name to description (draft-ietf-acme-profiles). */
     readonly profiles: Readonly<Record<string, string>>
   }
@@ -60,7 +64,18 @@ export interface Challenge {
   readonly type: string
   readonly status: 'pending' | 'processing' | 'valid' | 'invalid'
   readonly token: string | null
+  /** Of dns-persist-01, as far as it can be read. */
+  readonly persist: PersistTerms | null
   readonly problem: Problem | null
+}
+
+/** draft-ietf-acme-dns-persist-02 section 3.1, and what -00 and -01 have in its place. */
+export interface PersistTerms {
+  readonly issuerDomainNames: readonly [string, ...string[]]
+  /** -02: the record names the account by a hash. */
+  readonly hashed: boolean
+  /** -01: what the record names the account by; null: its URL. */
+  readonly accountUri: string | null
 }
 
 /** RFC 7807, RFC 8555 section 6.7. Its texts are the CA's: quote() them before they are shown. */

@@ -1,6 +1,6 @@
 import { fail, quote } from '../../base/errors.ts'
-import { ancestors } from './message.ts'
-import type { Resolver } from './resolver.ts'
+import { ancestors } from '../../dns/message.ts'
+import type { Resolver } from '../../dns/resolver.ts'
 
 /** RFC 8659 section 4.1. */
 export interface CaaRecord {

@@ -1,6 +1,6 @@
 import { fail, quote } from '../../base/errors.ts'
-import { plainName, sameName } from './message.ts'
-import type { Resolver } from './resolver.ts'
+import { plainName, sameName } from '../../dns/message.ts'
+import type { Resolver } from '../../dns/resolver.ts'
 
 const aliasesMax = 8
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Answerable, Solver } from '../solver.ts'
+import type { Solver, TokenChallenge } from '../solver.ts'
 import { writtenName } from './delegation.ts'
 import { type PropagationSettings, untilPublished } from './propagation.ts'
 import type { DnsProvider, TxtRecord } from './provider/provider.ts'
@@ -15,19 +15,19 @@ const removeTimeoutDefaultMs = 60_000
 export function dns01(provider: DnsProvider, settings: Dns01Settings): Solver {
   return {
     type: 'dns-01',
-    async present(challenge, signal) {
+    async present(challenge: TokenChallenge, signal) {
       const record = await recordOf(challenge, settings, signal)
       await provider.add(record, signal)
       await untilPublished(record, settings, signal)
     },
-    async remove(challenge) {
+    async remove(challenge: TokenChallenge) {
       const signal = AbortSignal.timeout(settings.removeTimeoutMs ?? removeTimeoutDefaultMs)
       await provider.remove(await recordOf(challenge, settings, signal), signal)
     },
   }
 }
 
-async function recordOf(challenge: Answerable, settings: Dns01Settings, signal: AbortSignal): Promise<TxtRecord> {
+async function recordOf(challenge: TokenChallenge, settings: Dns01Settings, signal: AbortSignal): Promise<TxtRecord> {
   const name = await writtenName(`_acme-challenge.${challenge.name}`, settings.resolver, signal)
   return { name, value: createHash('sha256').update(challenge.keyAuthorization).digest('base64url') }
 }

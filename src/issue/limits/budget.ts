@@ -1,4 +1,5 @@
 import { fail, quote } from '../../base/errors.ts'
+import { nameSet } from '../../pki/names.ts'
 import type { Limit } from './limit.ts'
 import { registeredDomain } from './registered-domain.ts'
 
@@ -109,7 +110,7 @@ function bucketsOfOrder(limit: Limit, { account, names }: Omit<CountedOrder, 'ki
     case 'account':
       return [account]
     case 'set of names':
-      return [setOf(names)]
+      return [nameSet(names)]
     case 'registered domain':
       return [...new Set(names.map(registeredDomain))]
     case 'name':
@@ -118,9 +119,6 @@ function bucketsOfOrder(limit: Limit, { account, names }: Omit<CountedOrder, 'ki
       return []
   }
 }
-
-/** Sequence and capitals do not count. */
-const setOf = (names: readonly string[]) => [...new Set(names.map((name) => name.toLowerCase()))].toSorted().join(' ')
 
 /** A wildcard is proved as the name below it. */
 const nameOf = (account: string, name: string) => `${name.toLowerCase().replace(/^\*\./, '')} (${account})`

@@ -26,7 +26,7 @@ export function clientOf({ directoryUrl, trust }: Ca, settings: Partial<AcmeSett
 /** With an account that is registered. */
 export async function accountAt(ca: Ca, settings: Partial<AcmeSettings> = {}): Promise<AcmeClient> {
   const client = clientOf(ca, settings)
-  await client.register({ contact: [], agreesToTerms: true })
+  await client.register({ contact: [] })
   return client
 }
 

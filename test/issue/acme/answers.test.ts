@@ -106,7 +106,7 @@ describe('a certificate answer that is wrong is refused before anything of it is
       assert.equal(refused.code, code, refused.message)
       assert.match(refused.message, /lab/)
       assert.equal((await at.orderHere(lineage))?.fingerprint ?? null, null)
-      proxy.clear()
+      await proxy.clear()
       const bundle = await at.issuer().issue(order)
       assert.equal(bundle?.spki, keepKey)
       assert.notEqual(bundle?.leaf.fingerprint, made.fingerprint)

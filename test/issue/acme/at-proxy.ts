@@ -23,7 +23,7 @@ const hurried: Clock = {
 export interface AtProxy extends AsyncDisposable {
   readonly keeper: Keeper
   readonly spec: AcmeIssuer
-  readonly tools: AcmeTools
+  readonly tools: AcmeTools & { readonly solvers: readonly Solver[] }
   /** With other settings for this once. */
   issuer(changed?: Partial<AcmeIssuer>): Issuer
   /** How many orders our account has at the CA. */

@@ -14,7 +14,7 @@ import { type Pebble, startPebble } from '../../real/pebble.ts'
 import { accountAt, clientOf, waiting } from './account-at.ts'
 
 const file = { file: 'the answer' }
-const register = { contact: [], agreesToTerms: true }
+const register = { contact: [] }
 let pebble: Pebble
 
 before(async () => {
@@ -100,22 +100,6 @@ test('a contact is changed', async () => {
   const client = await accountAt(pebble)
   assert.deepEqual((await client.updateContact(['mailto:new@lab.example'])).contact, ['mailto:new@lab.example'])
   assert.deepEqual((await client.account()).contact, ['mailto:new@lab.example'])
-})
-
-test('who does not agree to the terms has no account, and sees where they are', async () => {
-  const accountKey = generatePrivateKey('ec-p256')
-  const error = await refusalOf(() => clientOf(pebble, { accountKey }).register({ ...register, agreesToTerms: false }))
-  assert.equal(error.code, 'ACME_TERMS')
-  assert.match(error.failure.fact ?? '', /data:text\/plain,Do%20what/)
-  const account = await refusalOf(() => clientOf(pebble, { accountKey }).account())
-  assert.equal(account.code, 'ACME_ACCOUNT_UNKNOWN')
-})
-
-test('an account that is there needs no consent again', async () => {
-  const accountKey = generatePrivateKey('ec-p256')
-  const { url } = await clientOf(pebble, { accountKey }).register(register)
-  const again = await clientOf(pebble, { accountKey }).register({ ...register, agreesToTerms: false })
-  assert.equal(again.url, url)
 })
 
 test('an account URL of nobody is unknown', async () => {
@@ -216,7 +200,7 @@ test('a CA that wants external account binding takes the right key alone', async
   const hmacKey = 'zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W'
   await using bound = await startPebble({ eab: { 'kid-1': hmacKey } })
   const register = (eab?: { kid: string; hmacKey: Secret<string> }) =>
-    clientOf(bound).register({ contact: [], agreesToTerms: true, ...(eab && { eab }) })
+    clientOf(bound).register({ contact: [], ...(eab && { eab }) })
   assert.equal((await register({ kid: 'kid-1', hmacKey: new Secret(hmacKey) })).status, 'valid')
   assert.equal((await refusalOf(() => register())).code, 'ACME_EAB_REQUIRED')
   const wrong = await refusalOf(() => register({ kid: 'kid-1', hmacKey: new Secret(hmacKey.toLowerCase()) }))

@@ -67,7 +67,7 @@ test('a new order that is cut before the CA has it is not asked for again either
 
 /** Each with the path of the request that is cut off. */
 const changes: Readonly<Record<string, readonly [string, (client: AcmeClient) => Promise<unknown>]>> = {
-  'a registration': ['/sign-me-up', (client) => client.register({ contact: [], agreesToTerms: true })],
+  'a registration': ['/sign-me-up', (client) => client.register({ contact: [] })],
   'a challenge to be looked at': [
     '/chalZ/',
     async (client) => {
@@ -104,7 +104,7 @@ test('what only reads is asked for again after cuts and errors of the CA', async
   proxy.inject({ on: path('/dir'), deed: { kind: 'cut-before' } })
   proxy.inject({ on: path('/dir'), nth: 2, deed: { kind: 'answer', status: 502 } })
   proxy.inject({ on: path('/nonce-plz'), deed: { kind: 'cut-after' } })
-  await client.register({ contact: [], agreesToTerms: true })
+  await client.register({ contact: [] })
   const { url } = await client.newOrder(wanted)
   proxy.inject({ on: path('/my-order/'), deed: { kind: 'cut-after' } })
   proxy.inject({ on: path('/my-order/'), nth: 2, deed: { kind: 'answer', status: 500 } })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { accounts, openRegistered, rollOver } from '../../../src/issue/acme/registration.ts'
+import { accountIdentity, accounts, openRegistered, rollOver } from '../../../src/issue/acme/registration.ts'
 import type { Order } from '../../../src/issue/issuer.ts'
 import type { Bundle } from '../../../src/pki/bundle.ts'
 import { refusalOf } from '../../base/refusals.ts'
@@ -23,7 +23,7 @@ after(async () => {
 
 /** With an account of its own; what went wrong for another one is over. */
 async function atProxy(): Promise<AtProxy> {
-  proxy.clear()
+  await proxy.clear()
   const at = await openAtProxy(proxy)
   await openRegistered(at.spec, at.tools)
   return at
@@ -169,6 +169,9 @@ describe('the account', () => {
       await using at = await atProxy()
       const shelf = accounts(at.tools.notes)
       const before = await shelf.read('lab')
+      const thumbprints = async () =>
+        (await accountIdentity(await openRegistered(at.spec, at.tools), 'lab', at.tools.notes)).thumbprints
+      const [first] = await thumbprints()
       proxy.inject({ on: path('/rollover-account-key'), deed: { kind } })
       const refused = await refusalOf(() => rollOver(at.spec, at.tools))
       assert.equal(refused.code, 'ACME_UNREACHABLE', refused.message)
@@ -176,8 +179,12 @@ describe('the account', () => {
       assert.ok(during?.next)
       assert.equal(during.spki, before?.spki)
       await issued(at, orderOf())
-      const settled = await shelf.read('lab')
-      assert.deepEqual(settled, { ...before, spki: kind === 'cut-before' ? before?.spki : during.next })
+      const spki = kind === 'cut-before' ? before?.spki : during.next
+      assert.deepEqual(await shelf.read('lab'), { ...before, spki, earlier: [first] })
+      // A record that was made with the old key counts in any case.
+      const [now, ...earlier] = await thumbprints()
+      assert.equal(now === first, kind === 'cut-before')
+      assert.deepEqual(earlier, kind === 'cut-before' ? [] : [first])
       assert.equal(await at.ordersThere(), 1)
     })
 

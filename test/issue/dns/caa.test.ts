@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { makeResolver, type Resolver } from '../../../src/dns/resolver.ts'
 import { type CaaRecord, caaAllows, caaFacts, requireCaa } from '../../../src/issue/dns/caa.ts'
-import { makeResolver, type Resolver } from '../../../src/issue/dns/resolver.ts'
 import { refusalOf } from '../../base/refusals.ts'
 import { type RunningBind, startBind } from '../../real/bind.ts'
 import { chooseEndpoint } from '../../real/running.ts'

@@ -2,13 +2,12 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { systemClock } from '../../../src/base/clock.ts'
+import { makeResolver } from '../../../src/dns/resolver.ts'
 import { dns01 } from '../../../src/issue/dns/dns01.ts'
-import { persistentRecord, requirePersistentRecord } from '../../../src/issue/dns/persist.ts'
 import type { PropagationSettings } from '../../../src/issue/dns/propagation.ts'
 import type { DnsProvider } from '../../../src/issue/dns/provider/provider.ts'
 import { rfc2136 } from '../../../src/issue/dns/provider/rfc2136.ts'
-import { makeResolver } from '../../../src/issue/dns/resolver.ts'
-import type { Answerable } from '../../../src/issue/solver.ts'
+import type { TokenChallenge } from '../../../src/issue/solver.ts'
 import { refusalOf } from '../../base/refusals.ts'
 import { type BindKey, type RunningBind, startBind } from '../../real/bind.ts'
 import { type DnsRelay, startDnsRelay } from '../../real/dns-relay.ts'
@@ -26,13 +25,6 @@ const aliases = (prefix: string, count: number) =>
       ? `_acme-challenge.${prefix} CNAME ${prefix}1`
       : `${prefix}${at} CNAME ${at === count - 1 ? `_acme-challenge.end.delegated.example.` : `${prefix}${at + 1}`}`,
   )
-
-const proof = {
-  name: 'domain.example',
-  issuerDomain: 'authority.example',
-  accountUri: `https://ca.example/acct/${'1'.repeat(230)}`,
-  wildcard: true,
-}
 
 /** The zones domain.example, with a primary and a secondary that lags, and delegated.example, with a server that never gets anything. */
 let primary: RunningBind
@@ -67,7 +59,6 @@ before(async () => {
     ...aliases('nine', 9),
     '_acme-challenge.circle CNAME round',
     'round CNAME _acme-challenge.circle',
-    `_validation-persist TXT "authority.example; accounturi=https://ca.example/acct/${'1'.repeat(200)}" "${'1'.repeat(30)}; policy=wildcard"`,
   ]
   const delegated = { name: 'delegated.example', servers: [{ name: 'ns1.delegated.example', address: first }] }
   const lame = [
@@ -112,12 +103,12 @@ after(async () => {
   for (const bind of [primary, secondary, frozen]) await bind.stop()
 })
 
-function challengeOf(name: string, token = 'evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA'): Answerable {
+function challengeOf(name: string, token = 'evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA'): TokenChallenge {
   return { name, type: 'dns-01', token, keyAuthorization: `${token}.9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI` }
 }
 
 /** RFC 8555 section 8.4. */
-function digestOf({ keyAuthorization }: Answerable): string {
+function digestOf({ keyAuthorization }: TokenChallenge): string {
   return createHash('sha256').update(keyAuthorization).digest('base64url')
 }
 
@@ -212,11 +203,10 @@ test('a name server without the zone and one that is down are named; one whose n
 })
 
 test('a name outside of every zone, and a zone whose name servers have no address, are refused', async () => {
-  const record = { ...proof, name: 'www.nowhere.test' }
-  const nowhere = await refusalOf(() => requirePersistentRecord(record, settings, within()))
+  const solver = dns01({ ...provider, add: async () => {} }, settings)
+  const nowhere = await refusalOf(() => solver.present(challengeOf('www.nowhere.test'), within()))
   assert.equal(nowhere.code, 'DNS_ZONE_NOT_FOUND')
-  const serverless = { ...proof, name: 'serverless.example' }
-  const unreachable = await refusalOf(() => requirePersistentRecord(serverless, settings, within()))
+  const unreachable = await refusalOf(() => solver.present(challengeOf('serverless.example'), within()))
   assert.equal(unreachable.code, 'DNS_UNREACHABLE')
   assert.match(unreachable.failure.fact ?? '', /gone\.lame-names\.example/)
 })
@@ -230,23 +220,14 @@ test('an interrupted wait for name servers ends with the reason of the interrupt
   await dns01(provider, settings).remove(challenge)
 })
 
-test('a persistent proof is found in one record of several strings, and not where a word of it differs', async () => {
-  const { value } = persistentRecord(proof)
-  assert.equal(value, `authority.example; accounturi=${proof.accountUri}; policy=wildcard`)
-  assert.ok(value.length > 255)
-  await requirePersistentRecord({ ...proof, name: '*.domain.example' }, settings, within())
-  const error = await refusalOf(() => requirePersistentRecord({ ...proof, wildcard: false }, settings, within()))
-  assert.equal(error.code, 'DNS_NOT_PROPAGATED')
-})
-
 test('the next resolver is asked where one is down; where all are, each is named', async () => {
   const nobody = await chooseEndpoint({})
   const down = `${nobody.address}:${nobody.port}`
-  const resolver = makeResolver({ servers: [down, primary.server], timeoutMs: 500 })
+  const resolver = makeResolver({ servers: [down, primary.server], timeoutMs: 5_000 })
   const { answers } = await resolver.lookup('shop.domain.example', 'SOA', within())
   assert.deepEqual(answers, [])
   const { code, failure } = await refusalOf(() =>
-    makeResolver({ servers: [down, secondary.server], timeoutMs: 500 }).lookup('elsewhere.test', 'A', within()),
+    makeResolver({ servers: [down, secondary.server], timeoutMs: 5_000 }).lookup('elsewhere.test', 'A', within()),
   )
   assert.equal(code, 'DNS_UNREACHABLE')
   assert.match(failure.fact ?? '', new RegExp(`^${down}: UDP: ECONNREFUSED.*; ${secondary.server} says REFUSED$`))

@@ -3,8 +3,8 @@ import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { makeResolver, type Resolver } from '../../../src/dns/resolver.ts'
 import { type ExecSettings, exec } from '../../../src/issue/dns/provider/exec.ts'
-import { makeResolver, type Resolver } from '../../../src/issue/dns/resolver.ts'
 import { refusalOf } from '../../base/refusals.ts'
 import { type Scratch, scratch } from '../../base/scratch.ts'
 import { dnsProviderContract } from '../../contract/dns-provider.ts'
@@ -124,31 +124,6 @@ async function untilGone(pid: number): Promise<void> {
 test('more output than anybody reads does no harm', async () => {
   const error = await refusal('head -c 3000000 /dev/zero | tr "\\0" x; echo; echo end; exit 1')
   assert.match(error.failure.fact ?? '', /^exit status 1; it said: x{200}… \/ end$/)
-})
-
-test('examples/dns/lexicon calls lexicon as it wants to be called', async () => {
-  // Its own provider for zone files needs a library that Debian does not have.
-  await program('for word; do echo "$word"; done >"$HOME/argv"', place.file('bin/lexicon'))
-  const before = { PATH: process.env.PATH, HOME: process.env.HOME }
-  Object.assign(process.env, { PATH: `${place.file('bin')}:${before.PATH}`, HOME: place.path })
-  try {
-    const provider = exec({ exec: [`${examples}/lexicon`, 'hetzner'] }, resolver)
-    for (const [act, action] of [
-      ['add', 'create'],
-      ['remove', 'delete'],
-    ] as const) {
-      await provider[act](record, within())
-      const argv = (await readFile(place.file('argv'), 'utf8')).trimEnd().split('\n')
-      const options = ['--config-dir', '/etc/onecert/lexicon', '--delegated', 'domain.example', 'hetzner']
-      const content = ['--name', `${record.name}.`, '--content', record.value]
-      assert.deepEqual(argv, [...options, action, 'domain.example', 'TXT', ...content])
-    }
-    await program('echo "no such provider" >&2; exit 1', place.file('bin/lexicon'))
-    const error = await refusalOf(() => provider.add(record, within()))
-    assert.equal(error.failure.fact, 'exit status 1; it said: no such provider')
-  } finally {
-    Object.assign(process.env, before)
-  }
 })
 
 test('the examples say how they are called', async () => {

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import type { NameServer } from '../../../src/issue/dns/exchange.ts'
+import type { NameServer } from '../../../src/dns/exchange.ts'
 
 const run = promisify(execFile)
 

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { fail, quote } from '../../../base/errors.ts'
 import { Secret } from '../../../base/secret.ts'
-import { credentialBad, readCredential } from '../credential.ts'
-import { sameName } from '../message.ts'
+import { credentialBad, readCredential } from '../../../dns/credential.ts'
+import { sameName } from '../../../dns/message.ts'
 import { type ApiEndpoint, apiRefused, apiUrl, callApi } from './https.ts'
 import type { DnsProvider } from './provider.ts'
 

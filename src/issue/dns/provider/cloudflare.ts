@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { fail, quote } from '../../../base/errors.ts'
-import { readToken } from '../credential.ts'
-import { ancestors, sameName } from '../message.ts'
+import { readToken } from '../../../dns/credential.ts'
+import { ancestors, sameName } from '../../../dns/message.ts'
 import { type ApiAnswer, type ApiCall, type ApiEndpoint, apiRefused, apiUrl, callApi } from './https.ts'
 import { type DnsProvider, type TxtRecord, txtTtlS } from './provider.ts'
 

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { fail, quote } from '../../../base/errors.ts'
-import { zoneOf } from '../authority.ts'
-import type { Resolver } from '../resolver.ts'
+import { zoneOf } from '../../../dns/authority.ts'
+import type { Resolver } from '../../../dns/resolver.ts'
 import type { DnsProvider, TxtRecord } from './provider.ts'
 
 export interface ExecSettings {

@@ -1,6 +1,6 @@
 import type { Clock } from '../../../base/clock.ts'
+import type { Resolver } from '../../../dns/resolver.ts'
 import type { DnsProviderSettings } from '../../../fleet/fleet.ts'
-import type { Resolver } from '../resolver.ts'
 import { acmeDns } from './acme-dns.ts'
 import { cloudflare } from './cloudflare.ts'
 import { exec } from './exec.ts'

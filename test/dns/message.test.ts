@@ -3,18 +3,11 @@ import { createHmac } from 'node:crypto'
 import { test } from 'node:test'
 import { encode } from 'dns-packet'
 import fc from 'fast-check'
-import { OnecertError } from '../../../src/base/errors.ts'
-import { Secret } from '../../../src/base/secret.ts'
-import {
-  ancestors,
-  decodeAnswer,
-  encodeName,
-  encodeQuery,
-  type Query,
-  sameName,
-} from '../../../src/issue/dns/message.ts'
-import { signMessage, type TsigKey, verifyMessage } from '../../../src/issue/dns/tsig.ts'
-import { refusalOf } from '../../base/refusals.ts'
+import { OnecertError } from '../../src/base/errors.ts'
+import { Secret } from '../../src/base/secret.ts'
+import { ancestors, decodeAnswer, encodeName, encodeQuery, type Query, sameName } from '../../src/dns/message.ts'
+import { signMessage, type TsigKey, verifyMessage } from '../../src/dns/tsig.ts'
+import { refusalOf } from '../base/refusals.ts'
 
 const query: Query = { id: 4711, name: '_acme-challenge.domain.example', type: 'TXT', recursive: false }
 const key: TsigKey = { name: 'onecert', algorithm: 'hmac-sha256', secret: new Secret(Buffer.alloc(32, 'k')) }

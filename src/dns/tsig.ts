@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import type { Secret } from '../../base/secret.ts'
+import type { Secret } from '../base/secret.ts'
 import { encodeName, plainName, sameName } from './message.ts'
 
 /** RFC 8945 section 6. The older ones (MD5, SHA-1, SHA-224) are refused. */

@@ -1,6 +1,6 @@
 import { getServers } from 'node:dns'
 import { isIP } from 'node:net'
-import { fail, OnecertError, quote } from '../../base/errors.ts'
+import { fail, OnecertError, quote } from '../base/errors.ts'
 import { ask, endpointOf, exchangeTimeoutMs, failureFact, type NameServer } from './exchange.ts'
 import { type Message, plainName, type RecordType, rcodeName } from './message.ts'
 
@@ -26,7 +26,7 @@ const noError = 0
 export const nameUnknown = 3
 
 export function makeResolver({ servers, timeoutMs = exchangeTimeoutMs }: ResolverSettings = {}): Resolver {
-  const chosen = (servers ?? getServers()).slice(0, serversMax).map((each) => parseNameServer(each))
+  const chosen = resolverServers(servers)
   return {
     async lookup(name, type, signal) {
       const said: string[] = []
@@ -47,6 +47,11 @@ export function makeResolver({ servers, timeoutMs = exchangeTimeoutMs }: Resolve
       })
     },
   }
+}
+
+/** Those given, else those of this machine; the first few of them. */
+export function resolverServers(servers: readonly string[] = getServers()): NameServer[] {
+  return servers.slice(0, serversMax).map((each) => parseNameServer(each))
 }
 
 /** @throws OnecertError CONFIG_BAD_VALUE */

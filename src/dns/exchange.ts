@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { connect, isIPv6 } from 'node:net'
-import { fail, OnecertError } from '../../base/errors.ts'
+import { fail, OnecertError } from '../base/errors.ts'
 import { decodeAnswer, encodeQuery, isTruncated, type Message, type Query, type RecordType } from './message.ts'
 
 /** A name server: an IP address and a port. */

@@ -1,5 +1,5 @@
-import { quote } from '../../base/errors.ts'
-import { Secret } from '../../base/secret.ts'
+import { quote } from '../base/errors.ts'
+import { Secret } from '../base/secret.ts'
 import { credentialBad, readCredential } from './credential.ts'
 import { sameName } from './message.ts'
 import { type TsigAlgorithm, type TsigKey, tsigAlgorithms } from './tsig.ts'

@@ -1,4 +1,4 @@
-import { fail, quote } from '../../base/errors.ts'
+import { fail, quote } from '../base/errors.ts'
 import { ancestors, plainName, sameName } from './message.ts'
 import { nameUnknown, type Resolver } from './resolver.ts'
 

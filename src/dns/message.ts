@@ -1,5 +1,5 @@
 import { type Answer, decode, encode } from 'dns-packet'
-import { fail, quote } from '../../base/errors.ts'
+import { fail, quote } from '../base/errors.ts'
 
 export type RecordType = 'A' | 'AAAA' | 'CAA' | 'CNAME' | 'NS' | 'SOA' | 'TXT'
 

@@ -1,17 +1,18 @@
-import type { Clock } from '../../base/clock.ts'
-import { fail, OnecertError, quote } from '../../base/errors.ts'
+import type { Clock } from '../base/clock.ts'
+import { fail, OnecertError, quote } from '../base/errors.ts'
+import { addressBytes } from './address.ts'
 import { type ExchangeLimits, endpointOf, exchange, type NameServer, newId } from './exchange.ts'
 import {
   answers,
   decodeAnswer,
   encodeName,
   encodeQuery,
+  type Message,
   plainName,
   type Query,
   rcodeName,
   sameName,
 } from './message.ts'
-import { type TxtRecord, txtTtlS } from './provider/provider.ts'
 import { signMessage, type TsigKey, type TsigVerdict, verifyMessage } from './tsig.ts'
 
 /** Where updates go, and with which key. */
@@ -22,31 +23,82 @@ export interface UpdateTarget {
   readonly timeoutMs: number
 }
 
+export type WrittenType = 'A' | 'AAAA' | 'TXT'
+
+/** One record. */
+export interface WrittenRecord {
+  /** Absolute, no trailing dot. */
+  readonly name: string
+  readonly type: WrittenType
+  /** An IP address, or the text. */
+  readonly value: string
+  readonly ttlS: number
+}
+
+/** All records of one name and type; none: there is no such set. */
+export interface RecordSet {
+  readonly name: string
+  readonly type: WrittenType | 'CNAME'
+  readonly values: readonly string[]
+}
+
 export interface Change {
   readonly zone: string
   readonly act: 'add' | 'remove'
-  readonly record: TxtRecord
+  readonly record: WrittenRecord
+  /** Sets that have to be just so, else nothing is changed (RFC 2136 section 2.4). Aliases: only that there is none. */
+  readonly provided?: readonly RecordSet[]
 }
 
 const opcodeUpdate = 5
 const soaType = 6
-const txtType = 16
+const typeNumbers = { A: 1, CNAME: 5, TXT: 16, AAAA: 28 } as const
 const inClass = 1
 const noneClass = 254
 const stringBytesMax = 255
 const refusedRcode = 5
 const servfailRcode = 2
+const nxdomainRcode = 3
+const notAsProvided = ['NXDOMAIN', 'YXDOMAIN', 'YXRRSET', 'NXRRSET']
 
 /**
  * One change by UPDATE (RFC 2136), signed by TSIG. Adding what is there and removing what is not are no errors (sections
  * 3.4.2.2 and 3.4.2.4), so a change whose answer was lost may be sent again.
+ * @returns false: a set is not as provided, and nothing was changed
  * @throws OnecertError DNS_REFUSED, DNS_TSIG_BAD, DNS_UNREACHABLE
  */
-export async function sendUpdate(change: Change, target: UpdateTarget, signal: AbortSignal): Promise<void> {
+export async function sendUpdate(change: Change, target: UpdateTarget, signal: AbortSignal): Promise<boolean> {
   const id = newId()
   const response = await signedExchange(encodeUpdate(id, change), target, signal)
   const rcode = response.readUInt16BE(2) & 0xf
-  if (rcode !== 0) refuse(rcode, target, `the TXT record of ${change.record.name} in the zone ${change.zone}`)
+  // Which name exists or not is asked by prerequisites alone (RFC 2136 section 3.2).
+  if (change.provided && notAsProvided.includes(rcodeName(rcode))) return false
+  const { type, name } = change.record
+  if (rcode !== 0) refuse(rcode, target, `the ${type} record of ${name} in the zone ${change.zone}`, type)
+  return true
+}
+
+/**
+ * What the update server itself has for a name, aliases too; asked with the key, because a server may show its zones to that
+ * only.
+ * @throws OnecertError DNS_REFUSED, DNS_TSIG_BAD, DNS_UNREACHABLE, DNS_ANSWER_BAD
+ */
+export async function recordsAtServer(
+  name: string,
+  type: WrittenType,
+  target: UpdateTarget,
+  signal: AbortSignal,
+): Promise<Message> {
+  const query: Query = { id: newId(), name, type, recursive: false }
+  const from = endpointOf(target.server)
+  const answer = decodeAnswer(await signedExchange(encodeQuery(query), target, signal), query, from)
+  if (answer?.authoritative && (answer.rcode === 0 || answer.rcode === nxdomainRcode)) return answer
+  return fail('DNS_REFUSED', {
+    what: `the name server ${from} does not tell the ${type} records of ${quote(name)}`,
+    fact: `it says ${rcodeName(answer?.rcode ?? refusedRcode)}${answer && !answer.authoritative ? ', and does not speak for the zone' : ''}`,
+    state: 'nothing was changed',
+    next: 'give the address of the primary name server of the zone',
+  })
 }
 
 /**
@@ -69,24 +121,35 @@ export async function zoneAtServer(name: string, target: UpdateTarget, signal: A
   })
 }
 
-/** RFC 2136 section 2: header, zone, no prerequisites, one update. */
-function encodeUpdate(id: number, { zone, act, record }: Change): Buffer {
-  const header = uint16s(id, opcodeUpdate << 11, 1, 0, 1, 0)
-  const data = txtData(record.value)
-  const kind = act === 'add' ? inClass : noneClass
-  const ttl = Buffer.alloc(4)
-  // RFC 2136 section 2.5.4: a removal has TTL 0.
-  ttl.writeUInt32BE(act === 'add' ? txtTtlS : 0)
+/** RFC 2136 section 2: header, zone, prerequisites, one update. */
+function encodeUpdate(id: number, { zone, act, record, provided = [] }: Change): Buffer {
+  const prerequisites = provided.flatMap(encodePrerequisites)
   return Buffer.concat([
-    header,
+    uint16s(id, opcodeUpdate << 11, 1, prerequisites.length, 1, 0),
     encodeName(zone),
     uint16s(soaType, inClass),
-    encodeName(record.name),
-    uint16s(txtType, kind),
-    ttl,
-    uint16s(data.length),
-    data,
+    ...prerequisites,
+    // RFC 2136 section 2.5.4: a removal has class NONE and TTL 0.
+    act === 'add'
+      ? encodeRecord(record.name, record.type, inClass, record.ttlS, dataOf(record.type, record.value))
+      : encodeRecord(record.name, record.type, noneClass, 0, dataOf(record.type, record.value)),
   ])
+}
+
+/** RFC 2136 sections 2.4.2 and 2.4.3: a set is these values, or is not there. */
+function encodePrerequisites({ name, type, values }: RecordSet): Buffer[] {
+  if (values.length === 0 || type === 'CNAME') return [encodeRecord(name, type, noneClass, 0, Buffer.alloc(0))]
+  return values.map((value) => encodeRecord(name, type, inClass, 0, dataOf(type, value)))
+}
+
+function encodeRecord(name: string, type: RecordSet['type'], kind: number, ttlS: number, data: Buffer): Buffer {
+  const ttl = Buffer.alloc(4)
+  ttl.writeUInt32BE(ttlS)
+  return Buffer.concat([encodeName(name), uint16s(typeNumbers[type], kind), ttl, uint16s(data.length), data])
+}
+
+function dataOf(type: WrittenType, value: string): Buffer {
+  return type === 'TXT' ? txtData(value) : addressBytes(value)
 }
 
 /** RFC 1035 section 3.3.14. */
@@ -169,20 +232,20 @@ function tsigRefused(
 const refusals: Readonly<Record<string, { readonly fact: string; readonly next: string }>> = {
   REFUSED: {
     fact: 'this key may not change this name',
-    next: 'let the key change TXT records there (BIND: update-policy or allow-update)',
+    next: 'let the key change TYPE records there (BIND: update-policy or allow-update)',
   },
   NOTAUTH: { fact: 'it is not the primary of this zone', next: 'give the address of the primary name server' },
   NOTZONE: { fact: 'the name is not in this zone', next: 'correct the zone, or leave it out: it is found then' },
   NOTIMP: { fact: 'it takes no dynamic updates', next: 'switch them on there, or use another way to write records' },
 }
 
-function refuse(rcode: number, { server }: UpdateTarget, subject: string): never {
+function refuse(rcode: number, { server }: UpdateTarget, subject: string, type: WrittenType = 'TXT'): never {
   const name = rcodeName(rcode)
   const { fact, next } = refusals[name] ?? { fact: null, next: 'look into the log of the name server' }
   fail(rcode === servfailRcode ? 'DNS_UNREACHABLE' : 'DNS_REFUSED', {
     what: `the name server ${endpointOf(server)} refuses ${subject}`,
     fact: fact === null ? name : `${name}: ${fact}`,
     state: 'nothing was changed',
-    next,
+    next: next.replace('TYPE', type),
   })
 }

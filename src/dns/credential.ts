@@ -1,7 +1,7 @@
 import type { Stats } from 'node:fs'
-import { readBounded } from '../../base/durable.ts'
-import { fail } from '../../base/errors.ts'
-import { Secret } from '../../base/secret.ts'
+import { readBounded } from '../base/durable.ts'
+import { fail } from '../base/errors.ts'
+import { Secret } from '../base/secret.ts'
 
 const credentialBytesMax = 64 * 1024
 

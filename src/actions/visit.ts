@@ -1,0 +1,59 @@
+import { asOnecertError } from '../base/errors.ts'
+import type { Placement, Server } from '../fleet/fleet.ts'
+import { type DiskFacts, type KeyFacts, lookForKeys, lookOnDisk } from '../observe/disk.ts'
+import { endpointsOf } from '../observe/endpoint.ts'
+import { lookThrough } from '../rollout/prober.ts'
+import { receiverFor } from '../rollout/receiver.ts'
+import type { Context } from './context.ts'
+import type { Looked } from './look.ts'
+
+/** What was found on a server, over one connection. */
+export interface Visit {
+  /** By lineage. */
+  readonly disks: ReadonlyMap<string, DiskFacts>
+  /** null: the server has no tool to look for them. */
+  readonly keys: KeyFacts | null
+  /** What it serves, where that cannot be seen from here; by lineage. */
+  readonly looked: ReadonlyMap<string, readonly Looked[]>
+}
+
+const connectTimeoutMs = 15_000
+const handshakeTimeoutMs = 5_000
+
+/**
+ * Looks at the files of a server, for private keys and, where it is probed through the server, at what it serves. Nothing
+ * is changed there.
+ * @throws OnecertError SSH_*, SUDO_*, RECEIVER_*
+ */
+export async function visit(context: Context, server: Server, placed: ReadonlyMap<string, Placement>): Promise<Visit> {
+  const { fleet, signal } = context
+  const connection = await context.reachOf(server).open(server, {
+    receiver: receiverFor(fleet, server),
+    carriesKey: false,
+    timeoutMs: connectTimeoutMs,
+    signal,
+  })
+  try {
+    const disks = new Map<string, DiskFacts>()
+    const looked = new Map<string, Looked[]>()
+    const look = lookThrough(connection)
+    for (const [lineage, placement] of placed) {
+      disks.set(lineage, await lookOnDisk(connection.request, lineage))
+      if (server.probe === 'direct') continue
+      const seen: Looked[] = []
+      for (const endpoint of endpointsOf(placement)) {
+        const base = { server: server.name, endpoint }
+        try {
+          const { served } = await look(endpoint, handshakeTimeoutMs)
+          seen.push({ ...base, served, reason: null })
+        } catch (thrown) {
+          seen.push({ ...base, served: null, reason: asOnecertError(thrown).failure.what })
+        }
+      }
+      looked.set(lineage, seen)
+    }
+    return { disks, looked, keys: await lookForKeys(connection.request) }
+  } finally {
+    await connection.close()
+  }
+}

@@ -1,0 +1,21 @@
+/** What should be, of one lineage: from the fleet file and the store. */
+export interface Desired {
+  readonly certificate: string
+  /** null: none was issued yet. */
+  readonly newest: DesiredGeneration | null
+  /** The leaf (SHA-256, lower hex) of each generation, with its number. */
+  readonly numbers: ReadonlyMap<string, number>
+  /** The SPKI of each key that the lineage ever had. */
+  readonly keys: ReadonlySet<string>
+}
+
+export interface DesiredGeneration {
+  readonly number: number
+  /** SHA-256 of each certificate to be served, lower hex, leaf first. */
+  readonly chain: readonly string[]
+  readonly spki: string
+  readonly notBeforeMs: number
+  readonly notAfterMs: number
+  /** SHA-256 (lower hex) of leaf and intermediates as they lie in a file. */
+  readonly chainHash: string
+}

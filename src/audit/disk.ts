@@ -1,0 +1,110 @@
+import type { DiskFacts, FileFacts } from '../observe/disk.ts'
+import type { Desired, DesiredGeneration } from './desired.ts'
+import { type Finding, finding } from './finding.ts'
+
+/** What lies on a server, judged. */
+export interface DiskJudged {
+  /** For people: `generation 8`. */
+  readonly current: string
+  /** The service is to read the newest generation, and its bytes are right. */
+  readonly isNewest: boolean
+  readonly findings: readonly Finding[]
+}
+
+const clockDriftMostMs = 5 * 60_000
+
+/** What lies on a server against what should. Pure. */
+export function judgeDisk(desired: Desired, server: string, facts: DiskFacts, nowMs: number): DiskJudged {
+  const { certificate, newest } = desired
+  const base = { certificate, server, repair: `onecert apply ${certificate} --server ${server}` }
+  const findings: Finding[] = []
+  const current = facts.files.filter(({ generation }) => generation === facts.current)
+  const damaged = newest === null ? [] : current.filter((file) => isDamaged(file, newest, facts.told))
+  const isNewest = newest !== null && damaged.length === 0 && current.some(({ file }) => file !== 'privkey.pem')
+  const number = /^gen-0*(\d+)/.exec(facts.current ?? '')?.[1] ?? null
+  const lies = number === null ? 'nothing of this lineage' : `generation ${number}`
+  if (newest !== null && !isNewest) {
+    const sameNumber = number === String(newest.number)
+    findings.push(
+      finding(sameNumber ? 'damaged-file' : 'not-current', {
+        ...base,
+        place: facts.current,
+        what: sameNumber ? 'holds the newest generation, and it is damaged' : 'does not have the newest generation',
+        expected: `generation ${newest.number}`,
+        disk: sameNumber ? `${damaged.map(({ file }) => file).join(', ') || 'no certificate'}` : lies,
+      }),
+    )
+  }
+  const spkis = new Set(current.flatMap(({ spki }) => spki ?? []))
+  if (newest !== null && number === String(newest.number) && spkis.size > 0 && !spkis.has(newest.spki)) {
+    findings.push(
+      finding('mixed-pair', {
+        ...base,
+        place: facts.current,
+        what: 'the private key does not belong to the certificate beside it',
+        expected: `key ${newest.spki.slice(0, 8)}`,
+        disk: `key ${[...spkis].map((each) => each.slice(0, 8)).join(' ')}`,
+      }),
+    )
+  }
+  for (const file of [...facts.files, ...facts.paths]) {
+    const place = 'path' in file ? file.path : `${file.generation}/${file.file}`
+    if (file.spki === null || !openToOthers(file)) continue
+    findings.push(
+      finding('key-readable', {
+        ...base,
+        place,
+        what: 'a private key can be read by every account of the server',
+        expected: 'mode 600, or 640 with the group of the service',
+        disk: `mode ${file.mode}, ${file.owner}`,
+        repair: `on ${server}: chmod o= ${place}; consider: onecert renew ${certificate} --rekey`,
+      }),
+    )
+  }
+  for (const { path, kind, hash } of facts.paths) {
+    if (kind === 'ours' || facts.current === null) continue
+    findings.push(
+      finding('path-not-ours', {
+        ...base,
+        place: path,
+        what:
+          kind === 'missing'
+            ? 'the configuration is said to name this path, and nothing is there'
+            : 'somebody replaced the link to the current generation',
+        expected: 'a link to the current generation',
+        disk:
+          kind === 'missing'
+            ? 'nothing'
+            : `a ${kind === 'link' ? 'link to elsewhere' : 'plain file'}, ${hash?.slice(0, 8) ?? 'unreadable'}`,
+      }),
+    )
+  }
+  const aheadMs = facts.clockMs - nowMs
+  if (Math.abs(aheadMs) > clockDriftMostMs) {
+    findings.push(
+      finding('clock-wrong', {
+        ...base,
+        what: `its clock is ${Math.round(Math.abs(aheadMs) / 60_000)} minutes ${aheadMs > 0 ? 'ahead' : 'behind'}`,
+        expected: new Date(nowMs).toISOString().slice(0, 16),
+        disk: new Date(facts.clockMs).toISOString().slice(0, 16),
+        repair: `set the clock of ${server}`,
+      }),
+    )
+  }
+  return { current: lies, isNewest, findings }
+}
+
+/** Other certificates in it, or no key that openssl can read. What we cannot read ourselves is not judged. */
+function isDamaged(
+  { file, hash, spki }: FileFacts & { readonly file: string },
+  { chainHash }: DesiredGeneration,
+  told: boolean,
+): boolean {
+  if (hash === null) return false
+  return (file !== 'privkey.pem' && hash !== chainHash) || (file !== 'fullchain.pem' && told && spki === null)
+}
+
+/** Its last octal digit lets others read. */
+function openToOthers({ mode }: FileFacts): boolean {
+  return mode !== null && (Number.parseInt(mode, 8) & 0o004) !== 0
+}

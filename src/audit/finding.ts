@@ -1,0 +1,70 @@
+/** How soon somebody has to act: clients fail, or will; something is not as it should be; good to know. */
+export type Severity = 'critical' | 'warning' | 'notice'
+
+/** Stable: pipelines and people refer to them. docs/guides/audit.md tells each. */
+export const reasons = {
+  'not-issued': 'critical',
+  expired: 'critical',
+  expiring: 'warning',
+  'never-copied': 'critical',
+  'not-reloaded': 'critical',
+  'old-certificate': 'critical',
+  'other-certificate': 'critical',
+  'incomplete-chain': 'critical',
+  'other-chain': 'warning',
+  'mixed-pair': 'critical',
+  'damaged-file': 'critical',
+  'not-current': 'warning',
+  'path-not-ours': 'warning',
+  'key-readable': 'critical',
+  'key-elsewhere': 'warning',
+  'key-on-upstream': 'critical',
+  'clock-wrong': 'warning',
+  unreachable: 'warning',
+} as const satisfies Record<string, Severity>
+
+export type Reason = keyof typeof reasons
+
+/** A judged difference between what should be, what is on disk and what is served. */
+export interface Finding {
+  readonly reason: Reason
+  readonly severity: Severity
+  readonly certificate: string
+  readonly server: string | null
+  readonly site: string | null
+  /** `address:port`, or a path there. */
+  readonly place: string | null
+  /** One sentence. */
+  readonly what: string
+  /** What should be, what lies there, what a handshake showed; null: of no matter here, or not seen. */
+  readonly expected: string | null
+  readonly disk: string | null
+  readonly served: string | null
+  /** The command that repairs it, or what a person has to do. */
+  readonly repair: string
+}
+
+type Found = Partial<Finding> & Pick<Finding, 'certificate' | 'what' | 'repair'>
+
+export function finding(reason: Reason, found: Found): Finding {
+  return {
+    reason,
+    severity: reasons[reason],
+    server: null,
+    site: null,
+    place: null,
+    expected: null,
+    disk: null,
+    served: null,
+    ...found,
+  }
+}
+
+/** The worst first; then by server, so that what belongs together stands together. */
+export function inOrder(findings: readonly Finding[]): Finding[] {
+  const rank = { critical: 0, warning: 1, notice: 2 }
+  return findings.toSorted(
+    (left, right) =>
+      rank[left.severity] - rank[right.severity] || (left.server ?? '').localeCompare(right.server ?? ''),
+  )
+}

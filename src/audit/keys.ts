@@ -1,0 +1,34 @@
+import type { KeyFacts } from '../observe/disk.ts'
+import type { Desired } from './desired.ts'
+import { type Finding, finding } from './finding.ts'
+
+/** A server on which keys were looked for. */
+export interface Searched {
+  readonly server: string
+  readonly facts: KeyFacts
+  /** The folder of the lineage there, and the paths that the fleet file names: copies that belong there. Empty: none does. */
+  readonly own: readonly string[]
+  /** It stands behind a proxy of this site, which ends TLS; null: it serves the lineage itself. */
+  readonly behind: string | null
+}
+
+/** Copies of a lineage's keys where they do not belong: beside the generations, or on an upstream. Pure. */
+export function judgeKeys({ certificate, keys }: Desired, { server, facts, own, behind }: Searched): Finding[] {
+  return facts.keys
+    .filter(({ spki }) => spki !== null && keys.has(spki))
+    .filter(({ path }) => !own.some((each) => path === each || path.startsWith(`${each}/`)))
+    .map(({ path, spki, mode, owner }) => {
+      const found = {
+        certificate,
+        server,
+        site: behind,
+        place: path,
+        expected: behind === null ? 'no copy beside the generations' : 'no key: TLS ends at the proxy',
+        disk: `key ${spki?.slice(0, 8)}, mode ${mode}, ${owner}`,
+        repair: `on ${server}: delete ${path}; if others had access: onecert renew ${certificate} --rekey`,
+      }
+      return behind === null
+        ? finding('key-elsewhere', { ...found, what: 'a copy of the private key lies beside those that onecert keeps' })
+        : finding('key-on-upstream', { ...found, what: 'an upstream holds a private key of the site in front of it' })
+    })
+}

@@ -1,0 +1,92 @@
+import { fail, quote } from '../base/errors.ts'
+
+/** What is asked of a receiver (receiver.sh): one verb, one answer. */
+export type Ask = (
+  verb: 'look' | 'keys',
+  words: readonly string[],
+) => Promise<{
+  readonly ok: boolean
+  readonly facts: ReadonlyMap<string, string>
+  readonly output: readonly string[]
+}>
+
+/** A file on a server. */
+export interface FileFacts {
+  /** Octal, such as `600`; null: unknown. */
+  readonly mode: string | null
+  /** `user:group`. */
+  readonly owner: string | null
+  /** SHA-256 (lower hex) of its text, up to a private key; null: it cannot be read. */
+  readonly hash: string | null
+  /** SHA-256 of the SubjectPublicKeyInfo of the key in it, computed on the server; null: none, or no openssl there. */
+  readonly spki: string | null
+}
+
+/** What lies on a server of one lineage. */
+export interface DiskFacts {
+  /** The generation that the service is to read; null: none. */
+  readonly current: string | null
+  readonly files: readonly (FileFacts & { readonly generation: string; readonly file: string })[]
+  /** The paths that the service's configuration names: `ours` leads into `current`. */
+  readonly paths: readonly (FileFacts & {
+    readonly path: string
+    readonly kind: 'ours' | 'link' | 'file' | 'missing'
+  })[]
+  readonly clockMs: number
+  /** False: there is no openssl there, so that no key could be told from another. */
+  readonly told: boolean
+}
+
+/** Private keys on a server, wherever they lie in the folders that were searched. */
+export interface KeyFacts {
+  readonly keys: readonly {
+    readonly path: string
+    readonly mode: string
+    readonly owner: string
+    readonly spki: string | null
+  }[]
+  /** False: the search was cut short. */
+  readonly whole: boolean
+  /** False: there is no openssl there, so that no key could be told from another. */
+  readonly told: boolean
+}
+
+/** @throws OnecertError RECEIVER_PROTOCOL */
+export async function lookOnDisk(ask: Ask, lineage: string): Promise<DiskFacts> {
+  const { ok, facts, output } = await ask('look', [lineage])
+  if (!ok) fail('RECEIVER_PROTOCOL', { what: `the files of ${lineage} could not be looked at` })
+  const files: DiskFacts['files'][number][] = []
+  const paths: DiskFacts['paths'][number][] = []
+  for (const line of output) {
+    const [place = '', name = '', mode = '-', owner = '-', hash = '-', spki = '-'] = line.split(' ')
+    const found = { mode: known(mode), owner: known(owner), hash: known(hash), spki: known(spki) }
+    const [, kind] = /^path=(ours|link|file|missing)$/.exec(place) ?? []
+    if (kind) paths.push({ ...found, path: name, kind: kind as DiskFacts['paths'][number]['kind'] })
+    else if (/^gen-\d+(\.\d+)?$/.test(place)) files.push({ ...found, generation: place, file: name })
+    else
+      fail('RECEIVER_PROTOCOL', { what: `an answer about the files of ${lineage} cannot be read`, fact: quote(line) })
+  }
+  return {
+    current: known(facts.get('current') ?? '-'),
+    files,
+    paths,
+    clockMs: Number(facts.get('clock')) * 1000,
+    told: facts.get('openssl') === 'yes',
+  }
+}
+
+/** @throws OnecertError RECEIVER_PROTOCOL, SERVER_TOOL_MISSING */
+export async function lookForKeys(ask: Ask): Promise<KeyFacts> {
+  const { ok, facts, output } = await ask('keys', [])
+  if (!ok)
+    fail('SERVER_TOOL_MISSING', { what: 'private keys cannot be looked for on the server', fact: 'it has no grep' })
+  const keys = output.flatMap((line) => {
+    const [, mode = '', owner = '', spki = '', path = ''] = /^(\S+) (\S+) (\S+) (.+)$/.exec(line) ?? []
+    return path === '' ? [] : [{ path, mode, owner, spki: known(spki) }]
+  })
+  return { keys, whole: facts.get('whole') === 'yes', told: facts.get('openssl') === 'yes' }
+}
+
+function known(word: string): string | null {
+  return word === '-' ? null : word
+}

@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { Desired } from '../../src/audit/desired.ts'
+import { judgeDisk } from '../../src/audit/disk.ts'
+import { finding, inOrder } from '../../src/audit/finding.ts'
+import { judgeKeys } from '../../src/audit/keys.ts'
+import { type EndpointSeen, judgeServed } from '../../src/audit/served.ts'
+import type { DiskFacts, FileFacts } from '../../src/observe/disk.ts'
+
+const dayMs = 86_400_000
+const nowMs = Date.parse('2026-11-25T00:00:00Z')
+
+const desired: Desired = {
+  certificate: 'www',
+  newest: {
+    number: 8,
+    chain: ['leaf8', 'intermediate'],
+    spki: 'key8',
+    notBeforeMs: nowMs - 30 * dayMs,
+    notAfterMs: nowMs + 60 * dayMs,
+    chainHash: 'chain8',
+  },
+  numbers: new Map([
+    ['leaf7', 7],
+    ['leaf8', 8],
+  ]),
+  keys: new Set(['key7', 'key8']),
+}
+
+const served = (chain: readonly string[], notAfterMs = nowMs + 60 * dayMs): EndpointSeen => ({
+  server: 'eu-1',
+  endpoint: { address: '192.0.2.11', port: 443, name: 'www.domain.example' },
+  served: { chain, notAfterMs, subject: 'www.domain.example', spki: 'key8' },
+  reason: null,
+})
+
+const file = (facts: Partial<FileFacts> = {}): FileFacts => ({
+  mode: '600',
+  owner: 'root:root',
+  hash: 'empty',
+  spki: null,
+  ...facts,
+})
+
+function disk(
+  changes: { number?: number; chain?: Partial<FileFacts>; key?: Partial<FileFacts> } & Partial<DiskFacts> = {},
+) {
+  const { number = 8, chain = {}, key = {}, ...rest } = changes
+  const current = `gen-000${number}`
+  return judgeDisk(
+    desired,
+    'eu-1',
+    {
+      current,
+      files: [
+        { generation: current, file: 'fullchain.pem', ...file({ mode: '644', hash: `chain${number}`, ...chain }) },
+        { generation: current, file: 'privkey.pem', ...file({ spki: `key${number}`, ...key }) },
+      ],
+      paths: [],
+      clockMs: nowMs + 1_000,
+      told: true,
+      ...rest,
+    },
+    nowMs,
+  )
+}
+
+const reasonsOf = (findings: readonly { readonly reason: string }[]) => findings.map(({ reason }) => reason)
+const seen = (...given: Parameters<typeof served>) => ({
+  on: (lies: ReturnType<typeof disk> | null) => reasonsOf(judgeServed(desired, served(...given), lies, nowMs)),
+})
+
+describe('what is served', () => {
+  test('the newest generation, whole: nothing', () => {
+    assert.deepEqual(seen(['leaf8', 'intermediate']).on(disk()), [])
+  })
+  test('an older one: the disk tells which step is missing', () => {
+    assert.deepEqual(seen(['leaf7', 'intermediate']).on(disk({ number: 7 })), ['never-copied'])
+    assert.deepEqual(seen(['leaf7', 'intermediate']).on(disk()), ['not-reloaded'])
+    assert.deepEqual(seen(['leaf7', 'intermediate']).on(null), ['old-certificate'])
+  })
+  test('an older one that has expired: both are told', () => {
+    assert.deepEqual(seen(['leaf7', 'intermediate'], nowMs - 1).on(disk()), ['expired', 'not-reloaded'])
+  })
+  test('one of somebody else', () => {
+    assert.deepEqual(seen(['stranger']).on(disk()), ['other-certificate'])
+  })
+  test('the leaf alone, and with other intermediates', () => {
+    assert.deepEqual(seen(['leaf8']).on(disk()), ['incomplete-chain'])
+    assert.deepEqual(seen(['leaf8', 'another']).on(disk()), ['other-chain'])
+  })
+  test('the newest, with less than a fifth of its lifetime left', () => {
+    const late = (leftDays: number) => {
+      const newest = {
+        ...desired.newest,
+        notAfterMs: nowMs + leftDays * dayMs,
+        notBeforeMs: nowMs - (90 - leftDays) * dayMs,
+      }
+      const judged = { ...desired, newest: newest as NonNullable<Desired['newest']> }
+      return reasonsOf(judgeServed(judged, served(['leaf8', 'intermediate'], newest.notAfterMs), null, nowMs))
+    }
+    assert.deepEqual(late(17), ['expiring'])
+    assert.deepEqual(late(19), [])
+    assert.deepEqual(late(-1), ['expired'])
+  })
+  test('nothing that could be seen', () => {
+    const look = { ...served([]), served: null, reason: 'it does not answer' }
+    const [only] = judgeServed(desired, look, disk(), nowMs)
+    assert.equal(only?.reason, 'unreachable')
+    assert.match(only?.what ?? '', /it does not answer/)
+  })
+})
+
+describe('what lies on disk', () => {
+  test('the newest generation: nothing', () => {
+    const judged = disk()
+    assert.deepEqual([judged.findings, judged.isNewest, judged.current], [[], true, 'generation 8'])
+  })
+  for (const [what, change, expected] of [
+    ['an older one', { number: 7 }, ['not-current']],
+    ['nothing', { current: null, files: [] }, ['not-current']],
+    ['other certificates', { chain: { hash: 'other' } }, ['damaged-file']],
+    ['a key that openssl cannot read', { key: { spki: null } }, ['damaged-file']],
+    ['a key of another pair', { key: { spki: 'stranger' } }, ['mixed-pair']],
+    ['a key that everybody can read', { key: { mode: '644' } }, ['key-readable']],
+    ['a key that everybody can write and read', { key: { mode: '666' } }, ['key-readable']],
+    ['a key for the group of the service', { key: { mode: '640' } }, []],
+    ['a key that we cannot read ourselves', { key: { hash: null } }, []],
+    ['a key, and no openssl there to tell whose', { key: { spki: null }, told: false }, []],
+    ['a clock that is six minutes behind', { clockMs: nowMs - 6 * 60_000 }, ['clock-wrong']],
+    ['a clock that is four minutes ahead', { clockMs: nowMs + 4 * 60_000 }, []],
+    [
+      'a plain file at an explicit path',
+      { paths: [{ path: '/etc/www.crt', kind: 'file', ...file() }] },
+      ['path-not-ours'],
+    ],
+    [
+      'nothing at an explicit path',
+      { paths: [{ path: '/etc/www.crt', kind: 'missing', ...file({ hash: null }) }] },
+      ['path-not-ours'],
+    ],
+    ['our link at an explicit path', { paths: [{ path: '/etc/www.crt', kind: 'ours', ...file() }] }, []],
+  ] as const) {
+    test(what, () => assert.deepEqual(reasonsOf(disk(change as Parameters<typeof disk>[0]).findings), expected))
+  }
+})
+
+describe('copies of private keys', () => {
+  const keys = (path: string, spki: string | null) => ({
+    whole: true,
+    told: true,
+    keys: [{ path, mode: '600', owner: 'root:root', spki }],
+  })
+  const own = ['/etc/onecert/www', '/etc/nginx/www.key']
+  const judged = (path: string, spki: string | null, behind: string | null = null) =>
+    reasonsOf(judgeKeys(desired, { server: 'eu-1', facts: keys(path, spki), own: behind === null ? own : [], behind }))
+  test('where they belong: nothing', () => {
+    assert.deepEqual(judged('/etc/onecert/www/gen-0007/privkey.pem', 'key7'), [])
+    assert.deepEqual(judged('/etc/nginx/www.key', 'key8'), [])
+  })
+  test('beside it, also of an older generation', () => {
+    assert.deepEqual(judged('/etc/onecert/www.bak/privkey.pem', 'key7'), ['key-elsewhere'])
+    assert.deepEqual(judged('/etc/nginx/www.key.bak', 'key8'), ['key-elsewhere'])
+  })
+  test('keys of others, and such as cannot be told, are not ours to judge', () => {
+    assert.deepEqual(judged('/etc/ssh/ssh_host_ecdsa_key', null), [])
+    assert.deepEqual(judged('/etc/ssl/other.key', 'stranger'), [])
+  })
+  test('on an upstream there is no place where one belongs', () => {
+    assert.deepEqual(judged('/etc/onecert/www/gen-0007/privkey.pem', 'key7', 'app.domain.example'), ['key-on-upstream'])
+  })
+})
+
+test('the worst comes first, then what belongs together', () => {
+  const of = (reason: Parameters<typeof finding>[0], server: string) =>
+    finding(reason, { certificate: 'www', server, what: '', repair: '' })
+  const ordered = inOrder([of('unreachable', 'a'), of('expired', 'b'), of('key-elsewhere', 'b'), of('expired', 'a')])
+  assert.deepEqual(
+    ordered.map(({ reason, server }) => `${server} ${reason}`),
+    ['a expired', 'b expired', 'a unreachable', 'b key-elsewhere'],
+  )
+})
