@@ -11,7 +11,7 @@ import type { ServerOutcome } from '../rollout/progress.ts'
 import { receiverFor } from '../rollout/receiver.ts'
 import { type RolloutResult, rolloutWaves } from '../rollout/rollout.ts'
 import { rolloutServer } from '../rollout/server.ts'
-import { effectOf, openOptions, type ServerRollout } from '../rollout/task.ts'
+import { carriesSecret, effectOf, openOptions, type ServerRollout } from '../rollout/task.ts'
 import { turnOf } from '../rollout/turn.ts'
 import { serviceOf } from '../services/drivers.ts'
 import { type Choice, chosenCertificates, type Haste } from './choice.ts'
@@ -21,7 +21,9 @@ import { withLease } from './lease.ts'
 import { planCertificate } from './plan.ts'
 import { keepQuarantine, type QuarantineResult } from './quarantine.ts'
 import { rememberServers } from './remembered.ts'
+import { type ResumptionStatus, resumptionOf } from './resumption.ts'
 import { type Sampled, sampleBalancers } from './sample.ts'
+import { forgetTickets, noteHeld, type Tickets, ticketStates, ticketsOf } from './tickets.ts'
 import { eachInTurn } from './turns.ts'
 
 export interface ApplyOptions extends Choice, Haste {
@@ -41,11 +43,18 @@ export interface Applied {
   /** A new certificate is wanted and could not be had; the one that is there was rolled out. */
   readonly failure: OnecertError | null
   readonly waiting: string | null
+  /** null: the fleet file asks for no session ticket keys. */
+  readonly tickets: Tickets | null
   readonly plan: Plan
   readonly result: RolloutResult
   /** Through each balancer, where all servers of the lineage are proven: empty, where some are not. */
   readonly samples: readonly Sampled[]
+  /** Looked at where something was changed. */
+  readonly resumption: readonly ResumptionStatus[]
 }
+
+/** Behind a reload, old processes of a service go on for a moment. */
+const resumptionWithinMs = 3_000
 
 /** What was left alone. */
 export interface NotDue {
@@ -96,22 +105,33 @@ async function applyOne(
     rekey: options.rekey ?? false,
   })
   if (options.dueOnly && issued === null && failure === null) return { certificate, generation, dueMs }
-  const plan = await planCertificate(context, certificate, generation, options)
+  const tickets = await ticketsOf(context, certificate, generation)
+  const plan = await planCertificate(context, certificate, generation, options, tickets?.keys.number ?? null)
   const result =
     plan.waves.length === 0
       ? { outcomes: [], stopped: null, untouched: [], waiting: [] }
-      : await carry(context, certificate, token, { generation, plan }, options)
+      : await carry(context, certificate, token, { generation, plan, tickets }, options)
+  await forgetTickets(context, certificate)
   const proven = plan.proven.length + result.outcomes.filter(({ state }) => state === 'committed').length
   const whole = proven === placements(context.fleet, certificate.name).length && !context.signal.aborted
   const samples = whole ? await sampleBalancers(context, certificate.name, generation.chain) : []
-  return { certificate, generation, issued, failure, waiting, plan, result, samples }
+  const withinMs = result.outcomes.some(({ changed }) => changed) ? resumptionWithinMs : 0
+  const worked = result.outcomes.length > 0 && !context.signal.aborted
+  const resumption = worked ? await resumptionOf(context, certificate, withinMs) : []
+  return { certificate, generation, issued, failure, waiting, tickets, plan, result, samples, resumption }
+}
+
+interface Carried {
+  readonly generation: Generation
+  readonly plan: Plan
+  readonly tickets: Tickets | null
 }
 
 async function carry(
   context: Context,
   certificate: Certificate,
   token: number,
-  { generation, plan }: { readonly generation: Generation; readonly plan: Plan },
+  { generation, plan, tickets }: Carried,
   options: ApplyOptions,
 ): Promise<RolloutResult> {
   await rememberServers(
@@ -132,8 +152,14 @@ async function carry(
     timeoutMs: options.connectTimeoutMs,
     signal: context.signal,
   })
+  const noted = await ticketStates(context.store).read(certificate.name)
+  const onTickets = async (server: string) => {
+    const number = tickets?.keys.number ?? null
+    if (noted) await noteHeld(context.store, certificate.name, server, number)
+  }
+  const given = { rollout, token, generation, hashes, reach, balancers, tickets: tickets?.keys ?? null }
   const task = (planned: PlannedServer, onServed = () => {}) =>
-    taskOf(context, { rollout, token, generation, hashes, reach, balancers, planned, onServed }, options)
+    taskOf(context, { ...given, planned, onServed, onTickets: () => onTickets(planned.placement.server.name) }, options)
   const one = (planned: PlannedServer, onServed: () => void) => rolloutOne(context, task(planned, onServed))
   const result = await rolloutWaves(plan, one, {
     parallel: options.parallel,
@@ -141,7 +167,7 @@ async function carry(
     report: context.report,
     turnOf: ({ placement, override }) =>
       turnOf(placement.server.windows, context.clock.nowMs(), { now: override ?? null, servedUntilMs: null }),
-    soon: (planned) => reach.prepare(planned.placement.server, openOptions(task(planned), planned.action === 'key')),
+    soon: (planned) => reach.prepare(planned.placement.server, openOptions(task(planned), carriesSecret(planned))),
   }).finally(() => Promise.all([reach.close(), balancers.close()]))
   await context.store.finishRollout(rollout, {
     finishedAtMs: context.clock.nowMs(),
@@ -157,7 +183,16 @@ async function carry(
 
 type Given = Pick<
   ServerRollout,
-  'rollout' | 'token' | 'generation' | 'hashes' | 'reach' | 'balancers' | 'planned' | 'onServed'
+  | 'rollout'
+  | 'token'
+  | 'generation'
+  | 'hashes'
+  | 'tickets'
+  | 'reach'
+  | 'balancers'
+  | 'planned'
+  | 'onServed'
+  | 'onTickets'
 >
 
 function taskOf(context: Context, given: Given, { connectTimeoutMs }: ApplyOptions): ServerRollout {

@@ -10,11 +10,15 @@ import { type Choice, chosenCertificates, type Haste } from './choice.ts'
 import type { Context } from './context.ts'
 import { issueCertificate } from './issue.ts'
 import { lookAtAll } from './look.ts'
+import { resumptionOf } from './resumption.ts'
+import { ticketDecision, ticketServers, ticketStates } from './tickets.ts'
 
 export interface Planned {
   readonly plan: Plan
   /** Why a CA would be asked for a new certificate first; null: it would not. */
   readonly wanted: string | null
+  /** Why session ticket keys would be made or rotated; null: they would not. */
+  readonly tickets: string | null
 }
 
 /**
@@ -26,17 +30,31 @@ export async function plan(context: Context, choice: Choice): Promise<Planned[]>
   for (const certificate of chosenCertificates(context.fleet, choice)) {
     const options = { force: false, rekey: false, dryRun: true }
     const { generation, wanted } = await issueCertificate(context, certificate, options)
-    plans.push({ plan: await planCertificate(context, certificate, generation, { ...choice, now: null }), wanted })
+    const tickets = await ticketDecision(context, certificate, generation.spki)
+    const changed = tickets !== null && tickets.decision.kind !== 'keep' ? tickets.decision.reason : null
+    const set = changed === null ? (tickets?.state?.number ?? null) : nobodyHasIt
+    plans.push({
+      plan: await planCertificate(context, certificate, generation, { ...choice, now: null }, set),
+      wanted,
+      tickets: changed,
+    })
   }
   return plans
 }
 
-/** The rollout of one generation, from what the ledger and the store know and what is served now. */
+/** The number of a set of ticket keys that is still to be made. */
+const nobodyHasIt = -1
+
+/**
+ * The rollout of one generation, from what the ledger and the store know and what is served now.
+ * @param ticketSet the session ticket keys that the servers should hold; null: none
+ */
 export async function planCertificate(
   context: Context,
   certificate: Certificate,
   generation: Generation,
   choice: Choice & Haste,
+  ticketSet: number | null,
 ): Promise<Plan> {
   const { fleet, store, ledger, clock, signal } = context
   const lineage = certificate.name
@@ -52,6 +70,15 @@ export async function planCertificate(
     ),
     signal,
   )
+  const held = (await ticketStates(store).read(lineage))?.held ?? {}
+  const taking = ticketServers(fleet, lineage)
+  const apart = ticketSet === null ? [] : (await resumptionOf(context, certificate)).flatMap(({ odd }) => odd)
+  const ticketsOn = (server: string): Known['tickets'] => {
+    if (ticketSet === null) return held[server] === undefined ? 'right' : 'superfluous'
+    if (!taking.includes(server)) return 'right'
+    if (held[server] !== ticketSet) return 'missing'
+    return apart.includes(server) ? 'apart' : 'right'
+  }
   const seen = [
     ...(await store.observations()).filter(
       ({ server, name, port }) =>
@@ -71,6 +98,7 @@ export async function planCertificate(
       server.name,
       {
         committed: committed.get(server.name) ?? null,
+        tickets: ticketsOn(server.name),
         servedUntilMs: servedUntil(seen.filter(({ server: at, name }) => at === server.name && names.includes(name))),
         holds: new Set(copies.filter((copy) => copy.server === server.name).map(({ spki }) => spki)),
         served: new Map(

@@ -5,12 +5,15 @@ import { receiverFor } from '../rollout/receiver.ts'
 import { chosenServer } from './choice.ts'
 import type { Context } from './context.ts'
 import { withLease } from './lease.ts'
+import { noteHeld, ticketStates } from './tickets.ts'
 
 export interface Released {
   /** The explicit paths that the fleet file names there. */
   readonly paths: readonly string[]
   /** How many of them were links of ours; the others were plain files already, or not there. */
   readonly released: number
+  /** Certificates whose session ticket keys stay: the service's configuration names them. */
+  readonly ticketsKept: readonly string[]
 }
 
 /** Gives explicit paths back: plain files with the bytes that are current, where onecert's links were. */
@@ -21,12 +24,14 @@ export async function release(context: Context, name: string, timeoutMs: number)
     .reachOf(server)
     .open(server, { receiver, carriesKey: false, timeoutMs, signal: context.signal })
   const paths: string[] = []
+  const ticketsKept: string[] = []
   let released = 0
   try {
     for (const lineage of lineagesOn(context.fleet, name)) {
       const files = server.files.get(lineage)
-      if (!files) continue
-      const given = await withLease(context, lineage, () =>
+      const tickets = (await ticketStates(context.store).read(lineage))?.held[name]
+      if (!files && tickets === undefined) continue
+      const facts = await withLease(context, lineage, () =>
         context.ledger.effect({ effect: 'release', server: name, lineage }, async () => {
           const answer = await connection.request('release', [lineage])
           if (!answer.ok) {
@@ -37,10 +42,23 @@ export async function release(context: Context, name: string, timeoutMs: number)
               next: `onecert server release ${name}`,
             })
           }
-          return Number(answer.facts.get('released'))
+          return answer.facts
         }),
       )
+      const given = Number(facts.get('released'))
       released += given
+      if (facts.get('tickets') === 'kept') ticketsKept.push(lineage)
+      else if (tickets !== undefined) await noteHeld(context.store, lineage, name, null)
+      for (const set of (facts.get('zeroed') ?? '').split(',').filter(Boolean)) {
+        const purged = {
+          effect: 'purge',
+          server: name,
+          lineage,
+          path: `${server.directory}/${lineage}/${set}`,
+        } as const
+        await context.ledger.effect(purged, async () => undefined)
+      }
+      if (!files) continue
       const path = files.key ?? files.combined
       if (given > 0 && path) {
         const spki = await currentKey(context, lineage, name)
@@ -59,7 +77,7 @@ export async function release(context: Context, name: string, timeoutMs: number)
   } finally {
     await connection.close()
   }
-  return { paths, released }
+  return { paths, released, ticketsKept }
 }
 
 /** The SPKI of the key that a server reads now, as far as the record knows. */

@@ -3,7 +3,7 @@ import { closest } from '../base/similar.ts'
 import { requireAnother } from '../fleet/edit.ts'
 import type { Server } from '../fleet/fleet.ts'
 import { zoneOfSite } from '../fleet/zone.ts'
-import { type KeyCopy, keyCopies } from '../ledger/keycopies.ts'
+import { type KeyCopy, keyCopies, ticketCopies } from '../ledger/keycopies.ts'
 import { endpointsOf } from '../observe/endpoint.ts'
 import { handshake } from '../observe/handshake.ts'
 import { canonicalAddress } from '../pki/names.ts'
@@ -24,6 +24,7 @@ import type { Context } from './context.ts'
 import { withLease } from './lease.ts'
 import { endQuarantine } from './quarantine.ts'
 import { forgetServer, rememberedServer } from './remembered.ts'
+import { noteHeld } from './tickets.ts'
 
 export interface RemoveOptions {
   /** Waits for no TTL and no name server. */
@@ -275,8 +276,9 @@ async function purgeLineage(
   // What lay there before the first rollout (generation 0) is deleted too, but copies of it elsewhere are not our matter.
   const copied = copies.filter(({ generation }) => generation !== 0).map(({ spki }) => spki)
   const spkis = [...new Set([...stored, ...copied])].filter((spki) => spki !== '')
-  const paths = [`${settings.directory}/${lineage}`, ...copies.map(({ path }) => path)]
-  return withLease(context, lineage, (token) => {
+  const sets = ticketCopies(await ledger.entries({ lineage, server: server.name }))
+  const paths = [`${settings.directory}/${lineage}`, ...[...copies, ...sets].map(({ path }) => path)]
+  return withLease(context, lineage, async (token) => {
     const purge = async () => {
       const answer = await connection.request('purge', [lineage, String(token), ...spkis])
       if (answer.ok) return answer.facts.get('proof') ?? 'paths'
@@ -291,11 +293,13 @@ async function purgeLineage(
       })
     }
     // The intent of each path is on disk before any of them goes.
-    return paths.reduceRight<() => Promise<string>>((run, path) => {
+    const proof = await paths.reduceRight<() => Promise<string>>((run, path) => {
       const spki = copies.find((copy) => copy.path === path)?.spki
       const fields = { effect: 'purge', server: server.name, lineage, token, path, ...(spki && { spki }) } as const
       return () => ledger.effect(fields, run)
     }, purge)()
+    if (sets.length > 0) await noteHeld(store, lineage, server.name, null)
+    return proof
   })
 }
 

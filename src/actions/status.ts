@@ -14,8 +14,10 @@ import type { Context } from './context.ts'
 import { lookAtAll } from './look.ts'
 import { type Quarantine, quarantineOf } from './quarantine.ts'
 import { circumstances } from './renewal.ts'
+import { type ResumptionStatus, resumptionOf } from './resumption.ts'
 import { revocationOf } from './revoke.ts'
 import { type Sampled, sampleBalancers } from './sample.ts'
+import { ticketServers, ticketStates } from './tickets.ts'
 
 export interface CertificateStatus {
   readonly certificate: string
@@ -30,6 +32,16 @@ export interface CertificateStatus {
   /** Why a new one is wanted; null: it is not. */
   readonly renewal: string | null
   readonly licence: { readonly seats: number; readonly used: number } | null
+  /** Session ticket keys; null: the fleet file asks for none, or none were made yet. */
+  readonly tickets: TicketStatus | null
+}
+
+export interface TicketStatus {
+  readonly number: number
+  readonly rotatedAtMs: number
+  readonly dueMs: number
+  /** Servers that have not got the set in use. */
+  readonly late: readonly string[]
 }
 
 export interface EndpointStatus {
@@ -72,6 +84,8 @@ export interface Status {
   readonly endpoints: readonly EndpointStatus[]
   readonly balancers: readonly BalancerStatus[]
   readonly keyCopies: readonly KeyCopy[]
+  /** Whether sessions resume across the servers, for certificates with ticket keys. */
+  readonly resumption: readonly ResumptionStatus[]
 }
 
 const dayMs = 86_400_000
@@ -84,6 +98,7 @@ export async function status(context: Context, choice: Choice): Promise<Status> 
   const endpoints: EndpointStatus[] = []
   const balancers: BalancerStatus[] = []
   const copies: KeyCopy[] = []
+  const resumption: ResumptionStatus[] = []
   for (const certificate of chosenCertificates(fleet, choice)) {
     const lineage = certificate.name
     const newest = await store.newestGeneration(lineage)
@@ -107,11 +122,21 @@ export async function status(context: Context, choice: Choice): Promise<Status> 
           }).reason
         : null,
       licence: seats(certificate, ours),
+      tickets: await ticketStatus(context, certificate),
     })
+    if (newest && !choice.servers) resumption.push(...(await resumptionOf(context, certificate)))
     endpoints.push(...(await endpointsStatus(context, certificate, chain, choice)))
     balancers.push(...(await sampleBalancers(context, lineage, chain)).map(balancerStatus))
   }
-  return { certificates, endpoints, balancers, keyCopies: copies }
+  return { certificates, endpoints, balancers, keyCopies: copies, resumption }
+}
+
+async function ticketStatus({ fleet, store }: Context, { name, tickets }: Certificate): Promise<TicketStatus | null> {
+  const state = await ticketStates(store).read(name)
+  if (!tickets || !state) return null
+  const { number, rotatedAtMs, held } = state
+  const late = ticketServers(fleet, name).filter((server) => held[server] !== number)
+  return { number, rotatedAtMs, dueMs: rotatedAtMs + tickets.rotateMs, late }
 }
 
 function chainOf({ chainPem, lineage }: GenerationRow): string[] {

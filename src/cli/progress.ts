@@ -61,8 +61,12 @@ function endedLine(outcome: ServerOutcome, terminal: Terminal): string {
   const time = `${(outcome.elapsedMs / 1000).toFixed(1)} s`
   if (!good)
     return `${mark} ${outcome.server}  ${outcome.state}  ${time}  ${outcome.error?.code ?? ''} ${outcome.error?.failure.what ?? ''}`
-  const drained = outcome.drained.some((each) => each.outcome === 'drained') ? '  drained' : ''
-  return `${mark} ${outcome.server}  ${provenText(outcome)}  ${time}  ${outcome.keySent ? 'key sent' : 'no key sent'}${drained}`
+  const also = [
+    outcome.keySent ? 'key sent' : 'no key sent',
+    ...(outcome.ticketKeysSent ? ['ticket keys sent'] : []),
+    ...(outcome.drained.some((each) => each.outcome === 'drained') ? ['drained'] : []),
+  ]
+  return `${mark} ${outcome.server}  ${provenText(outcome)}  ${time}  ${also.join(', ')}`
 }
 
 /** Seen from outside is proof by ourselves; from the server itself it is the server's word. */

@@ -42,6 +42,7 @@ const outline = z
         key: z.object({ type: text }).optional().catch(undefined),
         names: texts,
         issuer: z.union([z.string(), texts]).optional().catch(undefined),
+        tickets: z.unknown().optional(),
       }),
     ),
     servers: entries(
@@ -101,6 +102,7 @@ export function reportInconsistencies(source: Source): void {
       refer(source, 'issuer', each, fleet.issuers, [...path, 'issuer', ...(Array.isArray(issuers) ? [at] : [])])
     reportRepeated(source, certificate?.names.map(hostNameOf) ?? [], [...path, 'names'])
     if (certificate) reportUnprovable(source, name, certificate, fleet)
+    if (certificate?.tickets !== undefined) reportTicketsForNobody(source, name, fleet)
   }
   for (const [name, server] of Object.entries(fleet.servers ?? {})) {
     for (const certificate of Object.keys(server?.files ?? {}))
@@ -420,6 +422,29 @@ function reportStrangers(source: Source, path: Path, balancer: z.output<typeof b
   }
 }
 
+/** Services that take other session ticket keys with a reload (services/tickets.ts). */
+const takeTickets = ['nginx', 'haproxy']
+
+/** Of a mixed fleet those that can have them; where no server can, the wish is a mistake. */
+function reportTicketsForNobody(source: Source, certificate: string, { sites, servers }: Outline): void {
+  const names = Object.values(sites ?? {}).flatMap((site) =>
+    [site?.certificate].flat().includes(certificate)
+      ? [site?.dns ?? [], site?.['load-balancer']?.servers ?? [], site?.['reverse-proxy']?.servers ?? []].flat()
+      : [],
+  )
+  const kinds = [...new Set(names)].map((name) => kindOf(servers?.[name ?? '']?.service))
+  if (kinds.length === 0 || kinds.some((kind) => kind === undefined || takeTickets.includes(kind))) return
+  source.report('CONFIG_BAD_VALUE', ['certificates', certificate, 'tickets'], () => ({
+    what: `no server of "${quote(certificate)}" can take session ticket keys`,
+    fact: `nginx and HAProxy take new ones with a reload; the service here is ${[...new Set(kinds)].join(', ')}`,
+    next: 'take "tickets" away',
+  }))
+}
+
+function kindOf(service: string | Record<string, unknown> | undefined): string | undefined {
+  return typeof service === 'object' ? Object.keys(service)[0] : service
+}
+
 /** Explicit paths must fit what the service reads: a pair of files, or one combined file. */
 function reportUnfitFiles(
   source: Source,
@@ -427,7 +452,8 @@ function reportUnfitFiles(
   { service, files }: NonNullable<NonNullable<Outline['servers']>[string]>,
 ): void {
   if (service === undefined) return
-  const [kind = '', written] = typeof service === 'string' ? [service] : (Object.entries(service)[0] ?? [])
+  const kind = kindOf(service) ?? ''
+  const written = typeof service === 'string' ? undefined : service[kind]
   const layout = written?.layout ?? (Object.hasOwn(usualLayout, kind) ? usualLayout[kind as ServiceKind] : 'pair')
   for (const [certificate, settings] of Object.entries(files ?? {})) {
     const { chain, key, combined, mode: _mode, owner: _owner, ...misspelt } = settings ?? {}

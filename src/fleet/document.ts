@@ -89,6 +89,7 @@ function normaliseCertificate(name: string, written: FleetAsWritten['certificate
     issuers: [written.issuer].flat(),
     key: { type: written.key.type, keepForMs: written.key['keep-for'] },
     ...(written.licence && { licence: written.licence }),
+    ...(written.tickets && { tickets: { rotateMs: written.tickets.rotate } }),
   }
 }
 

@@ -138,6 +138,8 @@ export interface Certificate {
   readonly key: { readonly type: KeyType; readonly keepForMs: number }
   /** What the CA's terms allow; absent means unlimited. */
   readonly licence?: { readonly servers: number }
+  /** Session ticket keys are made, carried and rotated; absent: that is left to each server. */
+  readonly tickets?: { readonly rotateMs: number }
 }
 
 export interface Server {

@@ -325,6 +325,14 @@ const certificate = z.strictObject({
     .strictObject({ servers: z.int().min(1).max(100_000) })
     .optional()
     .describe('what the terms of the CA allow; absent: unlimited'),
+  tickets: z
+    .strictObject({
+      rotate: duration(600_000, 7 * dayMs)
+        .prefault('12h')
+        .describe('how long each session ticket key encrypts; it decrypts as long again'),
+    })
+    .optional()
+    .describe('sessions resume across the servers: onecert makes, carries and rotates their session ticket keys'),
 })
 
 const location = z.string().max(60)

@@ -2,6 +2,8 @@
 export type Effect =
   | 'issue'
   | 'key-copy'
+  | 'ticket-keys'
+  | 'ticket-copy'
   | 'stage'
   | 'adopt'
   | 'swap'
@@ -43,6 +45,9 @@ export interface EffectFields {
   readonly spki?: string
   /** SHA-256 of the leaf, lower hex. */
   readonly fingerprint?: string
+  /** Session ticket keys: the number of the set, and the SHA-256 of what is written. */
+  readonly ticketSet?: number
+  readonly ticketHash?: string
   /**
    * How a key travelled: `local`, `ssh <key exchange>`, or `on <server>` where the server copied its own. How a service took
    * its files: `reload`, `start` or `runtime`.

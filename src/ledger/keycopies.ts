@@ -13,19 +13,47 @@ export interface KeyCopy {
   readonly certain: boolean
 }
 
+/** One place where session ticket keys exist: a folder on a server. */
+export interface TicketCopy extends Omit<KeyCopy, 'spki' | 'generation'> {
+  readonly ticketSet: number
+  readonly ticketHash: string
+}
+
 /** The key copies that exist, from the record: those that were written, or may have been, and were not purged or lost. Pure. */
 export function keyCopies(entries: readonly Entry[]): KeyCopy[] {
-  return [...copiesAndLost(entries).copies.values()]
+  return [...copiesAndLost(entries, 'key-copy').copies.values()].map(keyCopy)
 }
 
 /** Those on servers that could not be reached any more: nobody saw them go. Pure. */
 export function lostCopies(entries: readonly Entry[]): KeyCopy[] {
-  return [...copiesAndLost(entries).lost.values()]
+  return [...copiesAndLost(entries, 'key-copy').lost.values()].map(keyCopy)
 }
 
-function copiesAndLost(entries: readonly Entry[]): Record<'copies' | 'lost', Map<string, KeyCopy>> {
-  const copies = new Map<string, KeyCopy>()
-  const lost = new Map<string, KeyCopy>()
+/** The session ticket keys that exist, in the same way. Pure. */
+export function ticketCopies(entries: readonly Entry[]): TicketCopy[] {
+  return [...copiesAndLost(entries, 'ticket-copy').copies.values()].map(({ place, entry }) => ({
+    ...place,
+    ticketSet: entry.ticketSet ?? 0,
+    ticketHash: entry.ticketHash ?? '',
+  }))
+}
+
+interface Copy {
+  readonly place: Omit<KeyCopy, 'spki' | 'generation'>
+  /** What was recorded of it. */
+  readonly entry: Entry
+}
+
+function keyCopy({ place, entry }: Copy): KeyCopy {
+  return { ...place, spki: entry.spki ?? '', generation: entry.generation ?? null }
+}
+
+function copiesAndLost(
+  entries: readonly Entry[],
+  kind: 'key-copy' | 'ticket-copy',
+): Record<'copies' | 'lost', Map<string, Copy>> {
+  const copies = new Map<string, Copy>()
+  const lost = new Map<string, Copy>()
   const outcomes = new Map(
     entries.flatMap((entry) => (entry.phase === 'outcome' ? [[entry.id, entry.result] as const] : [])),
   )
@@ -33,21 +61,22 @@ function copiesAndLost(entries: readonly Entry[]): Record<'copies' | 'lost', Map
     const { effect, phase, server, path } = entry
     if (server === undefined || path === undefined) continue
     const place = `${server} ${path}`
-    if (effect === 'key-copy' && phase === 'intent') {
+    if (effect === kind && phase === 'intent') {
       const result = outcomes.get(entry.id)
       // A failure may have come after the write: only a later success or purge settles it.
       const known = copies.get(place)
-      if (result !== 'done' && known?.certain) continue
+      if (result !== 'done' && known?.place.certain) continue
       if (result === 'done') lost.delete(place)
       copies.set(place, {
-        server,
-        lineage: entry.lineage ?? '',
-        path,
-        spki: entry.spki ?? '',
-        generation: entry.generation ?? null,
-        sinceMs: entry.atMs,
-        way: entry.way ?? null,
-        certain: result === 'done',
+        place: {
+          server,
+          lineage: entry.lineage ?? '',
+          path,
+          sinceMs: entry.atMs,
+          way: entry.way ?? null,
+          certain: result === 'done',
+        },
+        entry,
       })
     }
     if (phase !== 'outcome' || entry.result !== 'done') continue

@@ -1,7 +1,14 @@
 import type { X509Certificate } from 'node:crypto'
 import { connect as connectTcp, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
+import {
+  type ConnectionOptions,
+  connect,
+  createSecureContext,
+  type SecureContext,
+  type SecureContextOptions,
+  type TLSSocket,
+} from 'node:tls'
 import { fail, OnecertError, quote } from '../base/errors.ts'
 import type { KeyKind } from '../fleet/fleet.ts'
 import { spkiOf } from '../pki/key.ts'
@@ -18,8 +25,6 @@ export interface HandshakeOptions {
 
 const chainMax = 10
 
-const contexts = new Map<KeyKind | undefined, SecureContext>()
-
 /** A server that has certificates of both kinds shows the one that goes with these (RFC 8446 section 4.4.2.2). */
 const sigalgs: Record<KeyKind, string> = {
   ecdsa: 'ecdsa_secp256r1_sha256:ecdsa_secp384r1_sha384:ecdsa_secp521r1_sha512',
@@ -35,13 +40,23 @@ const ecdhCurve = /^3\.[0-4]\./.test(process.versions.openssl)
   ? groups
   : `${groups}:X25519MLKEM768:SecP256r1MLKEM768:SecP384r1MLKEM1024`
 
-/** No roots: else OpenSSL would complete the chain with certificates that were not served. Made once: it costs a millisecond. */
-function trustingNothing(keyKind: KeyKind | undefined): SecureContext {
-  const known = contexts.get(keyKind)
+type Protocol = NonNullable<SecureContextOptions['minVersion']>
+
+const contexts = new Map<string, SecureContext>()
+
+/**
+ * No roots: else OpenSSL would complete the chain with certificates that were not served. Made once: it costs a
+ * millisecond.
+ * @param only absent: TLS 1.2 or newer
+ */
+export function trustingNothing(keyKind: KeyKind | undefined, only?: Protocol): SecureContext {
+  const name = `${keyKind} ${only}`
+  const known = contexts.get(name)
   if (known) return known
   const kind = keyKind === undefined ? {} : { sigalgs: sigalgs[keyKind] }
-  const context = createSecureContext({ minVersion: 'TLSv1.2', ca: [], ecdhCurve, ...kind })
-  contexts.set(keyKind, context)
+  const version = only === undefined ? {} : { maxVersion: only }
+  const context = createSecureContext({ minVersion: only ?? 'TLSv1.2', ca: [], ecdhCurve, ...kind, ...version })
+  contexts.set(name, context)
   return context
 }
 
@@ -50,7 +65,22 @@ function trustingNothing(keyKind: KeyKind | undefined): SecureContext {
  * Nothing is trusted and nothing is fetched: judging what was served is the caller's.
  * @throws OnecertError PROBE_REFUSED, PROBE_TIMEOUT, PROBE_NO_STARTTLS, PROBE_NOT_TLS, PROBE_FAILED
  */
-export function handshake(endpoint: Endpoint, { timeoutMs, signal, stream }: HandshakeOptions): Promise<Served> {
+export function handshake(endpoint: Endpoint, options: HandshakeOptions): Promise<Served> {
+  const tls = { secureContext: trustingNothing(endpoint.keyKind) }
+  return meet(endpoint, options, tls, (socket) => readServed(socket, endpoint))
+}
+
+/**
+ * A TLS handshake, and what `read` makes of it; the connection is closed then. What `read` waits for is within the time
+ * limit.
+ * @throws OnecertError as {@link handshake}
+ */
+export function meet<T>(
+  endpoint: Endpoint,
+  { timeoutMs, signal, stream }: HandshakeOptions,
+  tls: Pick<ConnectionOptions, 'secureContext' | 'session'>,
+  read: (socket: TLSSocket) => T | Promise<T>,
+): Promise<T> {
   const started = performance.now()
   return new Promise((resolve, reject) => {
     const carrier = stream ?? connectTcp({ host: endpoint.address, port: endpoint.port })
@@ -75,17 +105,13 @@ export function handshake(endpoint: Endpoint, { timeoutMs, signal, stream }: Han
         socket: carrier,
         servername: probedName(endpoint.name),
         rejectUnauthorized: false,
-        secureContext: trustingNothing(endpoint.keyKind),
+        ...tls,
       })
       socket.on('error', refuse)
       socket.on('close', () => refuse({ code: 'ECONNRESET' }))
       socket.on('secureConnect', () => {
-        try {
-          const served = readServed(socket, endpoint)
-          finish(() => resolve(served))
-        } catch (error) {
-          refuse(error)
-        }
+        const reading = async () => read(socket)
+        reading().then((result) => finish(() => resolve(result)), refuse)
       })
     }
     const begin = () => beforeTls(carrier, endpoint).then(() => ended || greet(), refuse)

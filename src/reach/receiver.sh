@@ -9,10 +9,12 @@
 # $directory/LINEAGE/
 #   gen-0008/             one immutable generation; put there whole, by one rename
 #   current -> gen-0008   what the service reads; replaced by one rename
+#   tickets -> tickets-HASH   the session ticket keys that the service reads; replaced by one rename
 #   fence                 the highest fencing token seen: a late writer with an older one is refused
 #   journal               what was about to be done, written and flushed before it was done
 #   .sealed               a copy of the service's configuration, while that is tested with a generation before the swap
-#   watchdog.OWNER        "previous next": an unconfirmed swap. Whoever renames this file owns its end:
+#   watchdog.OWNER        "previous next", and the same of the ticket keys where they are swapped too: an unconfirmed swap.
+#                         Whoever renames this file owns its end:
 #   fired.OWNER             the dead-man switch (or the end of the connection), to undo the swap
 #   done.OWNER              the commit
 #   taken.OWNER             a later session that found it, to finish or undo it
@@ -26,6 +28,7 @@ export LC_ALL PATH
 umask 077
 
 lineage= base= rollout= token= owner= armed= sleeper= drained= uid= gid= files= key_file= linked= tried= included= slot=
+set_before= set_swapped= other_set=
 newline='
 '
 test_seconds=30
@@ -72,7 +75,9 @@ fenced() {
 }
 
 # Run in a subshell always: as it starts no program, it costs a fraction of readlink.
-current() { { cd -P "$base/current" && printf %s "${PWD##*/}"; } 2>/dev/null || printf -- -; }
+leads_to() { { cd -P "$base/$1" && printf %s "${PWD##*/}"; } 2>/dev/null || printf -- -; }
+current() { leads_to current; }
+current_set() { leads_to tickets; }
 
 # gen-0008 and gen-0008.2 (a second copy, where the first was damaged) are generation 8.
 number() {
@@ -201,9 +206,60 @@ not_writable() {
 }
 
 # Not flushed yet: flush "$base" comes behind it.
-link_current() {
-  if [ -e "$base/current" ] && [ ! -L "$base/current" ]; then return 1; fi
-  ln -sfn "$1" "$base/.current" && mv -fT "$base/.current" "$base/current"
+link_current() { link_to current "$1"; }
+
+link_to() { # name target
+  if [ -e "$base/$1" ] && [ ! -L "$base/$1" ]; then return 1; fi
+  ln -sfn "$2" "$base/.$1" && mv -fT "$base/.$1" "$base/$1"
+}
+
+# The ticket keys before, where those of the swap are linked.
+link_set_back() { # before swapped
+  [ -n "$2" ] && [ "$(current_set)" = "$2" ] || return 0
+  if [ "$1" = - ]; then rm -f "$base/tickets"; else link_to tickets "$1"; fi
+}
+
+# The SHA-256 of the ticket keys in a folder, in the order previous, current, next.
+hash_set() { # folder
+  { if [ "$ticket_keys" = lines ]; then cat "$1/tickets.keys"; else cat "$1/previous.key" "$1/current.key" "$1/next.key"; fi; } \
+    2>/dev/null | hash_of
+}
+
+# Overwritten first: what the disk keeps of a deleted file is no key. Shell words only, and no program for each.
+zero() { # folder
+  for file in "$1"/*; do
+    [ ! -f "$file" ] || printf '%0400d' 0 1<>"$file"
+  done 2>/dev/null
+  flush "$1"/* 2>/dev/null
+  rm -rf -- "$1"
+}
+
+# Sets zeroed: ticket keys that nothing points to any more are gone. Those that an unconfirmed swap would go back to stay.
+sweep_sets() {
+  zeroed= kept=$(current_set)
+  for each in "$base"/tickets-* "$base/.set"; do
+    name=${each##*/}
+    [ -d "$each" ] && [ "$name" != "$kept" ] && [ "$name" != "$set_before" ] || continue
+    zero "$each"
+    [ -e "$each" ] || [ "$name" = .set ] || zeroed=$zeroed,$name
+  done
+  zeroed=${zeroed#,}
+}
+
+# Fails where the service cannot do without its ticket keys: then they stay.
+drop_set() {
+  zeroed=
+  [ "$(current_set)" != - ] || return 0
+  mv -fT "$base/tickets" "$base/.dropped" || return
+  run test_command
+  if [ "$status" != 0 ]; then
+    mv -fT "$base/.dropped" "$base/tickets"
+    rm -f "$base/.output"
+    return 1
+  fi
+  rm -f "$base/.dropped" "$base/.output"
+  sweep_sets
+  flush "$base"
 }
 
 # The service reads explicit paths: they become links into current/. Each is replaced by a rename.
@@ -247,10 +303,10 @@ tell_output() {
   [ "$status" = 0 ] || tail -n "$output_lines" "$base/.output" | while IFS= read -r line; do told "$line"; done
 }
 
-# The service takes the files that are current. Sets way: how it was asked to.
+# The service takes the files that are current. Sets way: how it was asked to. Other ticket keys need a reload.
 reload_service() {
   way=reload
-  if [ -n "$socket" ]; then
+  if [ -n "$socket" ] && [ -z "$other_set" ]; then
     hot_swap
     case $? in
       0) way=runtime; return 0 ;;
@@ -317,11 +373,13 @@ for part in iter(lambda: s.recv(65536), b""): sys.stdout.buffer.write(part)' "$1
   fi
 }
 
-undo() { # previous next
+undo() { # previous next, and the same of the ticket keys
   [ "$(current)" = "$2" ] || return 0
   record "rollback $2 $1"
   flush "$base/journal"
   if [ "$1" = - ]; then rm -f "$base/current" && unlink_paths; else link_current "$1"; fi
+  link_set_back "$3" "$4"
+  other_set=$4
   flush "$base"
   # Nobody looks at the outcome here: where the memory refuses the old files, the reload is tried as well.
   { reload_service || { [ "$way" = runtime ] && reload_command; } || start_command; } >/dev/null 2>&1 </dev/null
@@ -347,14 +405,14 @@ in_time() { # seconds function word…
 
 fire() { # owner
   mv "$base/watchdog.$1" "$base/fired.$1" 2>/dev/null || return 0
-  read -r was next <"$base/fired.$1"
-  undo "$was" "$next"
+  read -r was next set_was set_next <"$base/fired.$1"
+  undo "$was" "$next" "$set_was" "$set_next"
   rm -f "$base/fired.$1"
 }
 
 # All that the swap stands on is flushed with it, the generation too.
-arm() { # previous next seconds
-  printf '%s %s\n' "$1" "$2" >"$base/watchdog.$owner" &&
+arm() { # previous next seconds set-before set
+  printf '%s\n' "$1 $2${5:+ $4 $5}" >"$base/watchdog.$owner" &&
     flush "$base/journal" "$base/fence" "$base/watchdog.$owner" "$base/$2"/* "$base/$2" "$base" || return 1
   armed=$owner
   [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null
@@ -380,7 +438,7 @@ disarm() { # name of the end
 # What earlier sessions left unconfirmed: a rollback under way is waited for, one that died half-way is finished, and an
 # armed swap is taken over under our own name, so that it stays guarded while we decide.
 settle() { # seconds
-  unconfirmed=- before=-
+  unconfirmed=- before=- set_before= set_swapped=
   waited=0
   while set -- "$1" "$base"/fired.*; [ -e "$2" ] && [ $waited -lt 40 ]; do
     sleep 1
@@ -388,15 +446,15 @@ settle() { # seconds
   done
   for left in "$base"/fired.* "$base"/taken.*; do
     [ -e "$left" ] || continue
-    read -r was next <"$left" && undo "$was" "$next"
+    read -r was next set_was set_next <"$left" && undo "$was" "$next" "$set_was" "$set_next"
     rm -f "$left"
   done
   for left in "$base"/watchdog.*; do
     [ -e "$left" ] && mv "$left" "$base/taken.$owner" 2>/dev/null || continue
-    read -r was next <"$base/taken.$owner"
+    read -r was next set_was set_next <"$base/taken.$owner"
     if [ "$(current)" = "$next" ]; then
-      arm "$was" "$next" "$1"
-      unconfirmed=$next before=$was
+      arm "$was" "$next" "$1" "$set_was" "$set_next"
+      unconfirmed=$next before=$was set_before=$set_was set_swapped=$set_next
     fi
     rm -f "$base/taken.$owner"
   done
@@ -433,10 +491,15 @@ verb_begin() {
   for left in "$@"; do [ ! -e "$left" ] || { rm -rf -- "$@"; break; }; done
   tried=
   settle "$seconds"
+  # Between a test without them and its end.
+  [ ! -L "$base/.dropped" ] || [ -L "$base/tickets" ] || mv -fT "$base/.dropped" "$base/tickets"
+  sweep_sets
+  set_hash=- set_now=$(current_set)
+  [ "$set_now" = - ] || set_hash=$(hash_set "$base/$set_now")
   find_generations
   look_at_paths
   ok clock="$(date +%s)" current="$now" match="$match" held="$held" unconfirmed="$unconfirmed" before="$before" \
-    adoptable="$adoptable" have="$have"
+    adoptable="$adoptable" have="$have" set="$set_now" tickets="$set_hash" zeroed="$zeroed"
 }
 
 # Sets now, have, match (the generation wanted) and held (one with its key).
@@ -511,7 +574,7 @@ verb_release() {
     cp -p "$base/current/$name" "$path.onecert" && flush "$path.onecert" && mv -fT "$path.onecert" "$path" &&
       flush "${path%/*}" || { not_writable "${path%/*}"; return; }
   done
-  ok released="$released"
+  if drop_set; then ok released="$released" zeroed="$zeroed" tickets=-; else ok released="$released" tickets=kept; fi
 }
 
 # purge LINEAGE TOKEN SPKI…: everything of the lineage goes, with its keys, and the links at the explicit paths. Fence and
@@ -530,6 +593,9 @@ verb_purge() {
     record "purge $(current)"
     flush "$base/journal" "$base/fence" "$base"
     unlink_paths
+    rm -f "$base/tickets"
+    set_before=
+    sweep_sets
     for each in "$base"/* "$base"/.[!.]*; do
       case ${each##*/} in fence | journal) ;; *) rm -rf -- "$each" ;; esac
     done
@@ -587,7 +653,7 @@ seek_beside() {
 }
 
 finish_files() { # folder: owner and mode, never wider than they end
-  for file in "$1"/*.pem; do
+  for file in "$1"/*.pem "$1"/*.key "$1"/*.keys; do
     [ -e "$file" ] || continue
     [ -z "$key_owner" ] || chown "$key_owner" "$file" || return 1
     case ${file##*/} in
@@ -767,7 +833,46 @@ verdict() { # KEY=VALUE…
   esac
 }
 
-# swap NAME SECONDS: the dead-man switch is armed, then current points to NAME.
+# tickets SET HASH: session ticket keys, as payload: three lines of Base64, the one before, the one in use, the one to
+# come. They appear under their name whole; what the service reads changes with the swap.
+verb_tickets() {
+  fenced || { discard; return; }
+  [ -n "$ticket_keys" ] || { discard; refuse RECEIVER_OUTDATED why=no-ticket-keys; return; }
+  set=$base/.set
+  [ ! -e "$set" ] || zero "$set"
+  mkdir -m 0755 "$set" 2>/dev/null || { discard; not_writable "$base"; return; }
+  receive_file "$set/tickets.keys"
+  [ -z "$broken" ] || { reject_set STAGE_DAMAGED why=write; return; }
+  if [ "$ticket_keys" = files ]; then
+    for file in previous current next; do
+      IFS= read -r line && printf '%s\n' "$line" | base64 -d >"$set/$file.key"
+    done <"$set/tickets.keys" 2>/dev/null
+    printf '%0400d' 0 1<>"$set/tickets.keys" && rm -f "$set/tickets.keys"
+  fi
+  [ "$(hash_set "$set")" = "$2" ] || { reject_set STAGE_DAMAGED file=tickets; return; }
+  record "tickets $1"
+  finish_files "$set" 2>"$base/.output" ||
+    { told "$(tail -n 1 "$base/.output")"; reject_set SERVER_NOT_WRITABLE; return; }
+  flush "$set"/* "$set"
+  mv -T "$set" "$base/$1" 2>/dev/null || { reject_set STAGE_DAMAGED why=rename; return; }
+  ok
+}
+
+reject_set() {
+  zero "$base/.set"
+  refuse "$@"
+}
+
+# drop: the ticket keys go, where the service can do without them.
+verb_drop() {
+  fenced || return
+  record drop
+  flush "$base/journal"
+  drop_set || { refuse SERVICE_TEST_FAILED status="$status"; return; }
+  ok zeroed="$zeroed"
+}
+
+# swap NAME SECONDS [SET]: the dead-man switch is armed, then current points to NAME, and tickets to SET.
 verb_swap() {
   fenced || return
   was=$(current)
@@ -776,13 +881,20 @@ verb_swap() {
   number "$was"
   [ "$to" -ge "$digits" ] || { refuse SERVER_NEWER current="$was"; return; }
   # A swap that is being taken over keeps the generation before it: that one was proved, this one not yet.
-  [ "$was" != "$1" ] || [ "$unconfirmed" != "$1" ] || was=$before
-  record "swap $1 $was"
-  arm "$was" "$1" "$2" || { refuse SWAP_FAILED why=watchdog; return; }
+  set_next=${3-} set_was=
+  [ -z "$set_next" ] || set_was=$(current_set)
+  if [ "$was" = "$1" ] && [ "$unconfirmed" = "$1" ]; then
+    was=$before
+    [ -z "$set_swapped" ] || { set_was=$set_before set_next=${set_next:-$set_swapped}; }
+  fi
+  [ -z "$set_next" ] || [ -d "$base/$set_next" ] || { refuse SWAP_FAILED why=no-such-ticket-keys; return; }
+  record "swap $1 $was${set_next:+ $set_next $set_was}"
+  arm "$was" "$1" "$2" "$set_was" "$set_next" || { refuse SWAP_FAILED why=watchdog; return; }
   fenced || return
-  link_current "$1" && { [ "$linked" = yes ] || link_paths; } && flush "$base" ||
+  link_current "$1" && { [ "$linked" = yes ] || link_paths; } &&
+    { [ -z "$set_next" ] || link_to tickets "$set_next"; } && flush "$base" ||
     { refuse SWAP_FAILED why=rename; return; }
-  linked=yes
+  linked=yes other_set=$set_next
   ok previous="$was"
 }
 
@@ -825,7 +937,9 @@ verb_commit() {
   esac
   purged=
   for name in $old; do [ -e "$base/$name" ] || purged=$purged,$name; done
-  ok purged="${purged#,}"
+  set_before= set_swapped=
+  sweep_sets
+  ok purged="${purged#,}" zeroed="$zeroed"
 }
 
 # answer LINEAGE TOKEN TEXT: the answer to an http-01 challenge (RFC 8555 section 8.3), below the webroot of the lineage.
@@ -860,13 +974,15 @@ webroot_of() { # lineage
 verb_rollback() {
   fenced || return
   disarm taken || { ok current="$(current)" fired=yes; return; }
-  read -r was next <"$base/taken.$owner"
+  read -r was next set_was set_next <"$base/taken.$owner"
   record "rollback $next $was"
   flush "$base/journal"
-  if [ "$was" = - ]; then rm -f "$base/current" && unlink_paths; else link_current "$was"; fi && flush "$base" ||
-    { refuse ROLLBACK_FAILED; return; }
+  if [ "$was" = - ]; then rm -f "$base/current" && unlink_paths; else link_current "$was"; fi &&
+    link_set_back "$set_was" "$set_next" && flush "$base" || { refuse ROLLBACK_FAILED; return; }
   rm -f "$base/taken.$owner"
-  ok current="$was" fired=no
+  set_before= set_swapped=
+  sweep_sets
+  ok current="$was" fired=no zeroed="$zeroed"
 }
 
 # probe ADDRESS:PORT NAME [STARTTLS]: a handshake made here, where no connection can be carried to.
@@ -1305,13 +1421,14 @@ leave() {
   [ -n "$base" ] && fenced >/dev/null || return
   set -- "$base/.stage" "$base/.output" "$base/.sealed"
   for left in "$@"; do [ ! -e "$left" ] || { rm -rf "$@"; break; }; done
+  [ ! -e "$base/.set" ] || zero "$base/.set"
 }
 trap leave EXIT
 trap 'exit 0' HUP INT TERM PIPE
 
 # A verb behind one that failed: its payload is read all the same.
 leave_out() { # verb
-  case $1 in stage | key | authorize | include) discard ;; esac
+  case $1 in stage | key | tickets | authorize | include) discard ;; esac
   refuse RECEIVER_PROTOCOL why=left-out
 }
 
@@ -1328,9 +1445,9 @@ while IFS= read -r request; do
   failed= verb=${1-}
   [ $# = 0 ] || shift
   case $verb in
-    begin | adopt | release | purge | stage | key | reuse | seal | try | test | swap | reload | start | commit | rollback | \
-      probe | install | authorize | answer | unanswer | look | keys | versions | discover | include | exclude | included | \
-      unincluded | drain | ready | sessions)
+    begin | adopt | release | purge | stage | key | reuse | seal | tickets | drop | try | test | swap | reload | start | \
+      commit | rollback | probe | install | authorize | answer | unanswer | look | keys | versions | discover | include | \
+      exclude | included | unincluded | drain | ready | sessions)
       "verb_$verb" "$@" || failed=1 ;;
     bye) ok; exit 0 ;;
     *) refuse RECEIVER_PROTOCOL why=verb || failed=1 ;;

@@ -57,6 +57,8 @@ export interface LineageSettings {
   readonly chainPath?: string
   readonly keyPath?: string
   readonly combinedPath?: string
+  /** How the service reads session ticket keys: three files of bytes, or one of three lines. Absent: it cannot. */
+  readonly ticketKeys?: 'files' | 'lines'
   /** The folder that the web server serves over HTTP: answers to http-01 challenges go below it. */
   readonly webroot?: string
 }
@@ -78,7 +80,7 @@ function header(settings: ReceiverSettings): string {
     (each) =>
       `    ${quoteWord(each.lineage)}) layout=${each.layout} key_mode=${quoteWord(each.keyMode)} key_owner=${quoteWord(each.owner ?? '')} ` +
       `chain_path=${quoteWord(each.chainPath ?? '')} key_path=${quoteWord(each.keyPath ?? '')} ` +
-      `combined_path=${quoteWord(each.combinedPath ?? '')} webroot=${quoteWord(each.webroot ?? '')} ;;`,
+      `combined_path=${quoteWord(each.combinedPath ?? '')} ticket_keys=${quoteWord(each.ticketKeys ?? '')} webroot=${quoteWord(each.webroot ?? '')} ;;`,
   )
   const onCopy = settings.sealing?.onCopy
   return [

@@ -5,6 +5,7 @@ import type { Found } from './decide.ts'
 import { generationName } from './generation.ts'
 import type { Sealed } from './progress.ts'
 import { effectOf, type ServerRollout, type Session } from './task.ts'
+import { ticketHash, ticketSetName } from './tickets.ts'
 
 const generationsKept = 1
 
@@ -25,6 +26,7 @@ export async function begin(task: ServerRollout, connection: Connection): Promis
     const value = facts.get(name)
     return value === undefined || value === '-' || value === '' ? null : value
   }
+  await recordZeroed(task, facts)
   const clockMs = Number(word('clock')) * 1000
   if (clockMs < generation.notBeforeMs) {
     fail('CERT_NOT_YET_VALID', {
@@ -41,8 +43,66 @@ export async function begin(task: ServerRollout, connection: Connection): Promis
     unconfirmed: word('unconfirmed'),
     adoptable: facts.get('adoptable') === 'yes',
     have: [...new Set((word('have') ?? '').split(',').filter(Boolean))],
+    tickets: word('set') === null ? null : { set: word('set') ?? '', hash: word('tickets') ?? '' },
     clockMs,
   }
+}
+
+/** Ticket keys that the server has overwritten and deleted. */
+export async function recordZeroed(task: ServerRollout, facts: ReadonlyMap<string, string>): Promise<void> {
+  const { server } = task.planned.placement
+  for (const set of (facts.get('zeroed') ?? '').split(',').filter(Boolean)) {
+    const path = `${server.directory}/${task.generation.lineage}/${set}`
+    await task.ledger.effect({ ...effectOf(task), effect: 'purge', path }, async () => undefined)
+  }
+}
+
+/** Whether the server should have other ticket keys than those that it has linked. */
+export function wantsTickets({ tickets, service }: ServerRollout, found: Found): boolean {
+  if (tickets === null || service.ticketKeys === null) return false
+  return found.tickets?.hash !== ticketHash(tickets, service.ticketKeys)
+}
+
+/** Writes the ticket keys; the service comes to read them with the swap. @returns their name there */
+export async function carryTickets(
+  task: ServerRollout,
+  session: Session,
+  connection: Connection,
+  found: Found,
+): Promise<string | null> {
+  const { tickets, service, ledger, generation } = task
+  if (tickets === null || service.ticketKeys === null) return null
+  const { server } = task.planned.placement
+  const hash = ticketHash(tickets, service.ticketKeys)
+  const name = ticketSetName(hash, found.tickets?.set ?? null)
+  const copy = {
+    ...effectOf(task),
+    effect: 'ticket-copy',
+    path: `${server.directory}/${generation.lineage}/${name}`,
+    ticketSet: tickets.number,
+    ticketHash: hash,
+    way: connection.way,
+  } as const
+  await ledger.effect(copy, async () => {
+    session.ticketKeysSent = true
+    const answer = await connection.request('tickets', [name, hash], { payload: tickets.lines })
+    expectOk(answer, `carrying ticket keys to ${server.name}`, nothingSwapped(server.name))
+  })
+  return name
+}
+
+/** The fleet file asks for none: those that are there go, where the service can do without them. */
+export async function dropTickets(task: ServerRollout, connection: Connection): Promise<boolean> {
+  const { server } = task.planned.placement
+  const answer = await connection.request('drop', [])
+  if (answer.ok) {
+    await recordZeroed(task, answer.facts)
+    return true
+  }
+  task.notice(
+    `${server.name} keeps its ticket keys: ${task.service.kind} still names them (${outputText(answer)}); take those lines out there, then: onecert apply`,
+  )
+  return false
 }
 
 /** What lies at the explicit paths becomes a generation with the same bytes; its key copy is in the record from then on. */
@@ -121,13 +181,15 @@ export async function swap(
   task: ServerRollout,
   connection: Connection,
   name: string,
+  ticketSet: string | null,
 ): Promise<{ readonly sealed: Sealed; readonly refused: OnecertError | null }> {
   const { server } = task.planned.placement
   const confirmSeconds = String(Math.ceil(task.confirmWithinMs / 1000))
   const [tried, swapped, tested] = await connection.requests([
     { verb: 'try', words: [name] },
-    { verb: 'swap', words: [name, confirmSeconds] },
-    { verb: 'test', words: [name] },
+    { verb: 'swap', words: [name, confirmSeconds, ...(ticketSet === null ? [] : [ticketSet])] },
+    // Ticket keys are no part of what is tried: with them, it is tested again.
+    { verb: 'test', words: ticketSet === null ? [name] : [] },
   ])
   const sealed = sealedOf(tried)
   if (tried && !tried.ok && sealed !== 'none') throw refusal(server.name, tried, nothingSwapped(server.name))
@@ -219,11 +281,13 @@ export async function commit(task: ServerRollout, connection: Connection, name: 
       async () => undefined,
     )
   }
+  await recordZeroed(task, answer)
 }
 
 export async function undo(task: ServerRollout, connection: Connection): Promise<void> {
   const { server } = task.planned.placement
-  expectOk(await connection.request('rollback', []), `rolling back ${server.name}`, 'see onecert status')
+  const answer = await connection.request('rollback', [])
+  await recordZeroed(task, expectOk(answer, `rolling back ${server.name}`, 'see onecert status'))
   await connection.request('reload', [])
 }
 

@@ -11,6 +11,8 @@ export interface Found {
   /** Files at the explicit paths are not ours yet. */
   readonly adoptable: boolean
   readonly have: readonly string[]
+  /** The session ticket keys that are linked: their name there, and their SHA-256. */
+  readonly tickets: { readonly set: string; readonly hash: string } | null
   /** The server's clock. */
   readonly clockMs: number
 }

@@ -17,16 +17,24 @@ export interface Known {
   readonly servedUntilMs: number | null
   /** What each of its endpoints served just now; null where it was not looked at or did not answer. */
   readonly served: ReadonlyMap<string, readonly string[] | null>
+  /**
+   * Its session ticket keys. `missing`: it has not got those that it should have; `apart`: it should have them, and sessions of
+   * the others do not resume there; `superfluous`: it should have none any more.
+   */
+  readonly tickets: 'right' | 'missing' | 'apart' | 'superfluous'
 }
 
 /** `none`: proven, nothing to do. `chain`: new chain, the key is there. `key`: the private key travels. `check`: look on
- * the server; it should be right there but is not served, or could not be looked at from here. */
-export type Action = 'none' | 'check' | 'chain' | 'key'
+ * the server; it should be right there but is not served, or could not be looked at from here. `tickets`: only its session
+ * ticket keys change. */
+export type Action = 'none' | 'check' | 'tickets' | 'chain' | 'key'
 
 export interface PlannedServer {
   readonly placement: Placement
   readonly action: Action
   readonly reason: string
+  /** Session ticket keys travel too. */
+  readonly ticketKeys: boolean
   /** Why it is changed although its maintenance window is closed. */
   readonly override?: string
   /** Where it is drained for its reload. */
@@ -76,11 +84,13 @@ export function planRollout(
   const blocked = all.filter(({ server }) => seats.blocked.includes(server.name))
   const planned = all
     .filter(({ server }) => seats.allowed.includes(server.name) && (options.only?.has(server.name) ?? true))
-    .map((placement) => ({
-      ...planServer(placement, generation, known.get(placement.server.name)),
-      // HAProxy that takes a certificate into its memory ends no connection.
-      memberships: placement.server.service.socket === undefined ? membershipsOf(fleet, placement.server.name) : [],
-    }))
+    .map((placement) => {
+      const { server } = placement
+      const wanted = planServer(placement, generation, known.get(server.name))
+      // HAProxy that takes a certificate into its memory ends no connection; ticket keys it takes with a reload.
+      const reloads = server.service.socket === undefined || wanted.ticketKeys
+      return { ...wanted, memberships: reloads ? membershipsOf(fleet, server.name) : [] }
+    })
   const todo = new Map<string, PlannedServer>()
   const waiting: WaitingServer[] = []
   for (const each of planned.filter(({ action }) => action !== 'none')) {
@@ -111,7 +121,8 @@ function planServer(
   generation: Generation,
   known: Known | undefined,
 ): Omit<PlannedServer, 'memberships'> {
-  const say = (action: Action, reason: string) => ({ placement, action, reason })
+  const tickets = known?.tickets ?? 'right'
+  const say = (action: Action, reason: string) => ({ placement, action, reason, ticketKeys: tickets === 'missing' })
   if (!known?.holds.has(generation.spki))
     return say('key', known?.holds.size ? 'holds an older key' : 'holds no copy yet')
   if (known.committed !== generation.number) {
@@ -123,5 +134,8 @@ function planServer(
     const wrong = servedWrong(served, generation)
     if (wrong) return say('check', `${endpoint.name} ${wrong}`)
   }
+  if (tickets === 'missing') return say('tickets', 'has older ticket keys, or none')
+  if (tickets === 'apart') return say('tickets', 'sessions do not resume there')
+  if (tickets === 'superfluous') return say('tickets', 'the fleet file asks for none any more')
   return say('none', 'proven')
 }

@@ -18,6 +18,7 @@ export type Step =
   | 'connect'
   | 'adopt'
   | 'stage'
+  | 'tickets'
   | 'drain'
   | 'swap'
   | 'reload'
@@ -52,6 +53,8 @@ export interface ServerOutcome {
   readonly changed: boolean
   /** The private key travelled. */
   readonly keySent: boolean
+  /** Session ticket keys travelled. */
+  readonly ticketKeysSent: boolean
   readonly bytesSent: number
   readonly elapsedMs: number
   readonly vantage?: Vantage

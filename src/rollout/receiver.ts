@@ -36,6 +36,7 @@ export function receiverSettings(fleet: Fleet, server: Server): ReceiverSettings
         layout: service.layout,
         keyMode: files?.mode ?? service.keyMode ?? keyModeDefault,
         ...(owner !== undefined && { owner }),
+        ...(service.ticketKeys && { ticketKeys: service.ticketKeys }),
         ...(files?.chain && { chainPath: files.chain }),
         ...(files?.key && { keyPath: files.key }),
         ...(files?.combined && { combinedPath: files.combined }),

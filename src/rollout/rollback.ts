@@ -1,7 +1,7 @@
 import { asOnecertError, OnecertError } from '../base/errors.ts'
 import { endpointsOf, endpointText } from '../observe/endpoint.ts'
 import type { Connection } from '../reach/connection.ts'
-import { expectOk } from './conversation.ts'
+import { expectOk, recordZeroed } from './conversation.ts'
 import type { Look } from './prober.ts'
 import { effectOf, type ServerRollout, type Session } from './task.ts'
 import { verify, verifyLimits } from './verify.ts'
@@ -31,7 +31,8 @@ export async function rollBack(
   const { server } = task.planned.placement
   try {
     await task.ledger.effect({ ...effectOf(task), effect: 'rollback', reason: cause.code }, async () => {
-      expectOk(await connection.request('rollback', []), `rolling back ${server.name}`, '')
+      const answer = await connection.request('rollback', [])
+      await recordZeroed(task, expectOk(answer, `rolling back ${server.name}`, ''))
       if (reloaded) {
         const again = await connection.request('reload', [])
         if (again.facts.get('status') !== '0' && before.size > 0) await connection.request('start', [])

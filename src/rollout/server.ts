@@ -2,14 +2,26 @@ import { asOnecertError, fail, OnecertError } from '../base/errors.ts'
 import { endpointsOf, endpointText } from '../observe/endpoint.ts'
 import type { Vantage } from '../observe/served.ts'
 import type { Connection } from '../reach/connection.ts'
-import { adopt, begin, commit, reload, stage, swap, testAsItWas, undo } from './conversation.ts'
-import { decide } from './decide.ts'
+import {
+  adopt,
+  begin,
+  carryTickets,
+  commit,
+  dropTickets,
+  reload,
+  stage,
+  swap,
+  testAsItWas,
+  undo,
+  wantsTickets,
+} from './conversation.ts'
+import { decide, type Found } from './decide.ts'
 import { drained } from './drain.ts'
 import { generationName } from './generation.ts'
 import { type Look, lookDirectly, lookThrough } from './prober.ts'
 import type { Sealed, ServerOutcome, ServerState } from './progress.ts'
 import { connectionLost, rollBack, undoesItself } from './rollback.ts'
-import { effectOf, openOptions, type ServerRollout, type Session } from './task.ts'
+import { carriesSecret, effectOf, openOptions, type ServerRollout, type Session } from './task.ts'
 import { verify, verifyLimits } from './verify.ts'
 
 const roundsMax = 5
@@ -25,6 +37,7 @@ export async function rolloutServer(task: ServerRollout): Promise<ServerOutcome>
     connection: null,
     changed: false,
     keySent: false,
+    ticketKeysSent: false,
     bytesSent: 0,
     drained: [],
     state: 'pending',
@@ -34,6 +47,7 @@ export async function rolloutServer(task: ServerRollout): Promise<ServerOutcome>
     state,
     changed: session.changed,
     keySent: session.keySent,
+    ticketKeysSent: session.ticketKeysSent,
     bytesSent: session.bytesSent + (session.connection?.sent.bytes ?? 0),
     elapsedMs: task.clock.nowMs() - startedMs,
     ...(session.sealed && { sealed: session.sealed }),
@@ -69,16 +83,32 @@ async function walk(task: ServerRollout, session: Session): Promise<Vantage> {
   const { server } = task.planned.placement
   const prepared = await prepare(task, session)
   const look: Look = server.probe === 'direct' ? lookDirectly() : lookThrough(prepared.connection)
-  const already = prepared.isCurrent ? await servedAlready(task, look) : null
+  const wants = wantsTickets(task, prepared.found)
+  const already = prepared.isCurrent && !wants ? await servedAlready(task, look) : null
   if (already !== null) {
     await enter(task, session, 'committed', { generation: prepared.name, vantage: already })
+    await settleTickets(task, prepared)
     return already
   }
   const before = prepared.resumed ? new Map<string, string>() : await servedBefore(task, look)
-  return drained(task, session, () => {
+  return drained(task, session, async () => {
     task.signal.throwIfAborted()
-    return activate(task, session, prepared, look, before)
+    let ticketSet: string | null = null
+    if (wants) {
+      task.onStep('tickets')
+      ticketSet = await carryTickets(task, session, prepared.connection, prepared.found)
+    }
+    const vantage = await activate(task, session, { ...prepared, ticketSet }, look, before)
+    await settleTickets(task, prepared)
+    return vantage
   })
+}
+
+/** Behind the commit. */
+async function settleTickets(task: ServerRollout, { connection, found }: Prepared): Promise<void> {
+  if (task.service.ticketKeys === null) return
+  if (task.tickets === null && found.tickets !== null && !(await dropTickets(task, connection))) return
+  await task.onTickets()
 }
 
 interface Prepared {
@@ -91,6 +121,7 @@ interface Prepared {
   readonly isCurrent: boolean
   /** The server had nothing of this lineage. */
   readonly isFirst: boolean
+  readonly found: Found
 }
 
 /** Until the wanted generation lies on the server, whole and checked. Nothing that is served changes. */
@@ -98,17 +129,28 @@ async function prepare(task: ServerRollout, session: Session): Promise<Prepared>
   const { planned, ledger } = task
   const { server } = planned.placement
   task.onStep('connect')
-  let fitForKey = planned.action === 'key'
+  let fitForKey = carriesSecret(planned)
   let connection = await connect(task, session, fitForKey)
   let found = await begin(task, connection)
+  // The record said that a key is there, and it is not: it travels now, under a key exchange fit for it.
+  const fit = async () => {
+    if (fitForKey || connection.way === 'local') return
+    session.bytesSent += connection.sent.bytes
+    await connection.close()
+    fitForKey = true
+    connection = await connect(task, session, fitForKey)
+    found = await begin(task, connection)
+  }
+  if (wantsTickets(task, found)) await fit()
   for (let round = 0; round < roundsMax; round++) {
     task.signal.throwIfAborted()
     const decision = decide(found)
-    const prepared = { connection, isFirst: found.current === null }
     if (decision.kind === 'swap' || decision.kind === 'resume') {
       const resumed = decision.kind === 'resume'
       return {
-        ...prepared,
+        connection,
+        found,
+        isFirst: found.current === null,
         name: decision.generation,
         resumed,
         isCurrent: decision.generation === found.current && !resumed,
@@ -123,18 +165,11 @@ async function prepare(task: ServerRollout, session: Session): Promise<Prepared>
       task.onStep('adopt')
       await adopt(task, connection, generationName(0, found.have))
     } else {
-      if (decision.reuse === null && !fitForKey && connection.way !== 'local') {
-        // The record said that the key is there, and it is not: it travels now, under a key exchange fit for it.
-        session.bytesSent += connection.sent.bytes
-        await connection.close()
-        fitForKey = true
-        connection = await connect(task, session, fitForKey)
-        await begin(task, connection)
-      }
+      if (decision.reuse === null) await fit()
       task.onStep('stage')
       const name = await stage(task, session, connection, found, decision.reuse)
       await enter(task, session, 'staged', { generation: name })
-      return { connection, isFirst: found.current === null, name, resumed: false, isCurrent: false }
+      return { connection, found, isFirst: found.current === null, name, resumed: false, isCurrent: false }
     }
     found = await begin(task, connection)
   }
@@ -165,7 +200,7 @@ async function servedBefore(task: ServerRollout, look: Look): Promise<Map<string
 async function activate(
   task: ServerRollout,
   session: Session,
-  { connection, name, isFirst, resumed }: Prepared,
+  { connection, name, isFirst, resumed, ticketSet }: Prepared & { readonly ticketSet: string | null },
   look: Look,
   before: ReadonlyMap<string, string>,
 ): Promise<Vantage> {
@@ -179,7 +214,7 @@ async function activate(
   let refused: OnecertError | null
   let sealed: Sealed
   try {
-    const answer = await ledger.effect({ ...swapped, effect: 'swap' }, () => swap(task, connection, name))
+    const answer = await ledger.effect({ ...swapped, effect: 'swap' }, () => swap(task, connection, name, ticketSet))
     refused = answer.refused
     sealed = answer.sealed
   } catch (error) {

@@ -6,6 +6,7 @@ import type { Balancers } from './balancer.ts'
 import type { FileHashes, Generation } from './generation.ts'
 import type { PlannedServer } from './plan.ts'
 import type { Drained, Sealed, ServerState, Step } from './progress.ts'
+import type { TicketKeys } from './tickets.ts'
 
 /** What the steps at one server need; the same for all servers of a rollout but for `planned`, `receiver` and `service`. */
 export interface ServerRollout {
@@ -15,6 +16,8 @@ export interface ServerRollout {
   readonly generation: Generation
   readonly hashes: FileHashes
   readonly service: Service
+  /** null: none are wanted, and those that are there go. */
+  readonly tickets: TicketKeys | null
   readonly receiver: ReceiverText
   readonly reach: Reach
   readonly ledger: Ledger
@@ -31,6 +34,8 @@ export interface ServerRollout {
   readonly notice: (text: string) => void
   /** Each of its endpoints has shown the new certificate once. That it goes on doing so is still to be seen. */
   readonly onServed: () => void
+  /** It holds the ticket keys that are wanted, or none where none are. Durable when it resolves. */
+  readonly onTickets: () => Promise<void>
 }
 
 /** What has become of the task so far. */
@@ -38,6 +43,7 @@ export interface Session {
   connection: Connection | null
   changed: boolean
   keySent: boolean
+  ticketKeysSent: boolean
   bytesSent: number
   readonly drained: Drained[]
   state: ServerState
@@ -48,6 +54,11 @@ export interface Session {
 /** What all ledger entries of a task say. */
 export function effectOf({ rollout, token, planned, generation }: ServerRollout) {
   return { rollout, lineage: generation.lineage, server: planned.placement.server.name, token } as const
+}
+
+/** A secret that may be recorded on its way travels under a key exchange fit for it. */
+export function carriesSecret({ action, ticketKeys }: PlannedServer): boolean {
+  return action === 'key' || ticketKeys
 }
 
 /** How a connection of the task is opened; where no key is to travel, with the cheaper key exchange. */

@@ -3,7 +3,10 @@ import { usualLayout } from '../fleet/layout.ts'
 import { sealingOf } from './sealing.ts'
 import type { Service } from './service.ts'
 
-/** Apache 2.4: its test says "Syntax OK" to a mismatched pair, and a graceful restart with one ends the parent process. */
+/**
+ * Apache 2.4: its test says "Syntax OK" to a mismatched pair, and a graceful restart with one ends the parent process.
+ * It reads one session ticket key, and a new one only at a restart, which ends connections.
+ */
 export function apache(settings: ServiceSettings): Service {
   return {
     kind: 'apache',
@@ -21,5 +24,6 @@ export function apache(settings: ServiceSettings): Service {
     reload: settings.reload ?? ['apachectl', '-k', 'graceful'],
     start: settings.start ?? ['systemctl', 'start', 'apache2'],
     reloadKeepsOldOnError: false,
+    ticketKeys: null,
   }
 }

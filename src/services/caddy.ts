@@ -14,6 +14,7 @@ export function caddy(settings: ServiceSettings): Service {
     kind: 'caddy',
     layout: usualLayout.caddy,
     test: settings.test ?? ['runuser', '-u', account, '--', 'caddy', 'validate', '--config', config],
+    ticketKeys: null,
     sealing: settings.test === undefined ? {} : null,
     reload: settings.reload ?? ['caddy', 'reload', '--force', '--config', config],
     start: settings.start ?? ['systemctl', 'start', 'caddy'],

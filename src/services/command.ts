@@ -12,5 +12,6 @@ export function command(settings: ServiceSettings): Service {
     reload: settings.reload ?? [],
     start: settings.start ?? [],
     reloadKeepsOldOnError: false,
+    ticketKeys: null,
   }
 }

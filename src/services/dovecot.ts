@@ -8,6 +8,7 @@ export function dovecot(settings: ServiceSettings): Service {
     kind: 'dovecot',
     layout: usualLayout.dovecot,
     test: settings.test ?? ['doveconf', '-n'],
+    ticketKeys: null,
     sealing: null,
     reload: settings.reload ?? ['doveadm', 'reload'],
     start: settings.start ?? ['systemctl', 'start', 'dovecot'],

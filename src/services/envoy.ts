@@ -8,6 +8,7 @@ export function envoy(settings: ServiceSettings): Service {
     kind: 'envoy',
     layout: usualLayout.envoy,
     test: settings.test ?? [],
+    ticketKeys: null,
     sealing: null,
     reload: settings.reload ?? [],
     start: settings.start ?? [],

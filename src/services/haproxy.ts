@@ -25,5 +25,6 @@ export function haproxy(settings: ServiceSettings): Service {
     ...(settings.socket !== undefined && { socket: settings.socket }),
     start: settings.start ?? ['systemctl', 'start', 'haproxy'],
     reloadKeepsOldOnError: true,
+    ticketKeys: 'lines',
   }
 }

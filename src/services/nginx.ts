@@ -18,5 +18,6 @@ export function nginx(settings: ServiceSettings): Service {
     reload: settings.reload ?? ['nginx', '-s', 'reload'],
     start: settings.start ?? ['systemctl', 'start', 'nginx'],
     reloadKeepsOldOnError: true,
+    ticketKeys: 'files',
   }
 }

@@ -12,5 +12,6 @@ export function none(_: ServiceSettings): Service {
     start: [],
     sealing: null,
     reloadKeepsOldOnError: true,
+    ticketKeys: null,
   }
 }

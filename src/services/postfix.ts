@@ -11,6 +11,7 @@ export function postfix(settings: ServiceSettings): Service {
     kind: 'postfix',
     layout: settings.layout ?? usualLayout.postfix,
     test: settings.test ?? ['postfix', 'check'],
+    ticketKeys: null,
     sealing: null,
     reload: settings.reload ?? ['postfix', 'reload'],
     start: settings.start ?? ['systemctl', 'start', 'postfix'],

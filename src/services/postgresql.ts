@@ -12,6 +12,7 @@ export function postgresql(settings: ServiceSettings): Service {
     kind: 'postgresql',
     layout: usualLayout.postgresql,
     test: settings.test ?? [],
+    ticketKeys: null,
     sealing: null,
     reload:
       settings.reload ?? (cluster ? ['pg_ctlcluster', ...cluster, 'reload'] : ['systemctl', 'reload', 'postgresql']),

@@ -19,4 +19,9 @@ export interface Service {
   readonly keyOwner?: string
   /** False: a reload that the software cannot digest ends it, so it never shares a wave with the last healthy server. */
   readonly reloadKeepsOldOnError: boolean
+  /** How it reads session ticket keys; null: it cannot take other ones with a reload. */
+  readonly ticketKeys: TicketFormat | null
 }
+
+/** `files`: previous.key, current.key and next.key, 80 bytes each; `lines`: tickets.keys, the same in Base64. */
+export type TicketFormat = 'files' | 'lines'

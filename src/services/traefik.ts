@@ -13,6 +13,7 @@ export function traefik(settings: ServiceSettings): Service {
     layout: usualLayout.traefik,
     // A touch of a file that is not there would end with 0, or make one.
     test: settings.test ?? ['stat', '-c', '%n', dynamic],
+    ticketKeys: null,
     sealing: null,
     reload: settings.reload ?? ['touch', '-c', dynamic],
     start: settings.start ?? [],

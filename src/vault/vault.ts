@@ -1,6 +1,6 @@
 import type { Dirent } from 'node:fs'
-import { mkdir, readdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, readdir, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { Decrypter, Encrypter } from 'age-encryption'
 import { createDurably, explainRead, explainWrite, flushDirectory, readBounded } from '../base/durable.ts'
 import { fail, OnecertError } from '../base/errors.ts'
@@ -15,6 +15,8 @@ export interface Vault {
   get(lineage: string, spki: string): Promise<Secret<string>>
   has(lineage: string, spki: string): Promise<boolean>
   list(): Promise<{ readonly lineage: string; readonly spki: string }[]>
+  /** For what has no use any more; what is not there is no error. Durable before it resolves. */
+  remove(lineage: string, spki: string): Promise<void>
 }
 
 const recordBytesMax = 65_536
@@ -101,6 +103,15 @@ export function openVault(directory: string, { identity, recipient }: VaultIdent
         ),
       )
       return found.flat()
+    },
+    async remove(lineage, spki) {
+      const path = pathOf(lineage, spki)
+      try {
+        await rm(path, { force: true })
+        await flushDirectory(dirname(path))
+      } catch (error) {
+        if ((error as { code?: string }).code !== 'ENOENT') throw await explainWrite(error, path)
+      }
     },
   }
 }

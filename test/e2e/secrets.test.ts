@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { createPrivateKey } from 'node:crypto'
-import { lstat, readdir, readFile, writeFile } from 'node:fs/promises'
+import { lstat, readdir, readFile, readlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type RealFleet, startFleet } from '../real/fleet.ts'
+import { ageTickets } from '../real/session.ts'
 
 /** The ways in which a private key could be found by somebody who looks for it. */
 function canariesOf(keyPem: string): Buffer[] {
@@ -127,4 +128,84 @@ test('no key material in argv, environment, logs, journals, ledger, database or 
     if (mtimeMs >= startedMs && !places.includes(path)) left.push(...(await searchFiles(path, canaries)))
   }
   assert.deepEqual(left, [], 'temporary files')
+})
+
+/** The ways in which session ticket keys could be found: each key, whole or in part, in what it is written as. */
+function ticketCanariesOf(lines: string): Buffer[] {
+  return lines
+    .trim()
+    .split('\n')
+    .flatMap((line) => {
+      const key = Buffer.from(line, 'base64')
+      // Each of its three parts by itself: a name, and two secrets.
+      const parts = [key.subarray(16, 48), key.subarray(48)]
+      return [
+        Buffer.from(line),
+        Buffer.from(line.slice(24, 64)),
+        Buffer.from(key.toString('hex').slice(32, 96)),
+        ...parts,
+      ]
+    })
+}
+
+test('no session ticket key in argv, environment, logs, journals, ledger, database or temporary files', async () => {
+  await using fleet = await startFleet({ 'eu-1': 'nginx', edge: 'haproxy' })
+  const edge = fleet.server('edge')
+  const slow = (service: { directory: string }) => join(service.directory, 'slow')
+  for (const { service } of fleet.servers)
+    await writeFile(slow(service), `#!/bin/sh\nsleep 1\nexec ${service.reload.join(' ')}\n`, { mode: 0o755 })
+  const configure = (tickets: boolean) =>
+    fleet.configure((document) => {
+      if (tickets) document.certificates.www.tickets = { rotate: '1h' }
+      for (const { name, kind, service } of fleet.servers) document.servers[name].service[kind].reload = [slow(service)]
+    })
+  await configure(true)
+  assert.equal((await fleet.run('apply')).exit, 0)
+  const startedMs = Date.now()
+  const linesOf = () => readFile(join(edge.base, 'tickets', 'tickets.keys'), 'utf8')
+  const canaries = ticketCanariesOf(await linesOf())
+  const printed: string[] = []
+  const inProcesses = new Set<string>()
+  const watched = async (...words: string[]) => {
+    const { child, ended } = fleet.run.start('--debug', ...words)
+    while (child.exitCode === null) {
+      for (const path of await searchProcesses(canaries)) inProcesses.add(path)
+      await sleep(10)
+    }
+    const { stdout, stderr } = await ended
+    printed.push(stdout, stderr)
+    assert.equal(child.exitCode, 0, stderr)
+  }
+  // Two of the keys travel a second time.
+  await ageTickets(fleet, 3_600_000)
+  await watched('apply')
+  for (const words of [['ledger'], ['ledger', 'keys'], ['--json', 'ledger']]) await watched(...words)
+  const lines = await linesOf()
+  canaries.push(...ticketCanariesOf(lines))
+  assert.deepEqual([...inProcesses], [])
+  assert.ok(!holds(Buffer.from(printed.join('')), canaries), 'printed')
+
+  const places = [fleet.directory, ...fleet.servers.flatMap(({ service, sshd }) => [service.directory, sshd.directory])]
+  const found = async () => (await Promise.all(places.map((place) => searchFiles(place, canaries)))).flat().sort()
+  const allowed = await Promise.all(
+    fleet.servers.map(async ({ base, kind }) => {
+      const set = join(base, await readlink(join(base, 'tickets')))
+      return (kind === 'haproxy' ? ['tickets.keys'] : ['current.key', 'next.key', 'previous.key']).map((name) =>
+        join(set, name),
+      )
+    }),
+  )
+  const onDisk = await found()
+  assert.deepEqual(onDisk, allowed.flat().sort(), 'on disk: where they must be, and nowhere else')
+  for (const path of onDisk) assert.equal((await lstat(path)).mode & 0o077, 0, `${path} can be read by others`)
+  const left: string[] = []
+  for (const name of await readdir(tmpdir())) {
+    const path = join(tmpdir(), name)
+    const { mtimeMs } = await lstat(path).catch(() => ({ mtimeMs: 0 }))
+    if (mtimeMs >= startedMs && !places.includes(path)) left.push(...(await searchFiles(path, canaries)))
+  }
+  assert.deepEqual(left, [], 'temporary files')
+
+  for (const { name } of fleet.servers) await watched('server', 'release', name)
+  assert.deepEqual(await found(), [], 'released: gone from every disk')
 })

@@ -46,6 +46,20 @@ const defects: readonly Defect[] = [
     told: new RegExp(`did you mean "${meant}"\\?`),
   })),
   {
+    what: 'session ticket keys where no service takes them',
+    change: ['    issuer: bought', '    issuer: bought\n    tickets: { rotate: 6h }'],
+    code: 'CONFIG_BAD_VALUE',
+    at: 'tickets: { rotate: 6h',
+    told: /no server of "api" can take session ticket keys.*the service here is apache/s,
+  },
+  {
+    what: 'session ticket keys that stay too long',
+    change: ['    licence: { servers: 10 }', '    tickets: { rotate: 30d }'],
+    code: 'CONFIG_BAD_DURATION',
+    at: '30d',
+    told: /is no duration from 10m to 7d/,
+  },
+  {
     what: 'a wildcard without quotes in a list',
     change: ['"*.app.domain.example"]', '*.app.domain.example]'],
     code: 'CONFIG_QUOTE_WILDCARD',

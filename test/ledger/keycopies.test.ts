@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { EffectFields, Entry } from '../../src/ledger/entry.ts'
-import { keyCopies, lostCopies } from '../../src/ledger/keycopies.ts'
+import { keyCopies, lostCopies, ticketCopies } from '../../src/ledger/keycopies.ts'
 
 type Outcome = 'done' | 'failed' | 'unknown'
 
@@ -100,6 +100,25 @@ test('outcomes of effects that ran at once are told apart by their id', () => {
   const rename = (entry: Entry): Entry => ({ ...entry, id: 'other' })
   const interleaved = [firstIntent, rename(secondIntent), rename(secondOutcome), firstOutcome]
   assert.deepEqual(places(interleaved), [`web-1 ${path}`, `web-2 ${path}?`])
+})
+
+test('session ticket keys are listed by themselves, with their set and hash, until they are purged', () => {
+  const set = {
+    effect: 'ticket-copy',
+    path: '/etc/onecert/www/tickets-1',
+    ticketSet: 3,
+    ticketHash: 'cd'.repeat(32),
+  } as const
+  const carried = record(['done', {}], ['done', set])
+  assert.deepEqual(places(carried), [`web-1 ${path}`], 'they take no seat of a licence')
+  const [copy, ...rest] = ticketCopies(carried)
+  assert.deepEqual(rest, [])
+  assert.deepEqual(
+    [copy?.server, copy?.path, copy?.ticketSet, copy?.ticketHash, copy?.certain],
+    ['web-1', set.path, 3, set.ticketHash, true],
+  )
+  assert.deepEqual(ticketCopies(record(['done', set], ['done', { ...purge, path: set.path }])), [])
+  assert.equal(ticketCopies(record(['unknown', set]))[0]?.certain, false)
 })
 
 test('a copy that nobody saw go is lost: it holds no seat, and stays in the record until it is purged or written anew', () => {

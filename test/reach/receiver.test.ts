@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { createHash, createPublicKey, generateKeyPairSync } from 'node:crypto'
+import { createHash, createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import {
   chmod,
   chown,
+  link,
   lstat,
   mkdir,
   mkdtemp,
   readdir,
   readFile,
   readlink,
+  rename,
   rm,
   symlink,
   writeFile,
@@ -130,6 +132,13 @@ function filesBelow(folder: string): string[] {
 const begin = (made: Made, { rollout = 'r1', token = 7, seconds = 60 } = {}) =>
   `begin www ${rollout} ${token} ${made.spki} ${seconds} ${made.chainHash} ${made.keyHash}`
 const seal = (made: Made, name: string) => `seal ${name} ${made.chainHash} ${made.keyHash} ${made.spki}`
+
+/** Three session ticket keys, as they travel, and the hash of what lies there in three files. */
+function makeTickets() {
+  const keys = [randomBytes(80), randomBytes(80), randomBytes(80)]
+  const lines = keys.map((key) => `${key.toString('base64')}\n`).join('')
+  return { keys, lines, hash: sha256(Buffer.concat(keys)) }
+}
 
 async function put(talk: Talk, made: Made, name: string): Promise<void> {
   assert.equal(await talk.ask('stage', made.chain), 'ok')
@@ -276,6 +285,170 @@ for (const [name, shell] of Object.entries(shells)) {
         assert.ok(!existsSync(join(place.base, '.stage')), 'what was refused does not lie around')
       }
       await bring(talk, made, 'gen-0001')
+    })
+
+    test('ticket keys come whole, are swapped with one rename, and what is rotated out is overwritten and gone', async () => {
+      await using place = await makePlace(shell, { ticketKeys: 'files' })
+      const talk = await place.talk()
+      const made = makeGeneration('1')
+      assert.match(await talk.ask(begin(made)), / set=- tickets=- zeroed=$/)
+      const first = makeTickets()
+      await put(talk, made, 'gen-0001')
+      assert.equal(await talk.ask(`tickets tickets-1 ${first.hash}`, first.lines), 'ok')
+      assert.equal(await talk.ask('swap gen-0001 60 tickets-1'), 'ok previous=-')
+      assert.equal(await talk.ask('commit gen-0001 1'), 'ok purged= zeroed=')
+      assert.equal(await readlink(join(place.base, 'tickets')), 'tickets-1')
+      for (const [at, name] of ['previous', 'current', 'next'].entries()) {
+        const file = join(place.base, 'tickets', `${name}.key`)
+        assert.deepEqual(await readFile(file), first.keys[at])
+        assert.equal((await lstat(file)).mode & 0o777, 0o600)
+      }
+      assert.deepEqual((await readdir(join(place.base, 'tickets'))).sort(), ['current.key', 'next.key', 'previous.key'])
+      assert.match(
+        await talk.ask(begin(made, { token: 8 })),
+        new RegExp(` set=tickets-1 tickets=${first.hash} zeroed=$`),
+      )
+      const inode = join(place.root, 'inode')
+      await link(join(place.base, 'tickets-1', 'current.key'), inode)
+      const second = makeTickets()
+      assert.equal(await talk.ask(`tickets tickets-2 ${second.hash}`, second.lines), 'ok')
+      assert.deepEqual(await readFile(join(place.base, 'tickets', 'next.key')), first.keys[2], 'not before the swap')
+      assert.equal(await talk.ask('swap gen-0001 60 tickets-2'), 'ok previous=gen-0001')
+      assert.deepEqual(await readFile(join(place.base, 'tickets', 'next.key')), second.keys[2])
+      assert.equal(await talk.ask('commit gen-0001 1'), 'ok purged= zeroed=tickets-1')
+      assert.ok(!existsSync(join(place.base, 'tickets-1')))
+      assert.match(await readFile(inode, 'latin1'), /^0+$/, 'what the disk still has is no key')
+      assert.equal(await readlink(join(place.base, 'current')), 'gen-0001')
+    })
+
+    test('ticket keys in one file of lines, with the owner and mode of the key files', async () => {
+      await using place = await makePlace(shell, { layout: 'combined', ticketKeys: 'lines', keyMode: '0640' })
+      const talk = await place.talk()
+      const made = makeGeneration('1')
+      await talk.ask(`begin www r1 7 ${made.spki} 60 ${sha256(made.chain + made.key)} ${made.keyHash}`)
+      await put(talk, made, 'gen-0001')
+      const { lines } = makeTickets()
+      assert.equal(await talk.ask(`tickets tickets-1 ${sha256(lines)}`, lines), 'ok')
+      assert.equal(await talk.ask('swap gen-0001 60 tickets-1'), 'ok previous=-')
+      const file = join(place.base, 'tickets', 'tickets.keys')
+      assert.equal(await readFile(file, 'utf8'), lines)
+      assert.equal((await lstat(file)).mode & 0o777, 0o640)
+    })
+
+    test('ticket keys that were damaged on the way, or that the service cannot take, leave nothing behind', async () => {
+      await using place = await makePlace(shell, { ticketKeys: 'files' })
+      const talk = await place.talk()
+      const { lines, hash } = makeTickets()
+      await talk.ask(begin(makeGeneration('1')))
+      for (const damaged of [makeTickets().lines, lines.slice(0, 200), '', `${lines}${lines}`.slice(50)]) {
+        const payload = damaged === '' || damaged.endsWith('\n') ? damaged : `${damaged}\n`
+        assert.match(await talk.ask(`tickets tickets-1 ${hash}`, payload), /^fail STAGE_DAMAGED/)
+        assert.deepEqual(
+          (await readdir(place.base)).filter((each) => /set|tickets/.test(each)),
+          [],
+        )
+      }
+      assert.match(await talk.ask('swap gen-0001 60 tickets-1'), /^fail SWAP_FAILED/)
+      const unable = await place.talk({ lineages: [{ lineage: 'www', layout: 'pair', keyMode: '0600' }] })
+      await unable.ask(begin(makeGeneration('1'), { token: 8 }))
+      assert.match(await unable.ask(`tickets tickets-1 ${hash}`, lines), /^fail RECEIVER_OUTDATED/)
+      unable.child.stdin.write(`swap gen-0009 60\n+ tickets tickets-1 ${hash}\n${lines}.\nbegin\n`)
+      assert.match(await unable.answer(), /^fail SWAP_FAILED/)
+      assert.match(await unable.answer(), /why=left-out/)
+      assert.match(await unable.answer(), /^fail RECEIVER_OUTDATED/, 'no line of its payload is taken for a verb')
+    })
+
+    for (const [how, end] of [
+      [
+        'a rollback',
+        async (talk: Talk) => assert.match(await talk.ask('rollback'), /^ok current=.* zeroed=tickets-2$/),
+      ],
+      ['the end of the connection', async (talk: Talk) => talk.end()],
+      ['the watchdog, where the receiver was killed', async (talk: Talk) => void talk.child.kill('SIGKILL')],
+    ] as const) {
+      test(`${how} brings the ticket keys before back, and the next session takes the others away`, async () => {
+        await using place = await makePlace(shell, { ticketKeys: 'files' })
+        const made = makeGeneration('1')
+        const [first, second] = [makeTickets(), makeTickets()]
+        const talk = await place.talk()
+        await talk.ask(begin(made, { seconds: 2 }))
+        await put(talk, made, 'gen-0001')
+        await talk.ask(`tickets tickets-1 ${first.hash}`, first.lines)
+        await talk.ask('swap gen-0001 60 tickets-1')
+        await talk.ask('commit gen-0001 1')
+        await talk.ask(`tickets tickets-2 ${second.hash}`, second.lines)
+        assert.match(await talk.ask('swap gen-0001 2 tickets-2'), /^ok/)
+        assert.equal(await readlink(join(place.base, 'tickets')), 'tickets-2')
+        await end(talk)
+        await until(async () => (await readlink(join(place.base, 'tickets'))) === 'tickets-1')
+        await until(async () => !(await readdir(place.base)).some((each) => /^(fired|watchdog|taken)/.test(each)))
+        const next = await place.talk()
+        const zeroed = how === 'a rollback' ? '' : 'tickets-2'
+        const answer = new RegExp(` current=gen-0001 .* set=tickets-1 tickets=${first.hash} zeroed=${zeroed}$`)
+        assert.match(await next.ask(begin(made, { token: 8 })), answer)
+        assert.ok(!existsSync(join(place.base, 'tickets-2')))
+      })
+    }
+
+    test('a later session that goes on with an unconfirmed swap can still go back to the ticket keys before it', async () => {
+      await using place = await makePlace(shell, { ticketKeys: 'files' })
+      const [old, made] = [makeGeneration('1'), makeGeneration('2')]
+      const [first, second] = [makeTickets(), makeTickets()]
+      const talk = await place.talk()
+      await talk.ask(begin(old))
+      await put(talk, old, 'gen-0001')
+      await talk.ask(`tickets tickets-1 ${first.hash}`, first.lines)
+      await talk.ask('swap gen-0001 60 tickets-1')
+      await talk.ask('commit gen-0001 1')
+      await talk.ask(begin(made, { token: 8 }))
+      await put(talk, made, 'gen-0002')
+      await talk.ask(`tickets tickets-2 ${second.hash}`, second.lines)
+      await talk.ask('swap gen-0002 60 tickets-2')
+      talk.child.kill('SIGKILL')
+      const next = await place.talk()
+      assert.match(
+        await next.ask(begin(made, { token: 9 })),
+        new RegExp(` unconfirmed=gen-0002 before=gen-0001 .* set=tickets-2 tickets=${second.hash} zeroed=$`),
+      )
+      assert.match(await next.ask('swap gen-0002 60'), /^ok previous=gen-0001/)
+      assert.match(await next.ask('rollback'), /^ok current=gen-0001 fired=no zeroed=tickets-2$/)
+      assert.equal(await readlink(join(place.base, 'tickets')), 'tickets-1')
+      assert.deepEqual(await readFile(join(place.base, 'tickets', 'current.key')), first.keys[1])
+    })
+
+    test('ticket keys are dropped where the service can do without them, and stay where it names them still', async () => {
+      await using place = await makePlace(shell, { ticketKeys: 'files' })
+      const made = makeGeneration('1')
+      const { lines, hash } = makeTickets()
+      const named = { test: ['sh', '-c', `test -e '${place.base}/tickets/current.key'`] }
+      const talk = await place.talk(named)
+      await talk.ask(begin(made))
+      await put(talk, made, 'gen-0001')
+      await talk.ask(`tickets tickets-1 ${hash}`, lines)
+      await talk.ask('swap gen-0001 60 tickets-1')
+      await talk.ask('commit gen-0001 1')
+      assert.match(await talk.ask('drop'), /^fail SERVICE_TEST_FAILED/)
+      assert.match(await talk.ask('release www'), /^ok released=0 tickets=kept$/)
+      assert.deepEqual((await readdir(join(place.base, 'tickets'))).length, 3)
+      // As a kill in the middle of the test would leave it.
+      await rename(join(place.base, 'tickets'), join(place.base, '.dropped'))
+      const other = await place.talk()
+      assert.match(await other.ask(begin(made, { token: 8 })), new RegExp(` set=tickets-1 tickets=${hash} zeroed=$`))
+      assert.equal(await other.ask('drop'), 'ok zeroed=tickets-1')
+      assert.deepEqual(
+        (await readdir(place.base)).filter((each) => /tickets|dropped/.test(each)),
+        [],
+      )
+      assert.match(await other.ask('release www'), /^ok released=0 zeroed= tickets=-$/)
+
+      await other.ask(`tickets tickets-1 ${hash}`, lines)
+      await other.ask('swap gen-0001 60 tickets-1')
+      await other.ask('commit gen-0001 1')
+      const inode = join(place.root, 'inode')
+      await link(join(place.base, 'tickets', 'current.key'), inode)
+      assert.match(await other.ask(`purge www 9 ${made.spki}`), /^ok/)
+      assert.match(await readFile(inode, 'latin1'), /^0+$/, 'a purge overwrites them too')
+      assert.deepEqual((await readdir(place.base)).sort(), ['fence', 'journal'])
     })
 
     test('the answer to a challenge lies below the webroot, readable by all, and goes again with its folders', async () => {
@@ -556,7 +729,7 @@ for (const [name, shell] of Object.entries(shells)) {
       const later = await place.talk()
       assert.match(await later.ask(begin(second, { token: 8 })), /^ok/)
       await bring(later, second, 'gen-0002')
-      assert.equal(await later.ask('release www'), 'ok released=2')
+      assert.equal(await later.ask('release www'), 'ok released=2 zeroed= tickets=-')
       const spkis = `${first.spki} ${second.spki}`
       assert.match(await later.ask(`purge www 6 ${spkis}`), /^fail SERVER_FENCED/)
       assert.equal((await readdir(place.base)).length > 2, true)

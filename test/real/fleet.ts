@@ -72,6 +72,7 @@ export interface RealServer {
 export interface RealFleet extends AsyncDisposable {
   readonly directory: string
   readonly fleetFile: string
+  readonly stateDirectory: string
   readonly run: Onecert
   readonly authority: Authority
   readonly servers: readonly RealServer[]
@@ -103,6 +104,7 @@ export async function startFleet(options: Readonly<Record<string, Kind | ServerO
   const fleet: RealFleet = {
     directory,
     fleetFile,
+    stateDirectory: join(directory, 'state'),
     run: onecert(fleetFile, join(directory, 'state')),
     authority,
     servers,

@@ -16,6 +16,7 @@ const nothing: Found = {
   unconfirmed: null,
   adoptable: false,
   have: [],
+  tickets: null,
   clockMs: 0,
 }
 const found = (facts: Partial<Found>): Found => ({ ...nothing, ...facts })

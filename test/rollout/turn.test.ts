@@ -92,7 +92,13 @@ rollout: { canary: 1, wave: 100% }
   const certificate = fleet.certificates.get('www')
   assert.ok(certificate)
   const generation = { number: 1, spki: 'spki', chain: ['leaf'] } as unknown as Generation
-  const expiring: Known = { committed: null, holds: new Set(), served: new Map(), servedUntilMs: wednesday + dayMs }
+  const expiring: Known = {
+    committed: null,
+    holds: new Set(),
+    served: new Map(),
+    tickets: 'right',
+    servedUntilMs: wednesday + dayMs,
+  }
   const plan = (now: string | null) =>
     planRollout(fleet, certificate, generation, new Map([['c', expiring]]), {
       fragile: new Set(),
@@ -136,6 +142,7 @@ test('a server whose window closes before its turn is left; the others go on, an
         state: 'committed',
         changed: true,
         keySent: false,
+        ticketKeysSent: false,
         bytesSent: 0,
         drained: [],
         elapsedMs: 0,

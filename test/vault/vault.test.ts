@@ -63,6 +63,17 @@ test('a key is read back as it was put, by this vault and by another that has th
   assert.equal((await moved.get('www', spki)).reveal(), key.reveal())
 })
 
+test('what is removed is gone for good, and nothing else; what is not there is no error', async () => {
+  await using place = await openPlace()
+  const [gone, stays] = [madeUpKey(), madeUpKey()]
+  for (const { key, spki } of [gone, stays]) await place.vault.put('www', key, spki)
+  for (let twice = 0; twice < 2; twice++) await place.vault.remove('www', gone.spki)
+  await place.vault.remove('api', gone.spki)
+  assert.equal(await place.vault.has('www', gone.spki), false)
+  assert.deepEqual(await readdir(place.directory.file(join('vault', 'www'))), [`${stays.spki}.age`])
+  await assert.rejects(place.vault.remove('../www', stays.spki))
+})
+
 test('any text is kept exactly', async () => {
   await using place = await openPlace()
   for (const text of ['', '\n', 'no line end', 'a\r\nb\n\n', `${'x'.repeat(60_000)}\n`, 'ключ 🔑 \u0000']) {

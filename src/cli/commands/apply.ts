@@ -8,6 +8,7 @@ import type { Certificate, Fleet } from '../../fleet/fleet.ts'
 import type { WaitingServer } from '../../rollout/plan.ts'
 import { sampleText } from '../../rollout/sample.ts'
 import { wholeNumber } from '../numbers.ts'
+import { resumptionText } from '../resumption.ts'
 import { configurationExit, describe, printError, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import type { Terminal } from '../terminal.ts'
 
@@ -185,7 +186,7 @@ function sampleLine({ address, port, sample }: Sampled): string {
 }
 
 function printApplied(
-  { certificate, generation, issued, failure, plan, result, samples }: Applied,
+  { certificate, generation, issued, failure, tickets, plan, result, samples, resumption }: Applied,
   terminal: Terminal,
   { forced, elapsedMs }: { readonly forced: boolean; readonly elapsedMs: number },
 ): void {
@@ -207,6 +208,15 @@ function printApplied(
       `${(elapsedMs / 1000).toFixed(1)} s`,
   )
   for (const sampled of samples) terminal.out(`  ${sampled.site}: ${sampleLine(sampled)}`)
+  if (tickets?.reason) {
+    const carried = result.outcomes.filter(({ ticketKeysSent, state }) => ticketKeysSent && state === 'committed')
+    terminal.out(
+      `${name}: session ticket keys ${tickets.keys.number} on ${carried.length} ${carried.length === 1 ? 'server' : 'servers'}, because ${tickets.reason}`,
+    )
+  }
+  if (tickets && tickets.late.length > 0)
+    terminal.out(`${name}: session ticket keys are to be rotated, and wait for ${tickets.late.join(', ')}`)
+  for (const each of resumption) terminal.out(`${name}: ${resumptionText(each, terminal)}`)
 }
 
 function printNotDue({ certificate, generation, dueMs }: NotDue, { fleet }: Context, terminal: Terminal): void {
@@ -241,9 +251,11 @@ function appliedJson({
   issued,
   failure,
   waiting,
+  tickets,
   plan,
   result,
   samples,
+  resumption,
 }: Applied): Record<string, unknown> {
   return {
     certificate: certificate.name,
@@ -253,6 +265,8 @@ function appliedJson({
     issued,
     ...(failure && { failure: failure.toJSON() }),
     waiting,
+    ...(tickets && { ticketKeys: { number: tickets.keys.number, reason: tickets.reason, late: tickets.late } }),
+    resumption,
     alreadyProven: plan.proven.map(({ placement }) => placement.server.name),
     servers: result.outcomes.map(({ error, ...outcome }) => ({
       ...outcome,

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { fail, OnecertError, quote } from '../../base/errors.ts'
 import { closest } from '../../base/similar.ts'
 import { verifyChain } from '../../ledger/chain.ts'
-import { keyCopies, lostCopies } from '../../ledger/keycopies.ts'
+import { keyCopies, lostCopies, ticketCopies } from '../../ledger/keycopies.ts'
 import { wholeNumber } from '../numbers.ts'
 import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import { table } from '../table.ts'
@@ -115,19 +115,27 @@ function keysCommand(ledgerCommand: Command, shell: Shell): void {
   const command = ledgerCommand
     .command('keys')
     .summary('show every key copy')
-    .description('Shows every key copy: server, path, SPKI, when and by which way it came there.')
+    .description(
+      'Shows every key copy: server, path, SPKI, when and by which way it came there; and every set of session ticket keys.',
+    )
   describe(command, ['onecert ledger keys'], [usageExit, configurationExit]).action(() =>
     withContext(shell, command, async ({ ledger }, json) => {
       const entries = await ledger.entries({})
-      const [copies, lost] = [keyCopies(entries), lostCopies(entries)]
-      if (json) return printJson(shell.terminal, { keyCopies: copies, lost })
-      const rows = [...copies, ...lost].map((copy) => [
+      const [copies, lost, tickets] = [keyCopies(entries), lostCopies(entries), ticketCopies(entries)]
+      if (json) return printJson(shell.terminal, { keyCopies: copies, ticketCopies: tickets, lost })
+      const doubt = (certain: boolean) => (certain ? '' : ' (not certain)')
+      const all = [
+        ...copies.map((copy) => ({ ...copy, key: copy.spki.slice(0, 8), remark: doubt(copy.certain) })),
+        ...lost.map((copy) => ({ ...copy, key: copy.spki.slice(0, 8), remark: ' (lost: nobody saw it go)' })),
+        ...tickets.map((copy) => ({ ...copy, key: `tickets ${copy.ticketSet}`, remark: doubt(copy.certain) })),
+      ]
+      const rows = all.map((copy) => [
         copy.server,
         copy.lineage,
-        copy.spki.slice(0, 8),
+        copy.key,
         new Date(copy.sinceMs).toISOString().replace(/\.\d+Z/, 'Z'),
         copy.way ?? '',
-        `${copy.path}${lost.includes(copy) ? ' (lost: nobody saw it go)' : copy.certain ? '' : ' (not certain)'}`,
+        `${copy.path}${copy.remark}`,
       ])
       for (const line of table(['SERVER', 'CERTIFICATE', 'KEY', 'SINCE', 'WAY', 'PATH'], rows)) shell.terminal.out(line)
     }),

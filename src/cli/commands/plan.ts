@@ -30,11 +30,12 @@ export function planCommand(program: Command, shell: Shell): void {
 const words: Record<Action, string> = {
   none: 'nothing to do',
   check: 'look there, and repair what is not right; the key is there already',
+  tickets: 'session ticket keys are seen to; no private key travels',
   chain: 'new chain; the key is there already and does not travel',
   key: 'chain and private key travel',
 }
 
-function printPlan({ plan, wanted }: Planned, terminal: Terminal): void {
+function printPlan({ plan, wanted, tickets }: Planned, terminal: Terminal): void {
   const { certificate, generation } = plan
   const what =
     wanted === null
@@ -43,6 +44,7 @@ function printPlan({ plan, wanted }: Planned, terminal: Terminal): void {
   terminal.out(
     `${terminal.style('bold', certificate.name)}: generation ${generation.number}, ${certificate.names.join(', ')}, ${what}`,
   )
+  if (tickets) terminal.out(`  new session ticket keys, because ${tickets}`)
   for (const [at, wave] of plan.waves.entries()) {
     const confirm = plan.policy.confirmWithinMs / 1000
     terminal.out(
@@ -70,23 +72,25 @@ function printPlan({ plan, wanted }: Planned, terminal: Terminal): void {
   )
 }
 
-function serverLine({ placement, action, reason, override, memberships }: PlannedServer): string {
+function serverLine({ placement, action, reason, ticketKeys, override, memberships }: PlannedServer): string {
   const { server } = placement
   const way = server.reach.kind === 'ssh' ? `ssh ${server.reach.destination}` : 'this machine'
+  const also = ticketKeys && action !== 'tickets' ? '; session ticket keys too' : ''
   const drained = memberships.map(({ control, member }) => `${control.backend}/${member}`).join(', ')
   return (
-    `${server.name} (${way}): ${words[action]} (${reason})` +
+    `${server.name} (${way}): ${words[action]} (${reason})${also}` +
     (drained && `; drained at ${drained} for its reload`) +
     (override === undefined ? '' : `, though its window is closed: ${override}`)
   )
 }
 
-function planJson({ plan, wanted }: Planned): Record<string, unknown> {
-  const brief = ({ placement, action, reason, override, memberships }: PlannedServer) => ({
+function planJson({ plan, wanted, tickets }: Planned): Record<string, unknown> {
+  const brief = ({ placement, action, reason, ticketKeys, override, memberships }: PlannedServer) => ({
     server: placement.server.name,
     sites: placement.names,
     action,
     reason,
+    ticketKeys,
     ...(override !== undefined && { override }),
     drainedAt: memberships.map(({ site, control, member }) => ({ site, backend: control.backend, member })),
   })
@@ -94,6 +98,7 @@ function planJson({ plan, wanted }: Planned): Record<string, unknown> {
     certificate: plan.certificate.name,
     generation: plan.generation.number,
     ...(wanted === null ? { fingerprint: plan.generation.chain[0] } : { toBeIssued: wanted }),
+    ...(tickets !== null && { newTicketKeys: tickets }),
     waves: plan.waves.map((wave) => wave.map(brief)),
     proven: plan.proven.map(brief),
     waitingForWindow: plan.waiting.map((each) => ({ ...brief(each), opensAt: each.opensAt })),

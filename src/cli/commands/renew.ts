@@ -18,7 +18,7 @@ export function renewCommand(program: Command, shell: Shell): void {
       .command('renew')
       .argument('[certificate...]', 'only these')
       .option('--force', 'although it is not due')
-      .option('--rekey', 'now, with a new private key, which then travels to every server')
+      .option('--rekey', 'now, with a new private key, which then travels to every server, and new session ticket keys')
       .option('--dry-run', 'say what would happen, order nothing; what is due or forced is rehearsed')
       .summary('renew what is due and roll it out; say when the rest will be due'),
   ).description(

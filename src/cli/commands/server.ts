@@ -156,8 +156,10 @@ function releaseCommand(parent: Command, shell: Shell): void {
     )
   describe(command, ['onecert server release eu-1'], reachExits).action((name: string) =>
     withContext(shell, command, async (context, json) => {
-      const { paths, released } = await release(context, name, timeoutMs)
-      if (json) return printJson(shell.terminal, { server: name, paths, released })
+      const { paths, released, ticketsKept } = await release(context, name, timeoutMs)
+      if (json) return printJson(shell.terminal, { server: name, paths, released, ticketsKept })
+      for (const lineage of ticketsKept)
+        shell.terminal.out(`${name}: the session ticket keys of ${lineage} stay: its configuration names them`)
       if (paths.length === 0)
         shell.terminal.out(`${name}: the fleet file names no explicit paths there; nothing to release`)
       else if (released === 0)

@@ -1,7 +1,8 @@
 import type { Command } from 'commander'
-import { type EndpointStatus, type Status, status } from '../../actions/status.ts'
+import { type EndpointStatus, type Status, status, type TicketStatus } from '../../actions/status.ts'
 import type { KeyCopy } from '../../ledger/keycopies.ts'
 import { sampleText } from '../../rollout/sample.ts'
+import { resumptionText } from '../resumption.ts'
 import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import { table } from '../table.ts'
 import type { Terminal } from '../terminal.ts'
@@ -17,7 +18,7 @@ export function statusCommand(program: Command, shell: Shell): void {
     command,
     ['onecert status', 'onecert status --json'],
     [
-      { status: 1, when: 'drift: a server serves something else than it should' },
+      { status: 1, when: 'drift: a server serves something else than it should, or sessions do not resume' },
       { status: 2, when: 'no drift was seen, but a server could not be looked at' },
       usageExit,
       configurationExit,
@@ -28,7 +29,7 @@ export function statusCommand(program: Command, shell: Shell): void {
         ...(certificates.length > 0 && { certificates }),
         ...(options.server && { servers: options.server }),
       })
-      const verdicts = [...found.endpoints, ...found.balancers].map(({ verdict }) => verdict)
+      const verdicts = [...found.endpoints, ...found.balancers, ...found.resumption].map(({ verdict }) => verdict)
       shell.exit = verdicts.includes('drift') ? 1 : verdicts.includes('unknown') ? 2 : 0
       if (json) printJson(shell.terminal, found)
       else printStatus(found, shell.terminal)
@@ -57,6 +58,9 @@ function printStatus(found: Status, terminal: Terminal): void {
         (older > 0 ? `, ${older} of older keys` : '') +
         `, licence seats ${each.licence ? `${each.licence.used} of ${each.licence.seats}` : 'unlimited'}`,
     )
+    if (each.tickets) terminal.out(`  ${ticketsText(each.tickets)}`)
+    for (const ring of found.resumption)
+      if (ring.certificate === each.certificate) terminal.out(`  ${resumptionText(ring, terminal)}`)
   }
   terminal.out('')
   const rows = found.endpoints.map((each) => [
@@ -89,6 +93,12 @@ function printStatus(found: Status, terminal: Terminal): void {
   terminal.out(
     `${proven} of ${found.endpoints.length} endpoints proven${waiting > 0 ? `, ${waiting} waiting for a window` : ''}`,
   )
+}
+
+function ticketsText({ number, rotatedAtMs, dueMs, late }: TicketStatus): string {
+  const time = (atMs: number) => new Date(atMs).toISOString().slice(0, 16).replace('T', ' ')
+  const waits = late.length > 0 ? `; ${late.join(', ')} ${late.length === 1 ? 'has' : 'have'} not got them` : ''
+  return `session ticket keys ${number}, since ${time(rotatedAtMs)} UTC, next at ${time(dueMs)} UTC${waits}`
 }
 
 function counted(copies: readonly KeyCopy[]): string {
