@@ -201,7 +201,7 @@ function taskOf(context: Context, given: Given, { connectTimeoutMs }: ApplyOptio
   return {
     ...given,
     service: serviceOf(server.service),
-    receiver: receiverFor(fleet, server),
+    receiver: receiverFor(fleet, server, 'rollout'),
     ledger,
     clock,
     signal,

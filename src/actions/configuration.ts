@@ -209,7 +209,7 @@ async function versionsOf(
   if (!ask || own !== undefined) return { versions: known, unasked: null }
   try {
     const connection = await context.reachOf(server).open(server, {
-      receiver: receiverFor(context.fleet, server),
+      receiver: receiverFor(context.fleet, server, 'configuration'),
       carriesKey: false,
       timeoutMs,
       signal: context.signal,

@@ -83,9 +83,12 @@ async function onServer(
   const confirmSeconds = String(Math.ceil(fleet.rollout.confirmWithinMs / 1000))
   const path = includePath(server, siteName) ?? ''
   await withLease(context, lineage, async () => {
-    const connection = await context
-      .reachOf(server)
-      .open(server, { receiver: receiverFor(fleet, server), carriesKey: false, timeoutMs, signal: context.signal })
+    const connection = await context.reachOf(server).open(server, {
+      receiver: receiverFor(fleet, server, 'configuration'),
+      carriesKey: false,
+      timeoutMs,
+      signal: context.signal,
+    })
     try {
       await ledger.effect({ effect: 'configure', server: name, lineage, path }, () =>
         work(connection, includeWord(server, siteName), confirmSeconds),

@@ -45,9 +45,12 @@ export async function discover(context: Context, name: string, options: Discover
     })
   }
   const server = listed ?? strange(name, options)
-  const connection = await context
-    .reachOf(server)
-    .open(server, { receiver: receiverFor(fleet, server), carriesKey: false, timeoutMs, signal: context.signal })
+  const connection = await context.reachOf(server).open(server, {
+    receiver: receiverFor(fleet, server, 'configuration'),
+    carriesKey: false,
+    timeoutMs,
+    signal: context.signal,
+  })
   const discoveries: Discovery[] = []
   const remarks: string[] = []
   try {

@@ -19,7 +19,7 @@ export interface Released {
 /** Gives explicit paths back: plain files with the bytes that are current, where onecert's links were. */
 export async function release(context: Context, name: string, timeoutMs: number): Promise<Released> {
   const server = chosenServer(context.fleet, name)
-  const receiver = receiverFor(context.fleet, server)
+  const receiver = receiverFor(context.fleet, server, 'removal')
   const connection = await context
     .reachOf(server)
     .open(server, { receiver, carriesKey: false, timeoutMs, signal: context.signal })

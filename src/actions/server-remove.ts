@@ -240,7 +240,7 @@ async function purgeAll(
   const { server, settings } = place
   const known = settings.lineages.map(({ lineage }) => lineage)
   const connection = await context.reachOf(server).open(server, {
-    receiver: receiverText(settings),
+    receiver: receiverText(settings, 'removal'),
     carriesKey: false,
     timeoutMs,
     signal: context.signal,

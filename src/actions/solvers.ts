@@ -28,7 +28,7 @@ export async function openSolvers(context: Context, spec: Issuer, { name: lineag
       doorsOf: (name) => doorsOf(context, name),
       connect: (server) =>
         context.reachOf(server).open(server, {
-          receiver: receiverFor(fleet, server),
+          receiver: receiverFor(fleet, server, 'challenge'),
           carriesKey: false,
           timeoutMs: connectTimeoutMs,
           signal,

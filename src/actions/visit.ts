@@ -28,7 +28,7 @@ const handshakeTimeoutMs = 5_000
 export async function visit(context: Context, server: Server, placed: ReadonlyMap<string, Placement>): Promise<Visit> {
   const { fleet, signal } = context
   const connection = await context.reachOf(server).open(server, {
-    receiver: receiverFor(fleet, server),
+    receiver: receiverFor(fleet, server, 'audit'),
     carriesKey: false,
     timeoutMs: connectTimeoutMs,
     signal,

@@ -1,6 +1,6 @@
 import { fail, quote } from '../base/errors.ts'
 
-/** What is asked of a receiver (receiver.sh): one verb, one answer. */
+/** What is asked of a receiver (receiver/): one verb, one answer. */
 export type Ask = (
   verb: 'look' | 'keys',
   words: readonly string[],

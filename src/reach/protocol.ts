@@ -27,7 +27,7 @@ const wordGrammar = /^[A-Za-z0-9._:/=+@,-]+$/
 type Speaking = Pick<Connection, 'request' | 'requests' | 'sent' | 'close'>
 
 /**
- * Waits for the receiver's greeting and speaks its protocol (receiver.sh): one verb, one answer.
+ * Waits for the receiver's greeting and speaks its protocol (receiver/): one verb, one answer.
  * @throws OnecertError what `explain()` says, RECEIVER_OUTDATED, RECEIVER_PROTOCOL
  */
 export async function speak(process: ReceiverProcess): Promise<Speaking> {

@@ -66,13 +66,36 @@ export interface LineageSettings {
 /** Where `onecert server enrol` puts the receiver. */
 export const installedReceiver = '/usr/local/lib/onecert/receiver'
 
-const body = readFileSync(new URL('receiver.sh', import.meta.url), 'utf8')
+/** What a receiver is needed for. */
+export type Purpose = 'rollout' | 'removal' | 'challenge' | 'audit' | 'configuration' | 'balancer' | 'enrol'
 
-/** The receiver for one server: its settings, then the same script everywhere. */
-export function receiverText(settings: ReceiverSettings): ReceiverText {
-  const text = `${header(settings)}\n${body}`
-  const id = createHash('sha256').update(text).digest('hex')
-  return { text: `receiver_id=${id}\n${text}`, id }
+/** The files of receiver/ that each needs, between core.sh and session.sh. */
+const filesFor: Readonly<Record<Purpose, readonly string[]>> = {
+  rollout: ['rollout', 'haproxy'],
+  removal: ['removal'],
+  challenge: ['challenge'],
+  audit: ['audit'],
+  configuration: ['configuration', 'haproxy'],
+  balancer: ['haproxy', 'balancer'],
+  enrol: ['enrol'],
+}
+const all = [...new Set(Object.values(filesFor).flat())].sort()
+const scripts = new Map(
+  ['core', ...all, 'session'].map((name) => [
+    name,
+    readFileSync(new URL(`receiver/${name}.sh`, import.meta.url), 'utf8'),
+  ]),
+)
+
+/**
+ * The receiver for one server: its settings, then what is needed of the same scripts everywhere. Sent along, it is as short as
+ * its purpose allows; an installed one has all. Both have the same identity.
+ */
+export function receiverText(settings: ReceiverSettings, purpose?: Purpose): ReceiverText {
+  const compose = (files: readonly string[]) =>
+    [header(settings), ...['core', ...files, 'session'].map((name) => scripts.get(name) ?? '')].join('\n')
+  const id = createHash('sha256').update(compose(all)).digest('hex')
+  return { text: `receiver_id=${id}\n${compose(purpose === undefined ? all : filesFor[purpose])}`, id }
 }
 
 function header(settings: ReceiverSettings): string {

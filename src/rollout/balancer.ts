@@ -55,19 +55,22 @@ export function openBalancers(
       listeners: [],
       probe: 'direct',
     }
-    const receiver = receiverText({
-      directory: '',
-      test: [],
-      reload: [],
-      start: [],
-      lineages: [],
-      keyFolders: [],
-      kind: 'none',
-      dumps: {},
-      includes: new Map(),
-      includeNamed: false,
-      balancer: { socket: control.socket, members: membersAt(fleet, key) },
-    })
+    const receiver = receiverText(
+      {
+        directory: '',
+        test: [],
+        reload: [],
+        start: [],
+        lineages: [],
+        keyFolders: [],
+        kind: 'none',
+        dumps: {},
+        includes: new Map(),
+        includeNamed: false,
+        balancer: { socket: control.socket, members: membersAt(fleet, key) },
+      },
+      'balancer',
+    )
     const opening = reachOf(machine).open(machine, { receiver, carriesKey: false, sentAlong: true, timeoutMs, signal })
     connections.set(key, opening)
     opening.catch(() => forget(key, opening))

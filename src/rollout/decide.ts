@@ -1,4 +1,4 @@
-/** What a receiver found when a rollout began there (receiver.sh, `begin`). `-` is said as null. */
+/** What a receiver found when a rollout began there (receiver/, `begin`). `-` is said as null. */
 export interface Found {
   /** Where `current` points to. */
   readonly current: string | null

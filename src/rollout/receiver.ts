@@ -1,16 +1,16 @@
 import type { Fleet, Server } from '../fleet/fleet.ts'
 import { lineagesOn } from '../fleet/placement.ts'
 import type { ReceiverText } from '../reach/connection.ts'
-import { type ReceiverSettings, receiverText } from '../reach/receiver.ts'
+import { type Purpose, type ReceiverSettings, receiverText } from '../reach/receiver.ts'
 import { includeDirectories, includeFile, isSoftware } from '../services/config/software.ts'
 import { dumpsFor } from '../services/discover/dump.ts'
 import { serviceOf } from '../services/drivers.ts'
 
 const keyModeDefault = '0600'
 
-/** The receiver that the fleet file asks for on a server: the same text whether sent along or installed. */
-export function receiverFor(fleet: Fleet, server: Server): ReceiverText {
-  return receiverText(receiverSettings(fleet, server))
+/** The receiver that the fleet file asks for on a server. Without a purpose: all of it, as it is installed. */
+export function receiverFor(fleet: Fleet, server: Server, purpose?: Purpose): ReceiverText {
+  return receiverText(receiverSettings(fleet, server), purpose)
 }
 
 export function receiverSettings(fleet: Fleet, server: Server): ReceiverSettings {

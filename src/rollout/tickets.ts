@@ -10,7 +10,7 @@ export interface TicketKeys {
   readonly lines: Secret<string>
 }
 
-/** SHA-256 (lower hex) of what a server that holds them has on disk (receiver.sh, `hash_set`). */
+/** SHA-256 (lower hex) of what a server that holds them has on disk (receiver/, `hash_set`). */
 export function ticketHash({ lines }: TicketKeys, format: TicketFormat): string {
   const hash = createHash('sha256')
   if (format === 'lines') return hash.update(lines.reveal()).digest('hex')

@@ -129,7 +129,8 @@ export function serviceContract(kind: Kind, measured: Measured): void {
       const kept = seen.every((each) => each === held)
       assert.equal(kept, measured.reloadKeepsOld, seen.join(' '))
       assert.equal(serviceOf({ kind }).reloadKeepsOldOnError, measured.reloadKeepsOld)
-      // The next rollout mends it.
+      // One that ends of it may take a moment to be gone. The next rollout mends it.
+      if (!kept) await sleep(dyingMs)
       const bought = await fleet.buy()
       await apply()
       await everywhere(bought.fingerprint)
@@ -137,6 +138,8 @@ export function serviceContract(kind: Kind, measured: Measured): void {
     })
   })
 }
+
+const dyingMs = 1_500
 
 async function servedEverywhere(server: RealServer, fingerprint: string): Promise<void> {
   for (const listener of server.listeners)

@@ -1,0 +1,225 @@
+# versions: what the programs that end TLS say of themselves.
+verb_versions() {
+  for each in 'nginx -V' 'haproxy -vv' 'apachectl -v' 'apache2 -v' 'httpd -v' 'caddy version' 'openssl version'; do
+    program=${each%% *}
+    command -v "$program" >/dev/null 2>&1 || continue
+    timeout 10 $each </dev/null 2>&1 | grep -E '[Vv]ersion|^built with|OpenSSL|^v?[0-9]' | grep -v '^configure' | head -n 8 |
+      sed "s/^/: $program /"
+  done
+  ipv6=no
+  [ ! -s /proc/net/if_inet6 ] || ipv6=yes
+  ok ipv6="$ipv6"
+}
+
+# Prints the configuration that a service has on disk; where it consists of files, each behind "# configuration file PATH:".
+configuration_of() { # kind
+  case $1 in
+    apache) dump_command apache | sed -n 's/^ *([^)]*) //p' | print_files ;;
+    haproxy) dump_command haproxy | print_files ;;
+    postgresql) printf '%s\n' /etc/postgresql/*/*/postgresql.conf /var/lib/pgsql/data/postgresql.conf | print_files ;;
+    *) dump_command "$1" ;;
+  esac 2>/dev/null </dev/null
+}
+
+print_files() {
+  while IFS= read -r file; do
+    if [ -d "$file" ]; then set -- "$file"/*.cfg; else set -- "$file"; fi
+    for each in "$@"; do
+      [ -f "$each" ] && [ -r "$each" ] || continue
+      printf '# configuration file %s:\n' "$each"
+      cat -- "$each"
+      echo
+    done
+  done
+}
+
+# What leaves this server of a configuration is where it listens, which names it has, and paths of certificates: only lines
+# that say such a thing pass. Of all others the braces are left, so that blocks can be told apart.
+only_tls() { # kind
+  case $1 in
+    nginx)
+      sed -E -e '/^# configuration file /b' -e 's/(^|[[:space:]])#.*$//' -e 's/([;{}])/\1\
+/g' | sed -E -e '/^# configuration file /b' \
+        -e '/^[[:space:]]*server_name/,/;/{' -e '/^[[:space:]]*([*.a-z0-9_-]+\.[a-z0-9-]+[[:space:]]*)+;?$/b' -e '}' \
+        -e '/^[[:space:]]*(server|http|stream|mail)[[:space:]]*\{?$/b' \
+        -e '/^[[:space:]]*(listen|server_name|ssl)[[:space:]][^;{}"]*;?$/b' \
+        -e '/^[[:space:]]*(ssl_certificate|ssl_certificate_key|include)[[:space:]]+"?[A-Za-z0-9._\/@+*-]+"?;?$/b' \
+        -e 's/[^{}]//g' -e '/^$/d' ;;
+    apache)
+      sed -E -n -e '/^# configuration file /p' -e '/^[[:space:]]*<\/?VirtualHost[^<>]*>[[:space:]]*$/p' \
+        -e '/^[[:space:]]*(ServerName|ServerAlias|Listen|ServerRoot|SSLEngine|SSLCertificate(Key|Chain)?File)[[:space:]]/p' \
+        -e '/^[[:space:]]*Define[[:space:]]+[A-Za-z0-9_]*([Pp][Aa][Ss][Ss]|[Ss][Ee][Cc][Rr][Ee][Tt]|[Tt][Oo][Kk][Ee][Nn])/d' \
+        -e '/^[[:space:]]*Define[[:space:]]+[A-Za-z0-9_]+[[:space:]]+("?\/[^"]*"?|[a-z0-9-]+(\.[a-z0-9-]+)+)[[:space:]]*$/p' ;;
+    haproxy)
+      sed -E -n -e '/^# configuration file /{p;d;}' -e 's/(^|[[:space:]])#.*$//' \
+        -e '/^(frontend|listen|defaults|global|crt-store)/{p;d;}' -e '/^[a-z]/{s/[[:space:]].*$//;p;d;}' \
+        -e '/^[[:space:]]+(bind|mode|crt-base|load)[[:space:]]/p' ;;
+    caddy)
+      sed -E -e '/^[[:space:]]*[]{}[]+,?$/b' -e '/^[[:space:]]*"[A-Za-z0-9_.:-]*": ?[[{][]}]?,?$/b' \
+        -e '/^[[:space:]]*"(certificate|key)": "\/[A-Za-z0-9._\/@+-]+",?$/b' \
+        -e '/^[[:space:]]*"([*a-z0-9-]+(\.[a-z0-9-]+)+|[a-z0-9.\/-]*:[0-9]+|[a-z0-9.-]+)",?$/b' \
+        -e 's/^([[:space:]]*"[A-Za-z0-9_.:-]+": ).*[^,](,?)$/\1null\2/' -e 't' -e 's/^([[:space:]]*).*[^,](,?)$/\1null\2/' ;;
+    postgresql)
+      sed -E -n -e '/^# configuration file /p' \
+        -e '/^[[:space:]]*(ssl|ssl_cert_file|ssl_key_file|listen_addresses|port|data_directory)[[:space:]=]/p' ;;
+    *) grep -E '^[a-z_]+ = ?(<?/[A-Za-z0-9._/@+, -]*|yes|no|required|may|encrypt|[a-z0-9.-]+)?$' ;;
+  esac
+}
+
+# discover KIND: the configuration of that software as far as it is about TLS, and the files that it names.
+verb_discover() {
+  case $1 in nginx | apache | haproxy | caddy | postfix | dovecot | postgresql) ;; *) refuse RECEIVER_PROTOCOL why=kind; return ;; esac
+  found=$(configuration_of "$1" | only_tls "$1" | head -n "$discover_lines")
+  [ -n "$found" ] || { ok found=no; return; }
+  printf '%s\n' "$found" | sed 's/^/: /'
+  count=$(printf '%s\n' "$found" | grep -c '')
+  printf '%s\n' "$found" | grep -v '^# ' | grep -iE 'certificate|crt|cert|key|chain' | grep -oE '/[A-Za-z0-9._/@+-]+' | sort -u |
+    head -n "$discover_files" | while IFS= read -r path; do
+    if [ -d "$path" ]; then set -- "${path%/}"/*; else set -- "$path"; fi
+    for file in "$@"; do
+      [ -f "$file" ] || continue
+      case $file in *[!A-Za-z0-9._/@+-]*) continue ;; esac
+      told "# file $(stat -L -c '%a %U:%G' -- "$file") $file"
+      names=$(openssl x509 -in "$file" -noout -ext subjectAltName 2>/dev/null </dev/null | sed -n 's/ *DNS:\([^,]*\),\{0,1\}/\1 /gp' | head -n 1)
+      [ -z "$names" ] || told "# names $file $names"
+    done
+  done
+  ok found=yes cut="$([ "$count" -lt "$discover_lines" ] && echo no || echo yes)"
+}
+
+# --- an include file of our own, in the configuration of the service ---
+
+include_begin() { # name
+  include_settings "$1" || { refuse RECEIVER_OUTDATED include="$1"; return; }
+  [ -n "$include_path" ] || { refuse INCLUDE_NO_PLACE; return; }
+  # Who writes configuration can do what the service can. A deploy key may only where the fleet file says so.
+  [ "$include_named" = yes ] || [ -n "${onecert_text-}" ] ||
+    { told 'an enrolled server takes configuration only where the fleet file names a folder for it'; refuse INCLUDE_NO_PLACE; return; }
+  base=$directory/.include slot=$base/$1
+  safe_paths "$base" "${include_path%/*}/" || return
+  [ -d "${include_path%/*}" ] || { told "${include_path%/*} is not there"; refuse INCLUDE_NO_PLACE; return; }
+  { [ -d "$base" ] || mkdir -p "$base"; } 2>/dev/null && [ -w "$base" ] || { not_writable "$directory"; return; }
+  [ -w "${include_path%/*}" ] || { not_writable "${include_path%/*}"; return; }
+  # What a session that died left unconfirmed.
+  [ ! -e "$slot.old" ] || include_undo "$1"
+  if [ -e "$include_path" ] || [ -L "$include_path" ]; then
+    { IFS= read -r line <"$include_path"; } 2>/dev/null
+    case $line in "$include_marker"*) ;; *) told "$include_path: its first line is not of onecert"; refuse INCLUDE_FOREIGN; return ;; esac
+    [ ! -L "$include_path" ] || { told "$include_path is a link"; refuse INCLUDE_FOREIGN; return; }
+  fi
+  run test_command
+  case $status in
+    0) ;;
+    124) refuse CONFIG_TEST_TIMEOUT seconds="$test_seconds" ;;
+    126 | 127) refuse SERVICE_COMMAND_DENIED ;;
+    *) refuse SERVICE_ALREADY_BROKEN status="$status" ;;
+  esac
+  [ "$status" = 0 ]
+}
+
+# The old file stays until the end; an empty one stands for none. The switch is armed before anything changes.
+include_keep() { # name seconds
+  if [ -e "$include_path" ]; then cat "$include_path" >"$slot.new"; else : >"$slot.new"; fi &&
+    flush "$slot.new" && mv -f "$slot.new" "$slot.old" && flush "$base" || { not_writable "$base"; return; }
+  included=$1
+  in_time "$2" include_fire "$1"
+  sleeper=$timer
+}
+
+include_fire() { # name
+  include_undo "$1" && reload_command
+}
+
+include_disarm() {
+  included=
+  [ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null
+  sleeper=
+}
+
+# The switch is at work, and has a reload before it: it is not to be ended.
+include_fired() {
+  included= sleeper=
+  refuse WATCHDOG_FIRED
+}
+
+# The file as it was. Without a reload.
+include_undo() { # name
+  mv "$slot.old" "$slot.fired" 2>/dev/null || return 1
+  if [ -s "$slot.fired" ]; then
+    umask 022
+    include_put <"$slot.fired"
+    umask 077
+  else
+    rm -f "$include_path" && flush "${include_path%/*}"
+  fi
+  rm -f "$slot.fired"
+}
+
+# By one rename; until then under a name that begins with a dot, which no pattern takes in.
+include_put() {
+  temporary=${include_path%/*}/.${include_path##*/}.onecert
+  cat >"$temporary" && flush "$temporary" && mv -f "$temporary" "$include_path" && flush "${include_path%/*}"
+}
+
+# Tests, and says whether the service reads the file at all; else everything as it was.
+include_test() { # name expected
+  run test_command
+  if [ "$status" != 0 ]; then
+    include_undo "$1"; include_disarm
+    case $status in 124) refuse CONFIG_TEST_TIMEOUT seconds="$test_seconds" ;; *) refuse SERVICE_TEST_FAILED status="$status" ;; esac
+    return 1
+  fi
+  shown=$(configuration_of "$service_kind" | grep '^# configuration file ')
+  [ "$2" = yes ] && [ -n "$shown" ] || return 0
+  case $shown in *"# configuration file $include_path:"*) return 0 ;; esac
+  include_undo "$1"; include_disarm
+  refuse INCLUDE_NOT_READ
+}
+
+include_reload() { # name
+  run reload_command
+  case $status in 0 | 124) ok status="$status" path="$include_path"; return ;; esac
+  include_undo "$1"; include_disarm
+  reload_command >/dev/null 2>&1 </dev/null || start_command >/dev/null 2>&1 </dev/null
+  refuse RELOAD_FAILED status="$status"
+}
+
+# include NAME SECONDS: the payload becomes our include file of that name; tested and reloaded, and undone after SECONDS
+# unless "included" comes.
+verb_include() {
+  payload=$(receive)
+  case $payload in "$include_marker"*) ;; *) refuse RECEIVER_PROTOCOL why=marker; return ;; esac
+  include_begin "$1" || return
+  include_keep "$1" "$2" || return
+  umask 022
+  printf '%s\n' "$payload" | include_put
+  status=$?
+  umask 077
+  [ "$status" = 0 ] || { include_undo "$1"; include_disarm; not_writable "${include_path%/*}"; return; }
+  include_test "$1" yes && include_reload "$1"
+}
+
+# exclude NAME SECONDS: the same without the file.
+verb_exclude() {
+  include_begin "$1" || return
+  [ -e "$include_path" ] || { ok path=-; return; }
+  include_keep "$1" "$2" || return
+  rm -f "$include_path" && flush "${include_path%/*}"
+  include_test "$1" no && include_reload "$1"
+}
+
+# included NAME: it stands.
+verb_included() {
+  [ -n "$included" ] && [ "$included" = "$1" ] && mv "$slot.old" "$slot.done" 2>/dev/null || { include_fired; return; }
+  include_disarm
+  rm -f "$slot.done"
+  ok
+}
+
+# unincluded NAME: the file as it was, reloaded.
+verb_unincluded() {
+  [ -n "$included" ] && include_undo "$1" || { include_fired; return; }
+  include_disarm
+  run reload_command
+  ok status="$status"
+}
