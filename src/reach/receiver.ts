@@ -23,7 +23,7 @@ export interface ReceiverSettings {
   /** By software: the command that prints its configuration, or the names of its files. */
   readonly dumps: Readonly<Record<string, readonly string[]>>
   /** The include files that are ours, by name; absolute paths. */
-  readonly includes: ReadonlyMap<string, string>
+  readonly includes: Readonly<Record<string, string>>
   /** The fleet file names their folder: then an installed receiver writes them too. */
   readonly includeNamed: boolean
   /** Absent: this machine is no balancer. */
@@ -126,7 +126,9 @@ function header(settings: ReceiverSettings): string {
     `include_named=${settings.includeNamed ? 'yes' : 'no'}`,
     'include_settings() {',
     '  case $1 in',
-    ...[...settings.includes].map(([name, path]) => `    ${quoteWord(name)}) include_path=${quoteWord(path)} ;;`),
+    ...Object.entries(settings.includes).map(
+      ([name, path]) => `    ${quoteWord(name)}) include_path=${quoteWord(path)} ;;`,
+    ),
     '    *) return 1 ;;',
     '  esac',
     '}',

@@ -65,7 +65,7 @@ export function openBalancers(
         keyFolders: [],
         kind: 'none',
         dumps: {},
-        includes: new Map(),
+        includes: {},
         includeNamed: false,
         balancer: { socket: control.socket, members: membersAt(fleet, key) },
       },

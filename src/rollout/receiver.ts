@@ -50,9 +50,9 @@ export function receiverSettings(fleet: Fleet, server: Server): ReceiverSettings
  * The include files of a server, by the word that its receiver knows them by: one for each of its sites; for HAProxy one for
  * all. An empty path: nobody said where.
  */
-function includesOf({ sites }: Fleet, server: Server): Map<string, string> {
+function includesOf({ sites }: Fleet, server: Server): Record<string, string> {
   const own = [...sites.values()].filter(({ topology }) => topology.servers.includes(server.name))
-  return new Map(own.map(({ name }) => [includeWord(server, name), includePath(server, name) ?? '']))
+  return Object.fromEntries(own.map(({ name }) => [includeWord(server, name), includePath(server, name) ?? '']))
 }
 
 /** A word of the receiver's grammar. */

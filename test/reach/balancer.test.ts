@@ -61,7 +61,7 @@ async function talk(argv: readonly string[], socket = balancer.socket): Promise<
     keyFolders: [],
     kind: 'none',
     dumps: {},
-    includes: new Map(),
+    includes: {},
     includeNamed: false,
     balancer: { socket, members },
   })

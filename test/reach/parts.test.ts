@@ -10,7 +10,7 @@ const settings: ReceiverSettings = {
   keyFolders: ['/etc'],
   kind: 'nginx',
   dumps: { nginx: ['nginx', '-T'] },
-  includes: new Map(),
+  includes: {},
   includeNamed: false,
   lineages: [{ lineage: 'www', layout: 'pair', keyMode: '0600' }],
 }

@@ -20,7 +20,7 @@ test('who asks while another one waits gets an answer of its own, in turn', asyn
     keyFolders: [],
     kind: 'command',
     dumps: {},
-    includes: new Map(),
+    includes: {},
     includeNamed: false,
     lineages: [{ lineage: 'www', layout: 'pair', keyMode: '0600', webroot }],
   })

@@ -64,7 +64,7 @@ async function makePlace(shell: readonly string[], lineage: Partial<LineageSetti
     keyFolders: [],
     kind: 'nginx',
     dumps: {},
-    includes: new Map(),
+    includes: {},
     includeNamed: true,
     lineages: [{ lineage: 'www', layout: 'pair', keyMode: '0600', ...lineage }],
   }
@@ -860,7 +860,7 @@ for (const [name, shell] of Object.entries(shells)) {
         const changes = {
           test: ['sh', '-c', `! grep -rqs bad '${folder}'`],
           dumps: { nginx: ['sh', '-c', dump] },
-          includes: new Map([['www', file]]),
+          includes: { www: file },
         }
         const reloads = async () => (await readFile(join(place.root, 'reloads'), 'utf8').catch(() => '')).length / 7
         return { place, folder, file, reloads, talk: (more = {}) => place.talk({ ...changes, ...more }) }
@@ -929,7 +929,7 @@ for (const [name, shell] of Object.entries(shells)) {
         const unread = await open({ dumps: { nginx: ['echo', '# configuration file /etc/nginx/nginx.conf:'] } })
         assert.equal(await unread.ask('include www 60', ours('one')), 'fail INCLUDE_NOT_READ')
         assert.deepEqual(await readdir(folder), [])
-        const nowhere = await open({ includes: new Map([['www', '']]) })
+        const nowhere = await open({ includes: { www: '' } })
         assert.equal(await nowhere.ask('include www 60', ours('one')), 'fail INCLUDE_NO_PLACE')
         const unnamed = await open({ includeNamed: false })
         assert.equal(await unnamed.ask('include www 60', ours('one')), 'fail INCLUDE_NO_PLACE')

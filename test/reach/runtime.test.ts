@@ -72,7 +72,7 @@ async function makePlace({ certificates, argv = ['dash'], path = process.env.PAT
     keyFolders: [],
     kind: 'haproxy',
     dumps: {},
-    includes: new Map(),
+    includes: {},
     includeNamed: false,
     socket: haproxy.socket,
     lineages: [

@@ -54,7 +54,7 @@ async function discovered(kind: Discoverable, dump: readonly string[]) {
     lineages: [],
     kind,
     dumps: { [kind]: dump },
-    includes: new Map(),
+    includes: {},
     includeNamed: false,
   })
   const connection = await localReach.open(here, { receiver, carriesKey: false, timeoutMs: 10_000 })

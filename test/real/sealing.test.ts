@@ -63,7 +63,7 @@ for (const kind of ['nginx', 'apache', 'haproxy'] as const) {
         keyFolders: [],
         kind,
         dumps: {},
-        includes: new Map(),
+        includes: {},
         includeNamed: false,
         sealing,
         lineages: [{ lineage: 'www', layout, keyMode: '0600' }],
