@@ -23,7 +23,7 @@ import { keepQuarantine, type QuarantineResult } from './quarantine.ts'
 import { rememberServers } from './remembered.ts'
 import { type ResumptionStatus, resumptionOf } from './resumption.ts'
 import { type Sampled, sampleBalancers } from './sample.ts'
-import { forgetTickets, noteHeld, type Tickets, ticketStates, ticketsOf } from './tickets.ts'
+import { forgetTickets, noteHeld, settleTicketCopies, type Tickets, ticketStates, ticketsOf } from './tickets.ts'
 import { eachInTurn } from './turns.ts'
 
 export interface ApplyOptions extends Choice, Haste {
@@ -178,6 +178,8 @@ async function carry(
         ? 'done'
         : 'partial',
   })
+  const committed = result.outcomes.filter(({ state }) => state === 'committed').map(({ server }) => server)
+  if (noted && committed.length > 0) await settleTicketCopies(context, certificate, rollout, new Set(committed))
   return result
 }
 

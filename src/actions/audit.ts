@@ -4,16 +4,19 @@ import type { Desired } from '../audit/desired.ts'
 import { type DiskJudged, judgeDisk } from '../audit/disk.ts'
 import { type Finding, finding, inOrder } from '../audit/finding.ts'
 import { judgeKeys } from '../audit/keys.ts'
-import { judgeServed } from '../audit/served.ts'
+import { generationName, judgeServed } from '../audit/served.ts'
 import { asOnecertError } from '../base/errors.ts'
 import { inLanes } from '../base/lanes.ts'
 import type { Certificate, Fleet, Placement, Server, Upstream } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import { handshake } from '../observe/handshake.ts'
 import { parseCertificates } from '../pki/certificate.ts'
+import { auditNames } from './audit-names.ts'
 import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
 import { lookAtAll } from './look.ts'
+import { resumptionOf } from './resumption.ts'
+import { sampleBalancers } from './sample.ts'
 import { type Visit, visit } from './visit.ts'
 
 export interface Audit {
@@ -70,6 +73,8 @@ export async function audit(context: Context, choice: Choice): Promise<Audit> {
     const looked = [...(await lookAtAll(placed, signal)), ...throughServers]
     endpoints += looked.length
     findings.push(...looked.flatMap((seen) => judgeServed(desired, seen, disks.get(seen.server) ?? null, nowMs)))
+    findings.push(...(await auditNames(context, certificate)))
+    findings.push(...(await auditAcross(context, certificate, desired)))
     for (const upstream of behind.filter((each) => each.certificates.includes(certificate.name)))
       findings.push(...(await judgeUpstream(context, desired, upstream, visits)))
   }
@@ -77,6 +82,47 @@ export async function audit(context: Context, choice: Choice): Promise<Audit> {
     findings: inOrder(findings),
     looked: { certificates: certificates.length, endpoints, disks: visits.size, upstreams: behind.length },
   }
+}
+
+/** What no server shows by itself: what comes through a balancer, and whether sessions of one server resume on others. */
+async function auditAcross(context: Context, certificate: Certificate, { newest }: Desired): Promise<Finding[]> {
+  const base = { certificate: certificate.name, server: null }
+  const repair = `onecert apply ${certificate.name}`
+  const sampled = newest === null ? [] : await sampleBalancers(context, certificate.name, newest.chain)
+  const wrong = sampled.flatMap(({ site, address, port, sample }) => {
+    const found = { ...base, site, place: `${address}:${port}` }
+    const others = sample.seen.flatMap(({ wrong: why, connections }) =>
+      why === null
+        ? []
+        : [
+            finding('other-member', {
+              ...found,
+              what: `through the balancer ${connections} of ${sample.connections} connections show something else`,
+              expected: newest && generationName(newest.number, newest.chain[0]),
+              served: why,
+              repair: `look which servers the balancer has beside those of the fleet file; then: ${repair}`,
+            }),
+          ],
+    )
+    if (sample.failed === 0) return others
+    const what = `${sample.failed} of ${sample.connections} connections through the balancer showed nothing: ${sample.failure}`
+    return [...others, finding('unreachable', { ...found, what, repair: 'look at the balancer; then: onecert audit' })]
+  })
+  const rings = await resumptionOf(context, certificate)
+  const apart = rings.flatMap(({ site, verdict, reason, odd }) =>
+    verdict === 'proven'
+      ? []
+      : [
+          finding(verdict === 'drift' ? 'resumption-broken' : 'unreachable', {
+            ...base,
+            site,
+            server: odd.length === 1 ? (odd[0] ?? null) : null,
+            what: `sessions do not resume across the servers of the site: ${reason}`,
+            repair,
+          }),
+        ],
+  )
+  return [...wrong, ...apart]
 }
 
 function isChosen({ servers }: Choice, name: string): boolean {

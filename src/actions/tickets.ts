@@ -3,6 +3,7 @@ import { Secret } from '../base/secret.ts'
 import type { Certificate } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import { type Shelf, shelf } from '../issue/notes.ts'
+import { type TicketCopy, ticketCopies } from '../ledger/keycopies.ts'
 import type { Generation } from '../rollout/generation.ts'
 import {
   decideTickets,
@@ -150,4 +151,28 @@ export async function forgetTickets({ fleet, store, vault }: Context, { name, ti
   if (placements(fleet, name).some(({ server }) => state.held[server.name] !== undefined)) return
   await removeOthers(await vault(), name, null)
   await ticketStates(store).remove(name)
+}
+
+/**
+ * What a session that died had recorded as meant to be written: a server that has committed since has swept away all sets but
+ * the one in use, so the older ones of the record are gone.
+ */
+export async function settleTicketCopies(
+  { ledger }: Pick<Context, 'ledger'>,
+  { name: lineage }: Certificate,
+  rollout: string,
+  committed: ReadonlySet<string>,
+): Promise<void> {
+  const copies = ticketCopies(await ledger.entries({ lineage }))
+  for (const { server, path } of staleTicketCopies(copies, committed))
+    await ledger.effect({ effect: 'purge', rollout, lineage, server, path }, async () => undefined)
+}
+
+/** Behind a commit: every copy on such a server but the newest one that was seen written. Pure. */
+export function staleTicketCopies(copies: readonly TicketCopy[], committed: ReadonlySet<string>): TicketCopy[] {
+  return copies.filter(({ server, path }) => {
+    if (!committed.has(server)) return false
+    const newest = copies.findLast((each) => each.server === server && each.certain)
+    return newest !== undefined && newest.path !== path
+  })
 }

@@ -19,6 +19,11 @@ export const reasons = {
   'key-readable': 'critical',
   'key-elsewhere': 'warning',
   'key-on-upstream': 'critical',
+  'other-member': 'critical',
+  'resumption-broken': 'warning',
+  'address-not-ours': 'critical',
+  'address-missing': 'warning',
+  'name-servers-differ': 'warning',
   'clock-wrong': 'warning',
   unreachable: 'warning',
 } as const satisfies Record<string, Severity>

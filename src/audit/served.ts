@@ -106,6 +106,7 @@ function seen({ numbers }: Desired, leaf: string): string {
   return number === undefined ? `leaf ${leaf.slice(0, 8)}` : generationName(number, leaf)
 }
 
-function generationName(number: number, leaf = ''): string {
+/** For people. */
+export function generationName(number: number, leaf = ''): string {
   return `generation ${number} (${leaf.slice(0, 8)})`
 }

@@ -178,6 +178,11 @@ const privateSuffixes = [
 const privateAddresses =
   /^(0|10|127)\.|^169\.254\.|^192\.168\.|^172\.(1[6-9]|2\d|3[01])\.|^100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|^::1?$|^f[cd]|^fe[89ab]/
 
+/** Whether the public DNS may know it. */
+export function isPublicName(hostName: string): boolean {
+  return !isAddress(hostName) && notPublic(hostName.toLowerCase()) === false
+}
+
 /** Fails with NAME_NOT_PUBLIC where no public CA can issue for the name or address. */
 export function requirePublicName(text: string): void {
   const reason = isAddress(text)

@@ -78,7 +78,7 @@ test('account registers once, and shows what the CA has: text for people, JSON f
     { ...shown, thumbprint: shown.thumbprint.length },
     {
       ...{ issuer: 'lab', directory: proxy.directoryUrl, url: there.url, status: 'valid' },
-      ...{ contact: ['mailto:ops@lab.example'], thumbprint: 43, profiles: {} },
+      ...{ contact: ['mailto:ops@lab.example'], thumbprint: 43, profiles: {}, records: [] },
       termsOfService: (await clientOf(proxy).directory()).meta.termsOfService ?? null,
     },
   )

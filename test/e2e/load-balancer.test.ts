@@ -12,7 +12,7 @@ import {
   startStreamBalancer,
 } from '../real/balancer.ts'
 import { writeCertificate } from '../real/certificate.ts'
-import { type Kind, type RealFleet, type RealServer, siteName, startFleet } from '../real/fleet.ts'
+import { audited, type Kind, type RealFleet, type RealServer, siteName, startFleet } from '../real/fleet.ts'
 import { startLoad } from '../real/load.ts'
 import { startNginx } from '../real/nginx.ts'
 import { makeDirectory } from '../real/running.ts'
@@ -278,8 +278,10 @@ describe('two nginx behind HAProxy on this machine', () => {
         [strange.fingerprint, 5],
       ],
     )
+    assert.deepEqual(await audited(fleet), ['null other-member'])
     await balancer.tell('set server be_www/unknown state maint')
     assert.equal((await fleet.run('status')).exit, 0)
+    assert.deepEqual(await audited(fleet), [])
   })
 })
 

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Entry } from '../../src/ledger/entry.ts'
 import type { Sold } from '../authority.ts'
 import type { Ended } from '../onecert.ts'
-import { siteName } from '../real/fleet.ts'
+import { audited, siteName } from '../real/fleet.ts'
 import { type RoundRobin, startRoundRobin } from '../real/round-robin.ts'
 
 let lab: RoundRobin
@@ -110,6 +110,15 @@ test('a new server gets the certificate, is proven, and only then is in the DNS,
   assert.ok(seqOf(entries, 'commit', 'outcome') < seqOf(entries, 'publish', 'intent'))
   assert.ok(seqOf(entries, 'publish', 'intent') < seqOf(entries, 'publish', 'outcome'))
 
+  assert.deepEqual(await audited(lab.fleet), [])
+  const written = await readFile(lab.fleet.fleetFile, 'utf8')
+  await lab.fleet.configure((document) => {
+    document.zones = { 'lab.example': lab.zone.settings }
+    document.sites[siteName].dns = ['eu-1', 'us-1']
+  })
+  assert.deepEqual(await audited(lab.fleet), ['null address-not-ours'], 'in the DNS, and no server of the site')
+  await writeFile(lab.fleet.fleetFile, written)
+
   const again = await lab.add()
   assert.equal(again.exit, 0, again.stderr)
   assert.match(again.stdout, /\(it had it\)/)
@@ -145,6 +154,7 @@ test('a server leaves the DNS first, keeps its copy while its address may be rem
   const { servers, sites } = await lab.written()
   assert.deepEqual(Object.keys(servers), ['eu-1', 'us-1'])
   assert.deepEqual(sites[siteName].dns, ['eu-1', 'us-1'])
+  assert.deepEqual(await audited(lab.fleet), [])
   const again = await lab.remove()
   assert.equal(again.exit, 0, again.stderr)
   assert.equal((await lab.fleet.run('apply')).exit, 0)

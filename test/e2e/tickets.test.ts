@@ -4,7 +4,7 @@ import { readdir, readFile, readlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type RealFleet, type RealServer, type ServerOptions, startFleet } from '../real/fleet.ts'
+import { audited, type RealFleet, type RealServer, type ServerOptions, startFleet } from '../real/fleet.ts'
 import {
   ageTickets,
   forgetNamedTickets,
@@ -179,6 +179,7 @@ test('a server with other ticket keys is named, and the next apply mends what wa
     resumption.map(({ service, servers, verdict, odd: named }) => ({ service, servers, verdict, named })),
     [{ service: 'nginx', servers: ['eu-1', 'us-1', 'ap-1'], verdict: 'drift', named: ['us-1'] }],
   )
+  assert.deepEqual(await audited(fleet), ['us-1 resumption-broken'])
   assert.match((await fleet.run('plan')).stdout, /us-1 .*sessions do not resume there/)
   assert.match(await applied(fleet), /sessions resume across 3 servers/)
   assert.deepEqual(await ticketFile(odd, 'current.key'), right)

@@ -89,6 +89,14 @@ export type FleetDocument = any
 
 export const siteName = 'www.lab.example'
 
+/** `SERVER REASON` of each finding of an audit, sorted. */
+export async function audited({ run }: Pick<RealFleet, 'run'>): Promise<string[]> {
+  const { stdout, stderr } = await run('audit', '--json')
+  if (stdout === '') throw new Error(stderr)
+  const { findings } = JSON.parse(stdout) as { findings: { server: string | null; reason: string }[] }
+  return findings.map(({ server, reason }) => `${server} ${reason}`).sort()
+}
+
 export async function startFleet(options: Readonly<Record<string, Kind | ServerOptions>>): Promise<RealFleet> {
   // A web server's own account passes through it to the webroots.
   const directory = await makeDirectory('e2e')

@@ -1,0 +1,56 @@
+import { judgeDns } from '../audit/dns.ts'
+import { type Finding, finding } from '../audit/finding.ts'
+import { asOnecertError } from '../base/errors.ts'
+import type { Certificate, Fleet, Site } from '../fleet/fleet.ts'
+import { zoneOfSite } from '../fleet/zone.ts'
+import { lookAtDns } from '../observe/dns.ts'
+import { probedName } from '../observe/endpoint.ts'
+import { canonicalAddress, isPublicName } from '../pki/names.ts'
+import type { Context } from './context.ts'
+import { quarantineOf } from './quarantine.ts'
+
+/**
+ * What the DNS says of the names of a certificate, for sites whose servers it leads to. A name of a private suffix is
+ * looked at only where the fleet file has its zone.
+ */
+export async function auditNames(context: Context, { name: certificate }: Certificate): Promise<Finding[]> {
+  const { fleet, signal } = context
+  const findings: Finding[] = []
+  for (const site of fleet.sites.values()) {
+    if (!site.certificates.includes(certificate)) continue
+    const zone = zoneOfSite(fleet, site.name)
+    const own = await ownAddresses(context, fleet, site)
+    const name = probedName(site.name)
+    if (own.length === 0 || (!zone && !isPublicName(name))) continue
+    const settings = { resolvers: zone?.resolvers ?? [], ...(zone && { authoritativePort: zone.port }) }
+    try {
+      findings.push(...judgeDns(certificate, site.name, own, await lookAtDns(name, settings, signal)))
+    } catch (error) {
+      signal.throwIfAborted()
+      findings.push(
+        finding('unreachable', {
+          certificate,
+          site: site.name,
+          what: `the DNS could not be asked: ${asOnecertError(error).failure.what}`,
+          repair: 'onecert audit, when the name servers answer',
+        }),
+      )
+    }
+  }
+  return findings
+}
+
+/** A proxy's name leads to whichever of them is active, and perhaps to an address that moves: that is not ours to judge. */
+async function ownAddresses(context: Context, fleet: Fleet, { name, topology }: Site) {
+  if (topology.kind === 'reverse-proxy') return []
+  if (topology.kind === 'load-balancer')
+    return [{ server: 'the balancer', address: canonicalAddress(topology.address), quarantined: false }]
+  const servers = topology.servers.flatMap((each) => fleet.servers.get(each) ?? [])
+  return Promise.all(
+    servers.map(async (server) => ({
+      server: server.name,
+      address: canonicalAddress(server.address),
+      quarantined: (await quarantineOf(context, name, server.name)) !== null,
+    })),
+  )
+}
