@@ -1,5 +1,6 @@
 import { asOnecertError, fail, quote } from '../base/errors.ts'
 import type { Fleet, Listener, LoadBalancerTopology, Server, Site } from '../fleet/fleet.ts'
+import { lineagesOn } from '../fleet/placement.ts'
 import { openAccount } from '../issue/acme/registration.ts'
 import { includePath, receiverFor } from '../rollout/receiver.ts'
 import type { Challenge } from '../services/config/challenge.ts'
@@ -8,6 +9,7 @@ import type { CertificateFiles, Member, SiteRequest } from '../services/config/r
 import { balancerOf, configOf, isSoftware, softwareKinds } from '../services/config/software.ts'
 import { readVersions, type Software, type Versions } from '../services/config/versions.ts'
 import { serviceOf } from '../services/drivers.ts'
+import { ticketsPath } from '../services/tickets.ts'
 import { acmeTools } from './account.ts'
 import { chosenServer, chosenSite } from './choice.ts'
 import type { Context } from './context.ts'
@@ -106,11 +108,18 @@ async function serverConfiguration(
       bind: choice.bind ?? null,
       port: listener.port,
       proxyProtocol: listener.proxyProtocol !== undefined,
+      tickets: ticketsFor(context.fleet, server),
       httpPort: choice.httpPort === undefined ? issuerPort : choice.httpPort,
       sites: [first, ...rest],
     }),
     unasked,
   }
+}
+
+/** Those of the first lineage there that has some. */
+function ticketsFor(fleet: Fleet, server: Server): string | null {
+  const lineage = lineagesOn(fleet, server.name).find((each) => fleet.certificates.get(each)?.tickets !== undefined)
+  return lineage === undefined ? null : ticketsPath(server, lineage)
 }
 
 /** Of HTTPS: the first port at which TLS does not begin inside of something else. */

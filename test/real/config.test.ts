@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, request } from 'node:http'
@@ -9,6 +10,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { describe, test } from 'node:test'
 import { handshake } from '../../src/observe/handshake.ts'
+import { resumes, sessionAt } from '../../src/observe/resumption.ts'
 import { type ProfileName, profiles } from '../../src/services/config/profile.ts'
 import type { CertificateFiles, ConfigRequest, SiteRequest } from '../../src/services/config/request.ts'
 import { balancerOf, configOf } from '../../src/services/config/software.ts'
@@ -70,6 +72,7 @@ async function serve(
   site: (files: { directory: string }) => Partial<SiteRequest>,
   versions: ConfigRequest['versions'] = {},
   proxyProtocol = false,
+  tickets: string | null = null,
 ): Promise<Served> {
   const directory = await makeDirectory('config')
   const { fingerprint, ...files } = await writeCertificate(directory, [name])
@@ -83,6 +86,7 @@ async function serve(
     bind: address,
     port,
     proxyProtocol,
+    tickets,
     httpPort,
     sites: [{ name, certificates: [certificate], upstreams: [], challenge: null, more: null, ...site({ directory }) }],
   })
@@ -219,6 +223,7 @@ for (const software of Object.keys(configOf) as Software[]) {
         bind: null,
         port,
         proxyProtocol: false,
+        tickets: null,
         httpPort,
         sites: [site],
       } as const
@@ -227,6 +232,25 @@ for (const software of Object.keys(configOf) as Software[]) {
       const { status, stderr } = spawnSync(program, words, { encoding: 'utf8' })
       assert.equal(status, 0, stderr)
       await rm(directory, { recursive: true })
+    })
+
+    test('sessions resume by the ticket keys that the servers share', async () => {
+      if (software !== 'nginx' && software !== 'haproxy') return
+      const folder = await makeDirectory('tickets')
+      const keys = ['previous', 'current', 'next'].map((each) => [each, randomBytes(80)] as const)
+      for (const [each, key] of keys) await writeFile(join(folder, `${each}.key`), key)
+      await writeFile(join(folder, 'tickets.keys'), keys.map(([, key]) => `${key.toString('base64')}\n`).join(''))
+      await using served = await serve(software, 'intermediate', () => ({}), {}, false, folder)
+      const { address, port } = served.service
+      for (const protocol of ['TLSv1.2', 'TLSv1.3'] as const) {
+        const session = await sessionAt({ address, port, name }, protocol, { timeoutMs: 5_000 })
+        assert.equal(
+          await resumes({ address, port, name }, protocol, session, { timeoutMs: 5_000 }),
+          'resumed',
+          protocol,
+        )
+      }
+      await rm(folder, { recursive: true })
     })
 
     test('a balancer may name the client before TLS', async () => {

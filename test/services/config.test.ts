@@ -21,6 +21,7 @@ function made(
     bind: null,
     port: 443,
     proxyProtocol: false,
+    tickets: null,
     httpPort: 80,
     sites: [{ name: 'www.domain.example', certificates, upstreams: [], challenge: null, more: null, ...site }],
     ...request,

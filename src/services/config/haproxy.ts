@@ -1,4 +1,5 @@
 import { fail } from '../../base/errors.ts'
+import { ticketDirectives } from '../tickets.ts'
 import { type Challenge, challengePath, statelessSnippet } from './challenge.ts'
 import type { BalancerRequest, ConfigRequest, SiteRequest } from './request.ts'
 import { balancerHead, groupsFor, head, indent, isTls12Allowed, upstreamsOf, wordOf } from './text.ts'
@@ -38,8 +39,8 @@ export function haproxyConfig(request: ConfigRequest): string {
         `ciphersuites ${profile.ciphersuites.join(':')}`,
         `curves ${curves.list}`,
         'prefer-client-ciphers',
-        // The key of tickets is a new one after a restart alone.
-        'no-tls-tickets',
+        // Without keys of ours the key of tickets is a new one after a restart alone.
+        ...(request.tickets === null ? ['no-tls-tickets'] : ticketDirectives('haproxy', request.tickets)),
       ]),
       `timeout client ${clientTimeout}`,
       'option forwardfor',

@@ -1,3 +1,4 @@
+import { ticketDirectives } from '../tickets.ts'
 import { type Challenge, challengePath, statelessSnippet } from './challenge.ts'
 import type { BalancerRequest, ConfigRequest, Member, SiteRequest } from './request.ts'
 import { balancerHead, groupsFor, head, indent, isTls12Allowed, pairOf, upstreamsOf, wordOf } from './text.ts'
@@ -5,11 +6,15 @@ import { atLeast } from './versions.ts'
 
 /** A file for the `http` context of nginx, such as those in conf.d. */
 export function nginxConfig(request: ConfigRequest): string {
-  return [...head('nginx', request), ...request.sites.flatMap((site) => siteLines(site, request)), ''].join('\n')
+  // At the level of http: it takes those of the default server of a port for all names there.
+  const tickets = request.tickets === null ? [] : ticketDirectives('nginx', request.tickets)
+  return [...head('nginx', request), ...tickets, ...request.sites.flatMap((site) => siteLines(site, request)), ''].join(
+    '\n',
+  )
 }
 
 function siteLines(site: SiteRequest, request: ConfigRequest): string[] {
-  const { profile, versions, httpPort } = request
+  const { profile, versions, httpPort, tickets } = request
   const upstreams = upstreamsOf(site)
   const pool = `onecert_${wordOf(site.name)}`
   const curves = groupsFor(versions)
@@ -32,7 +37,7 @@ function siteLines(site: SiteRequest, request: ConfigRequest): string[] {
       'ssl_prefer_server_ciphers off;',
       'ssl_session_timeout 1d;',
       'ssl_session_cache shared:onecert:10m;',
-      ...(keepsTicketKeys ? [] : ['ssl_session_tickets off;']),
+      ...(keepsTicketKeys || tickets !== null ? [] : ['ssl_session_tickets off;']),
       `add_header Strict-Transport-Security "max-age=${profile.hstsSeconds}" always;`,
       ...(site.more ? [`include ${site.more};`] : []),
       ...(upstreams

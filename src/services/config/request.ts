@@ -11,6 +11,8 @@ export interface ConfigRequest {
   readonly port: number
   /** A balancer names the client before TLS. */
   readonly proxyProtocol: boolean
+  /** The folder of the session ticket keys, which all names at a port share; null: the servers have none in common. */
+  readonly tickets: string | null
   /** Where plain HTTP is redirected to HTTPS; null: nowhere. */
   readonly httpPort: number | null
   readonly sites: readonly [SiteRequest, ...SiteRequest[]]
