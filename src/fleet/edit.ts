@@ -103,7 +103,8 @@ export function addServer(text: string, server: Entry, sites: readonly string[])
 }
 
 /**
- * The fleet file without a server, also in the lists of sites; every other byte as it was, comments too.
+ * The fleet file without a server, also in the lists of sites, as a standby and as a member that a balancer has by another
+ * name; every other byte as it was, comments too.
  * @throws OnecertError SERVER_LAST where a site would have no server left; CONFIG_BAD_VALUE as above; what `readSource` throws
  */
 export function removeServer(text: string, server: string): string {
@@ -116,6 +117,9 @@ export function removeServer(text: string, server: string): string {
     requireAnother(site, servers, server)
     edited = edited === null ? null : withoutItem(edited, path, at)
     servers.splice(at, 1)
+    for (const mention of mentions(child(child(wanted, 'sites'), site), ['sites', site])) {
+      if (edited !== null) edited = withoutMention(edited, mention, server)
+    }
   }
   if (child(child(wanted, 'servers'), server) !== undefined) {
     edited = edited === null ? null : withoutEntry(edited, ['servers', server])
@@ -155,6 +159,41 @@ function requireSame({ name, value }: Entry, there: unknown): void {
 }
 
 const listsOfServers = [['dns'], ['load-balancer', 'servers'], ['reverse-proxy', 'servers']] as const
+
+/** A list or a mapping that says more about servers of a site: as it was read, to be changed, and where it stands. */
+interface Mention {
+  readonly holder: Record<string, unknown>
+  readonly key: string
+  readonly path: readonly string[]
+}
+
+function mentions(site: unknown, path: readonly string[]): Mention[] {
+  const proxy = childMap(site, 'reverse-proxy')
+  const control = child(child(site, 'load-balancer'), 'control')
+  const controls = [control].flat().map((each, at): Mention => {
+    const place = [...path, 'load-balancer', 'control', ...(Array.isArray(control) ? [String(at)] : []), 'haproxy']
+    return { holder: childMap(each, 'haproxy'), key: 'members', path: [...place, 'members'] }
+  })
+  return [{ holder: proxy, key: 'standby', path: [...path, 'reverse-proxy', 'standby'] }, ...controls]
+}
+
+/** With the last of its names it goes as a whole. */
+function withoutMention(text: string, { holder, key, path }: Mention, server: string): string | null {
+  const names = holder[key]
+  const list = Array.isArray(names) ? names : Object.keys(childMap(holder, key))
+  const at = list.indexOf(server)
+  if (at < 0) return text
+  if (list.length === 1) {
+    delete holder[key]
+    return withoutEntry(text, path)
+  }
+  if (Array.isArray(names)) {
+    names.splice(at, 1)
+    return withoutItem(text, path, at)
+  }
+  delete childMap(holder, key)[server]
+  return withoutEntry(text, [...path, server])
+}
 
 /** The list of the servers of a site as it was read, to be changed, and where it stands. */
 function serversOfSite(wanted: unknown, site: string): { path: readonly string[]; servers: string[] } {
@@ -339,6 +378,6 @@ function withoutLines(text: string, start: number, end: number): string {
 
 function nodeAt(text: string, path: readonly string[]): Node | null {
   let node: unknown = parseDocument(text, { version: '1.2', merge: false, logLevel: 'silent' }).contents
-  for (const step of path) node = pairOf(node, step)?.value
+  for (const step of path) node = isSeq(node) ? node.items[Number(step)] : pairOf(node, step)?.value
   return isNode(node) ? node : null
 }

@@ -361,3 +361,39 @@ test('a server is added to and taken out of each topology of the good file', () 
     assert.equal(removeServer(added, 'us-2'), good)
   }
 })
+
+const controlled = (members: string) =>
+  `{ ssh: root@lb, host-key: "${fingerprint}", haproxy: { socket: /run/haproxy.sock, backend: be${members} } }`
+
+for (const [what, before, after] of [
+  [
+    'the standby, in brackets',
+    'reverse-proxy: { servers: [a, b, c], standby: [b, c] }',
+    'reverse-proxy: { servers: [a, b], standby: [b] }',
+  ],
+  [
+    'the only standby, on lines of its own',
+    'reverse-proxy:\n      servers: [a, b, c]\n      standby:\n        - c # takes over',
+    'reverse-proxy:\n      servers: [a, b]',
+  ],
+  [
+    'a member',
+    `load-balancer: { address: 192.0.2.9, servers: [a, c], control: ${controlled(', members: { a: s1, c: s3 }')} }`,
+    `load-balancer: { address: 192.0.2.9, servers: [a], control: ${controlled(', members: { a: s1 }')} }`,
+  ],
+  [
+    'the only one that has another name, at two balancers',
+    `load-balancer: { address: 192.0.2.9, servers: [a, c], control: [${controlled('')}, ${controlled(', members: { c: s3 }')}] }`,
+    `load-balancer: { address: 192.0.2.9, servers: [a], control: [${controlled('')}, ${controlled('')}] }`,
+  ],
+] as const) {
+  test(`what else names a server goes with it: ${what}`, () => {
+    const servers = (names: string[]) =>
+      names.map((each, at) => `  ${each}: { local: true, address: 192.0.2.${at}, service: nginx }\n`).join('')
+    const text = (names: string[], topology: string) =>
+      fleetText(`servers:\n${servers(names)}`, '[a]').replace('dns: [a]', topology)
+    const edited = removeServer(text(['a', 'b', 'c'], before), 'c')
+    assert.equal(edited, text(['a', 'b'], after))
+    parse(edited)
+  })
+}

@@ -74,7 +74,8 @@ export async function startStreamBalancer(members: readonly BalancedMember[]): P
   return { ...nginx, ...(await startProgram({ ...nginx, address, port, directory })) }
 }
 
-function runtimeApi(socket: string, command: string): Promise<string> {
+/** What the Runtime API of an HAProxy answers to a line. */
+export function runtimeApi(socket: string, command: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let said = ''
     const api = connect(socket)

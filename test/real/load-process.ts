@@ -5,27 +5,32 @@
  */
 import { Agent, request } from 'node:https'
 import { createInterface } from 'node:readline'
+import { ask } from '../../src/dns/exchange.ts'
 import type { Counts, LoadOptions } from './load.ts'
 
-const { targets, name, fresh, kept, keptMs, restMs }: LoadOptions = JSON.parse(process.argv[2] ?? '{}')
+const { targets, name, resolver, root, fresh, kept, keptMs, restMs }: LoadOptions = JSON.parse(process.argv[2] ?? '{}')
 const timeoutMs = 10_000
 
 const counts = {
   fresh: { done: 0, failed: 0 },
   kept: { done: 0, failed: 0, connections: 0 },
+  answers: {} as Record<string, number>,
   reasons: {} as Record<string, number>,
 } satisfies Counts
 let turn = 0
 let ending = false
 
-function ask(agent: Agent | false, { address, port }: LoadOptions['targets'][number]): Promise<boolean> {
+function get(agent: Agent | false, { address, port }: LoadOptions['targets'][number]): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    const options = { host: address, port, servername: name, headers: { host: name }, rejectUnauthorized: false, agent }
+    const trust = root === undefined ? { rejectUnauthorized: false } : { ca: root }
+    const options = { host: address, port, servername: name, headers: { host: name }, agent, ...trust }
     const outgoing = request({ ...options, timeout: timeoutMs }, (incoming) => {
       incoming.on('error', reject)
-      incoming.on('end', () =>
-        incoming.complete ? resolve(incoming.headers.connection !== 'close') : reject(new Error('cut')),
-      )
+      incoming.on('end', () => {
+        if (!incoming.complete) return reject(new Error('cut'))
+        counts.answers[address] = (counts.answers[address] ?? 0) + 1
+        resolve(incoming.headers.connection !== 'close')
+      })
       incoming.resume()
     })
     outgoing.on('timeout', () => outgoing.destroy(new Error('timeout')))
@@ -42,16 +47,30 @@ function note(kind: string, error: unknown): void {
 
 const rest = () => new Promise((resolve) => setTimeout(resolve, restMs))
 
-function next() {
-  const target = targets[turn++ % targets.length]
+let published = { targets, untilMs: resolver ? 0 : Number.POSITIVE_INFINITY }
+
+async function next() {
+  if (resolver && performance.now() >= published.untilMs) published = await resolve(resolver)
+  const target = published.targets[turn++ % published.targets.length]
   if (!target) throw new Error('no target')
   return target
+}
+
+/** Remembered as long as a resolver may, and no longer. */
+async function resolve(server: NonNullable<LoadOptions['resolver']>): Promise<typeof published> {
+  const limits = { timeoutMs, signal: AbortSignal.timeout(timeoutMs) }
+  const { answers } = await ask(server, { name, type: 'A', recursive: false }, limits)
+  const records = answers.flatMap((record) => (record.type === 'A' ? [record] : []))
+  const named = records.map(({ data }) => targets.find(({ address }) => address === data))
+  const known = named.filter((target) => target !== undefined)
+  if (known.length < named.length) throw new Error(`${records.map(({ data }) => data)} are not all known`)
+  return { targets: known, untilMs: performance.now() + 1_000 * Math.min(...records.map(({ ttl = 0 }) => ttl)) }
 }
 
 async function freshLane(): Promise<void> {
   for (; !ending; await rest()) {
     try {
-      await ask(false, next())
+      await get(false, await next())
       counts.fresh.done += 1
     } catch (error) {
       counts.fresh.failed += 1
@@ -63,11 +82,11 @@ async function freshLane(): Promise<void> {
 async function keptLane(): Promise<void> {
   while (!ending) {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 })
-    const target = next()
-    counts.kept.connections += 1
     try {
+      const target = await next()
+      counts.kept.connections += 1
       for (const untilMs = performance.now() + keptMs; !ending && performance.now() < untilMs; await rest()) {
-        const goesOn = await ask(agent, target)
+        const goesOn = await get(agent, target)
         counts.kept.done += 1
         if (!goesOn) break
       }
