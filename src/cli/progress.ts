@@ -65,6 +65,7 @@ function endedLine(outcome: ServerOutcome, terminal: Terminal): string {
     outcome.keySent ? 'key sent' : 'no key sent',
     ...(outcome.ticketKeysSent ? ['ticket keys sent'] : []),
     ...(outcome.drained.some((each) => each.outcome === 'drained') ? ['drained'] : []),
+    ...(outcome.way === 'runtime' ? ['no reload'] : []),
   ]
   return `${mark} ${outcome.server}  ${provenText(outcome)}  ${time}  ${also.join(', ')}`
 }

@@ -35,6 +35,8 @@ export interface Build {
   readonly servers: readonly LabServer[]
   /** How a server is reached and what serves there, as lines of its mapping in the fleet file. */
   entry(server: Spot): readonly string[]
+  /** How the balancer is told to drain a member, as in the fleet file; absent: it cannot be told. */
+  readonly control?: string
   /** Starts the balancer and the upstream; whatever has to be ended later is given to `stack`. */
   startOthers(stack: AsyncDisposableStack): Promise<void>
 }
@@ -82,7 +84,7 @@ export async function assemble(directory: string, build: (ground: Ground) => Pro
   await using stack = new AsyncDisposableStack()
   stack.defer(() => rm(directory, { recursive: true, force: true }))
   const ground = stack.use(await layOut(directory))
-  const { servers, entry, startOthers } = await build(ground)
+  const { servers, entry, control, startOthers } = await build(ground)
   stack.defer(async () => {
     await Promise.all(servers.map((server) => server.stop()))
   })
@@ -93,7 +95,7 @@ export async function assemble(directory: string, build: (ground: Ground) => Pro
   const names = await startNames(ground.names.address, ground.names.port, new Map([[labSites.dns, addresses]]))
   stack.defer(() => names.close())
   const fleetFile = join(directory, 'onecert.yaml')
-  await writeFile(fleetFile, fleetText(ground, entry))
+  await writeFile(fleetFile, fleetText(ground, entry, control))
   const kept = stack.move()
   return {
     directory,

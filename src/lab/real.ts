@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { writeHaproxy } from './haproxy.ts'
+import { type Haproxy, writeHaproxy } from './haproxy.ts'
 import { assemble, type Lab, type LabServer } from './lab.ts'
 import { writeNginx } from './nginx.ts'
 import { requirePackages } from './packages.ts'
@@ -20,7 +20,7 @@ const graceMs = 2_000
 interface Equipped {
   readonly spot: Spot
   readonly kind: 'nginx' | 'haproxy'
-  readonly service: Software
+  readonly service: Software | Haproxy
   readonly sshd: SshdFiles
   readonly hostKey: string
 }
@@ -35,9 +35,12 @@ export function startRealLab(directory: string): Promise<Lab> {
     const clientKey = join(directory, 'client')
     await makeKey(clientKey, 'ed25519')
     const equipped = await Promise.all(ground.servers.map((spot) => equip(spot, ground, clientKey)))
+    const place = await folder(directory, 'balancer')
+    const balancer = await writeHaproxy(place, passThrough(ground))
     return {
       servers: equipped.map(realServer),
       entry: (spot) => entryOf(spot, equipped, clientKey),
+      control: `{ local: true, haproxy: { socket: ${balancer.socket}, backend: ${cluster} } }`,
       async startOthers(stack) {
         const { address, port } = ground.upstream
         const upstream = await folder(directory, 'upstream')
@@ -48,12 +51,7 @@ export function startRealLab(directory: string): Promise<Lab> {
           directory: upstream,
         })
         stack.defer(() => nginx.stop(graceMs))
-        const balancer = await folder(directory, 'balancer')
-        const haproxy = await startProgram({
-          ...(await writeHaproxy(balancer, passThrough(ground))),
-          ...ground.balancer,
-          directory: balancer,
-        })
+        const haproxy = await startProgram({ ...balancer, ...ground.balancer, directory: place })
         stack.defer(() => haproxy.stop(graceMs))
       },
     }
@@ -117,11 +115,12 @@ function entryOf(spot: Spot, equipped: readonly Equipped[], clientKey: string): 
   if (!found) throw new Error(`no server ${spot.name}`)
   const { kind, service, hostKey } = found
   const { test, reload, start } = service
+  const socket = 'socket' in service ? { socket: service.socket } : {}
   const destination = `${userInfo().username}@${spot.address}`
   return [
     `ssh: { destination: "${destination}", port: ${spot.sshPort}, identity: ${clientKey}, sudo: false }`,
     `host-key: "${hostKey}"`,
-    `service: { ${kind}: ${JSON.stringify({ test, reload, start })} }`,
+    `service: { ${kind}: ${JSON.stringify({ test, reload, start, ...socket })} }`,
   ]
 }
 
@@ -145,6 +144,8 @@ backend app
 `
 }
 
+const cluster = 'cluster'
+
 /** By the server name of the ClientHello, untouched; a member that refuses is passed over at once. */
 function passThrough(ground: Ground): string {
   const { address, port } = ground.balancer
@@ -154,8 +155,8 @@ function passThrough(ground: Ground): string {
   bind ${address}:${port}
   tcp-request inspect-delay 5s
   tcp-request content accept if { req.ssl_hello_type 1 }
-  use_backend cluster if { req.ssl_sni -i ${labSites.balanced} }
-backend cluster
+  use_backend ${cluster} if { req.ssl_sni -i ${labSites.balanced} }
+backend ${cluster}
   mode tcp
   balance roundrobin
   option redispatch 1

@@ -73,8 +73,11 @@ export function namedByDns({ servers }: Pick<Ground, 'servers'>): readonly Spot[
   return servers.slice(0, 3)
 }
 
-/** The fleet file. `entry`: how a server is reached and what serves there, as lines of its mapping. */
-export function fleetText(ground: Ground, entry: (server: Spot) => readonly string[]): string {
+/**
+ * The fleet file. `entry`: how a server is reached and what serves there, as lines of its mapping; `control`: how the
+ * balancer is told.
+ */
+export function fleetText(ground: Ground, entry: (server: Spot) => readonly string[], control?: string): string {
   const { servers, balancer, upstream } = ground
   const lines = servers.map((server) => {
     const { name, location, address, port, directory } = server
@@ -96,7 +99,12 @@ servers:
 ${lines.join('\n')}
 sites:
   ${labSites.dns}:  { certificate: www, dns: [${list(namedByDns(ground))}] }
-  ${labSites.balanced}: { certificate: www, load-balancer: { address: ${balancer.address}, port: ${balancer.port}, servers: [${list(balanced(ground))}] } }
+  ${labSites.balanced}: { certificate: www, load-balancer: { address: ${balancer.address}, port: ${balancer.port}, servers: [${list(balanced(ground))}]${
+    control === undefined
+      ? ''
+      : `,
+      control: ${control}`
+  } } }
   ${labSites.proxied}:  { certificate: www, reverse-proxy: { servers: [edge], upstreams: ["http://${upstream.address}:${upstream.port}"] } }
 rollout: { canary: 1, wave: 50%, confirm-within: 20s }
 `

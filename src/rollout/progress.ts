@@ -60,6 +60,8 @@ export interface ServerOutcome {
   readonly vantage?: Vantage
   /** Absent: it did not come to a test. */
   readonly sealed?: Sealed
+  /** How the service took the files: `reload`, `start`, or `runtime` where no reload was needed. Absent: it took none. */
+  readonly way?: string
   /** At each balancer that can be told; empty where nothing was reloaded. */
   readonly drained: readonly Drained[]
   readonly error?: OnecertError

@@ -51,6 +51,7 @@ export async function rolloutServer(task: ServerRollout): Promise<ServerOutcome>
     bytesSent: session.bytesSent + (session.connection?.sent.bytes ?? 0),
     elapsedMs: task.clock.nowMs() - startedMs,
     ...(session.sealed && { sealed: session.sealed }),
+    ...(session.way !== undefined && { way: session.way }),
     drained: session.drained,
     ...rest,
   })
@@ -238,6 +239,7 @@ async function activate(
       () => reload(connection, service, server.name, mayStart),
       (way) => ({ way }),
     )
+    session.way = way
     await enter(task, session, 'reloaded', { way })
     task.onStep('verify')
     const withinMs = Math.min(verifyLimits.withinMs, task.confirmWithinMs / 2)

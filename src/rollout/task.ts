@@ -49,6 +49,8 @@ export interface Session {
   state: ServerState
   /** How its service tested the new files; absent before that. */
   sealed?: Sealed
+  /** How its service took the files; absent before that. */
+  way?: string
 }
 
 /** What all ledger entries of a task say. */

@@ -63,6 +63,18 @@ test('there is an example for each topology, and one with all three', () => {
   })
 })
 
+test('the example of a topology shows what onecert may do around it: zones, a balancer that drains, a standby', () => {
+  const of = (file: string) => {
+    const { zones, sites } = fleetOf(read(file), file)
+    return { zones: [...zones.keys()], topologies: [...sites.values()].map(({ topology }) => topology) }
+  }
+  assert.deepEqual(of('examples/dns.yaml').zones, ['domain.example'])
+  for (const topology of of('examples/load-balancer.yaml').topologies)
+    assert.ok(topology.kind === 'load-balancer' && topology.controls.length > 0)
+  for (const topology of of('examples/reverse-proxy.yaml').topologies)
+    assert.ok(topology.kind === 'reverse-proxy' && topology.standby.length > 0)
+})
+
 for (const file of examples) {
   test(`${file} passes onecert check`, async () => {
     const run = onecert(join(root, file), join(tmpdir(), 'onecert-no-state'))
