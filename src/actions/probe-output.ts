@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
+import { finished } from 'node:stream/promises'
 import { crc32 } from 'node:zlib'
 import type { Verdict } from '../audit/probed.ts'
 import { explainRead, explainWrite } from '../base/durable.ts'
@@ -30,6 +31,8 @@ export interface ProbeOutput {
 const objectBytesMax = 1024 * 1024
 /** Of the texts that are waiting to be written. */
 const waitingBytesMax = 1024 * 1024
+/** Of each object. */
+const beginning = '{"line":'
 /** 4 bytes a line. */
 const linesMax = 50_000_000
 
@@ -41,15 +44,16 @@ export async function readDone(path: string): Promise<DoneLines> {
   let hashes = new Uint32Array(1024)
   const counts: Record<LineVerdict, number> = { ok: 0, wrong: 0, unseen: 0, bad: 0 }
   let wholeBytes = 0
-  let torn = false
   try {
     for await (const { number, bytes, ended, offset } of linesOf(createReadStream(path), objectBytesMax)) {
-      torn = !ended
-      if (torn) break
+      const begin = bytes.toString('utf8', 0, 4_096)
+      // What a kill left of the last one.
+      if (!ended && (begin.startsWith(beginning) || beginning.startsWith(begin))) {
+        await cut(path, wholeBytes)
+        break
+      }
       wholeBytes = offset
-      const found = /^\{"line":(\d{1,8}),"input":("(?:[^"\\]|\\.)*"),"verdict":"(ok|wrong|unseen|bad)"/.exec(
-        bytes.toString('utf8', 0, 4_096),
-      )
+      const found = /^\{"line":(\d{1,8}),"input":("(?:[^"\\]|\\.)*"),"verdict":"(ok|wrong|unseen|bad)"/.exec(begin)
       const line = Number(found?.[1])
       if (!found || line > linesMax)
         return fail('USAGE', {
@@ -66,9 +70,9 @@ export async function readDone(path: string): Promise<DoneLines> {
       if (hashes[line] === 0) counts[found[3] as LineVerdict] += 1
       hashes[line] = hashOf(found[2] ?? '')
     }
-    if (torn) await cut(path, wholeBytes)
   } catch (error) {
-    throw await explainRead(error, path)
+    // The first run of a command that always says --resume.
+    if ((error as { code?: string }).code !== 'ENOENT') throw await explainRead(error, path)
   }
   return {
     counts,
@@ -114,28 +118,18 @@ export async function openOutput(path: string, { resume }: { readonly resume: bo
       next: 'go on with it: --resume; or name another file',
     })
   })
-  return outputTo(file.createWriteStream({ autoClose: false, highWaterMark: waitingBytesMax }), async (error) => {
-    try {
-      if (error) throw error
-      await file.sync()
-    } catch (thrown) {
-      throw await explainWrite(thrown, path)
-    } finally {
-      await file.close()
-    }
-  })
+  const stream = file.createWriteStream({ flush: true, highWaterMark: waitingBytesMax })
+  return outputTo(stream, (error) => explainWrite(error, path))
 }
 
 /**
  * Not by process.stdout, which stops the whole process while a pipe is full: each handshake would seem to have timed out.
  */
 export function standardOutput(): ProbeOutput {
-  return outputTo(createWriteStream('', { fd: 1, autoClose: false, highWaterMark: waitingBytesMax }), async (error) => {
-    if (error) throw error
-  })
+  return outputTo(createWriteStream('', { fd: 1, highWaterMark: waitingBytesMax }), async (error) => error)
 }
 
-function outputTo(stream: Writable, end: (error: unknown) => Promise<void>): ProbeOutput {
+function outputTo(stream: Writable, explain: (error: unknown) => Promise<unknown>): ProbeOutput {
   let failure: unknown = null
   let drained: Promise<unknown> | null = null
   stream.on('error', (error) => {
@@ -151,8 +145,9 @@ function outputTo(stream: Writable, end: (error: unknown) => Promise<void>): Pro
       await drained
     },
     async close() {
-      if (!failure) await new Promise<void>((resolve) => stream.end(resolve))
-      await end(failure)
+      stream.end()
+      await finished(stream).catch(() => {})
+      if (failure) throw await explain(failure)
     },
   }
 }
