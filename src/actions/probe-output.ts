@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createReadStream, createWriteStream } from 'node:fs'
+import { createReadStream, createWriteStream, fstatSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
@@ -119,17 +119,32 @@ export async function openOutput(path: string, { resume }: { readonly resume: bo
     })
   })
   const stream = file.createWriteStream({ flush: true, highWaterMark: waitingBytesMax })
-  return outputTo(stream, (error) => explainWrite(error, path))
+  return outputTo(
+    stream,
+    () => ended(stream),
+    (error) => explainWrite(error, path),
+  )
 }
 
-/**
- * Not by process.stdout, which stops the whole process while a pipe is full: each handshake would seem to have timed out.
- */
+/** A file not by process.stdout: that stops the whole process while a disk is slow, and handshakes seem to time out. */
 export function standardOutput(): ProbeOutput {
-  return outputTo(createWriteStream('', { fd: 1, highWaterMark: waitingBytesMax }), async (error) => error)
+  const as = async (error: unknown) => error
+  if (!fstatSync(1).isFile())
+    return outputTo(process.stdout, () => new Promise((resolve) => process.stdout.write('', () => resolve())), as)
+  const stream = createWriteStream('', { fd: 1, highWaterMark: waitingBytesMax })
+  return outputTo(stream, () => ended(stream), as)
 }
 
-function outputTo(stream: Writable, explain: (error: unknown) => Promise<unknown>): ProbeOutput {
+async function ended(stream: Writable): Promise<void> {
+  stream.end()
+  await finished(stream)
+}
+
+function outputTo(
+  stream: Writable,
+  end: () => Promise<void>,
+  explain: (error: unknown) => Promise<unknown>,
+): ProbeOutput {
   let failure: unknown = null
   let drained: Promise<unknown> | null = null
   stream.on('error', (error) => {
@@ -145,8 +160,8 @@ function outputTo(stream: Writable, explain: (error: unknown) => Promise<unknown
       await drained
     },
     async close() {
-      stream.end()
-      await finished(stream).catch(() => {})
+      // What it throws is the failure of the stream.
+      if (!failure) await end().catch(() => {})
       if (failure) throw await explain(failure)
     },
   }

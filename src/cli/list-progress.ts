@@ -11,7 +11,7 @@ const redrawMs = 200
 const plainMs = 10_000
 const barCells = 20
 
-/** On a terminal a bar that is drawn over itself; else a plain line every ten seconds. All goes to stderr. */
+/** On a terminal a bar that is drawn over itself, the counts last where it is narrow; else a plain line every ten seconds. All goes to stderr. */
 export function showListProgress(
   progress: ListProgress,
   /** Of the list; null: nobody knows. */
@@ -22,24 +22,29 @@ export function showListProgress(
   const startedMs = nowMs()
   const live = stderr.isTTY === true && process.env.TERM !== 'dumb'
   const before = linesOf(progress)
-  const share = () => (totalBytes ? Math.min(1, progress.offset / totalBytes) : null)
-  const rate = () => (linesOf(progress) - before) / Math.max(0.001, (nowMs() - startedMs) / 1_000)
-  const summary = () => {
+  const rate = () => Math.round((linesOf(progress) - before) / Math.max(0.001, (nowMs() - startedMs) / 1_000))
+  const countsText = () => {
     const { ok, wrong, unseen, bad } = progress.counts
-    const skipped = progress.skipped > 0 ? ` (${progress.skipped} were done before)` : ''
-    return `${linesOf(progress)} lines${skipped}: ${ok} ok, ${wrong} wrong, ${unseen} unseen, ${bad} bad; ${Math.round(rate())}/s, ${timeText(nowMs() - startedMs)}`
+    return `${ok} ok, ${wrong} wrong, ${unseen} unseen, ${bad} bad`
   }
-  const leftText = () => {
+  const summary = () => {
+    const skipped = progress.skipped > 0 ? ` (${progress.skipped} were done before)` : ''
+    return `${linesOf(progress)} lines${skipped}: ${countsText()}; ${rate()}/s, ${timeText(nowMs() - startedMs)}`
+  }
+  const left = () => {
     const { offset, firstOffset } = progress
-    if (totalBytes === null || offset <= firstOffset) return ''
-    return `, ${timeText(((nowMs() - startedMs) * Math.max(0, totalBytes - offset)) / (offset - firstOffset))} left`
+    if (totalBytes === null || offset <= firstOffset) return null
+    const leftMs = ((nowMs() - startedMs) * Math.max(0, totalBytes - offset)) / (offset - firstOffset)
+    return `${timeText(leftMs)} left`
   }
   const draw = () => {
-    const done = share()
-    if (!live) return void stderr.write(`${done === null ? '' : `${percent(done)}, `}${summary()}${leftText()}\n`)
-    const cells = Math.round((done ?? 0) * barCells)
-    const bar = done === null ? '' : `[${'█'.repeat(cells)}${'░'.repeat(barCells - cells)}] ${percent(done)}  `
-    stderr.write(`\r${`${bar}${summary()}${leftText()}`.slice(0, (stderr.columns ?? 100) - 1)}\x1b[K`)
+    const share = totalBytes ? Math.min(1, progress.offset / totalBytes) : null
+    const percent = share === null ? null : `${Math.floor(100 * share)} %`
+    if (!live) return void stderr.write(`${[percent, summary(), left()].filter(Boolean).join(', ')}\n`)
+    const cells = Math.round((share ?? 0) * barCells)
+    const bar = share === null ? null : `[${'█'.repeat(cells)}${'░'.repeat(barCells - cells)}]`
+    const text = [bar, percent, `${rate()}/s`, left(), countsText()].filter(Boolean).join('  ')
+    stderr.write(`\r${text.slice(0, (stderr.columns ?? 100) - 1)}\x1b[K`)
   }
   const timer = setInterval(draw, live ? redrawMs : plainMs)
   timer.unref()
@@ -54,10 +59,6 @@ export function showListProgress(
 
 function linesOf({ counts: { ok, wrong, unseen, bad } }: ListProgress): number {
   return ok + wrong + unseen + bad
-}
-
-function percent(share: number): string {
-  return `${Math.floor(100 * share)} %`
 }
 
 function timeText(durationMs: number): string {
