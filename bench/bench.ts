@@ -24,21 +24,19 @@ export interface Variant {
   readonly peers: Readonly<Record<string, () => Promise<number>>>
 }
 
-/** Something whose failures are counted while it is done again and again: a median would hide them. */
+/** What is more than one figure for each: a table. */
 export interface Trial {
   readonly name: string
   /** Times where nothing else is asked for. */
   readonly runs: number
   readonly packages: readonly DebianPackage[]
+  /** Titles of the columns, as the table of the README has them; texts stand left. */
+  readonly columns: readonly { readonly title: string; readonly text?: true }[]
   tries(runs: number, say: (text: string) => void): AsyncGenerator<Tried>
 }
 
 export interface Tried {
-  readonly topology: string
-  readonly way: string
-  readonly rotations: number
-  readonly fresh: { readonly done: number; readonly failed: number }
-  readonly kept: { readonly done: number; readonly failed: number }
-  /** From the start of a rotation until each server shows the new certificate: the median. */
-  readonly seenMs: number
+  readonly cells: readonly (string | number)[]
+  /** The same for machines, and what has no room in the table. */
+  readonly found: Readonly<Record<string, unknown>>
 }

@@ -16,7 +16,7 @@ import {
   startFleet,
 } from '../test/real/fleet.ts'
 import { startLoad } from '../test/real/load.ts'
-import type { Trial, Tried } from './bench.ts'
+import type { Trial } from './bench.ts'
 import { median, rounded } from './comparison.ts'
 
 const run = promisify(execFile)
@@ -49,6 +49,16 @@ export const rotate: Trial = {
   name: 'rotate',
   runs: process.env.LONG ? 200 : 20,
   packages: testPackages,
+  columns: [
+    { title: 'topology', text: true },
+    { title: 'way', text: true },
+    { title: 'rotations' },
+    { title: 'new connections' },
+    { title: 'failed' },
+    { title: 'requests on kept ones' },
+    { title: 'failed' },
+    { title: 'new certificate after, ms' },
+  ],
   async *tries(runs, say) {
     for (const [topology, { servers, balanced, ours }] of Object.entries(topologies)) {
       const ways: Readonly<Record<string, Way>> = { [ours]: byOnecert, reload: byReload, restart: byRestart }
@@ -58,7 +68,9 @@ export const rotate: Trial = {
         await using front = balanced
           ? await putBehindHaproxy(fleet)
           : { targets: fleet.servers.map(({ service }) => service), [Symbol.asyncDispose]: async () => {} }
-        yield { topology, way, ...(await rotated(fleet, front.targets, rotation, runs)) }
+        const found = { topology, way, ...(await rotated(fleet, front.targets, rotation, runs)) }
+        const { rotations, fresh, kept, seenMs } = found
+        yield { cells: [topology, way, rotations, ...counted(fresh), ...counted(kept), seenMs], found }
       }
     }
   },
@@ -83,12 +95,29 @@ async function putBehindHaproxy(fleet: RealFleet) {
   return { targets: [balancer], [Symbol.asyncDispose]: () => balancer[Symbol.asyncDispose]() }
 }
 
+interface Counted {
+  readonly done: number
+  readonly failed: number
+}
+
+interface Rotated {
+  readonly rotations: number
+  readonly fresh: Counted
+  readonly kept: Counted
+  /** From the start of a rotation until each server shows the new certificate: the median. */
+  readonly seenMs: number
+}
+
+function counted({ done, failed }: Counted): readonly [all: number, failed: number] {
+  return [done + failed, failed]
+}
+
 async function rotated(
   fleet: RealFleet,
   targets: readonly { readonly address: string; readonly port: number }[],
   rotation: Way,
   rotations: number,
-): Promise<Omit<Tried, 'topology' | 'way'>> {
+): Promise<Rotated> {
   let sold = await fleet.buy()
   await rotation(fleet, sold)
   for (const server of fleet.servers) await seen(server, sold)

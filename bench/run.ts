@@ -2,28 +2,17 @@
  * Compares onecert with what people use today: `npm run bench [NAME…] [-- --json] [--runs N]`.
  *
  * Ours and the peers run in turns on the same machine, so that its noise hits all alike; medians are compared. One line a
- * comparison: a ratio above 1 means that we are better. With --json the same as NDJSON.
+ * comparison: a ratio above 1 means that we are better; or a table. With --json the same as NDJSON.
  */
 import { inspect, parseArgs } from 'node:util'
 import { installPackages } from '../test/packages.ts'
-import type { Bench, Trial, Tried } from './bench.ts'
+import type { Bench, Trial } from './bench.ts'
 import { type Comparison, compare, line } from './comparison.ts'
 import { deploy } from './deploy.ts'
+import { probe } from './probe.ts'
 import { rotate } from './rotate.ts'
 
-const benches: readonly (Bench | Trial)[] = [deploy, rotate]
-
-/** As the table of the README is. */
-const columns: readonly (readonly [string, (tried: Tried) => string | number])[] = [
-  ['topology', ({ topology }) => topology],
-  ['way', ({ way }) => way],
-  ['rotations', ({ rotations }) => rotations],
-  ['new connections', ({ fresh }) => fresh.done + fresh.failed],
-  ['failed', ({ fresh }) => fresh.failed],
-  ['requests on kept ones', ({ kept }) => kept.done + kept.failed],
-  ['failed', ({ kept }) => kept.failed],
-  ['new certificate after, ms', ({ seenMs }) => seenMs],
-]
+const benches: readonly (Bench | Trial)[] = [deploy, rotate, probe]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -75,11 +64,13 @@ async function* measure(bench: Bench, rounds: number): AsyncGenerator<Comparison
 async function count(trial: Trial, rounds: number): Promise<void> {
   const row = (cells: readonly (string | number)[]) => console.log(`| ${cells.join(' | ')} |`)
   if (!values.json) {
-    row(columns.map(([title]) => title))
-    row(columns.map((_, at) => (at < 2 ? '---' : '---:')))
+    row(trial.columns.map(({ title }) => title))
+    row(trial.columns.map(({ text }) => (text ? '---' : '---:')))
   }
-  for await (const tried of trial.tries(rounds, (text) => process.stderr.write(`${trial.name}: ${text}\n`))) {
-    if (values.json) console.log(JSON.stringify({ bench: trial.name, ...tried }))
-    else row(columns.map(([, cell]) => cell(tried)))
+  for await (const { cells, found } of trial.tries(rounds, (text) =>
+    process.stderr.write(`${trial.name}: ${text}\n`),
+  )) {
+    if (values.json) console.log(JSON.stringify({ bench: trial.name, ...found }))
+    else row(cells)
   }
 }

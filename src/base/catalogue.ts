@@ -217,6 +217,7 @@ export const catalogue = {
   ROLLOUT_PARTIAL: temporary,
   ROLLOUT_STOPPED: temporary,
   WINDOW_CLOSED: temporary,
+  PROBE_NO_ADDRESS: unavailable,
   PROBE_REFUSED: unavailable,
   PROBE_TIMEOUT: unavailable,
   PROBE_NO_STARTTLS: unavailable,

@@ -12,6 +12,7 @@ import { importCommand } from './commands/import.ts'
 import { issueCommand } from './commands/issue.ts'
 import { ledgerCommand } from './commands/ledger.ts'
 import { planCommand } from './commands/plan.ts'
+import { probeCommand } from './commands/probe.ts'
 import { renewCommand } from './commands/renew.ts'
 import { revokeCommand } from './commands/revoke.ts'
 import { serverCommand } from './commands/server.ts'
@@ -25,13 +26,18 @@ const usageStatus = 64
 process.umask(0o077)
 
 const interrupted = new AbortController()
-const shell: Shell = { terminal: processTerminal(), signal: interrupted.signal, exit: 0 }
+const shell: Shell = {
+  terminal: processTerminal(),
+  signal: interrupted.signal,
+  stopping: 'servers that were swapped are brought to their end',
+  exit: 0,
+}
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
     // The second time a person means it: connections end, and each receiver undoes what was not confirmed.
     if (interrupted.signal.aborted) process.exit(75)
-    shell.terminal.err('stopping: servers that were swapped are brought to their end (once more to leave at once)')
+    shell.terminal.err(`stopping: ${shell.stopping} (once more to leave at once)`)
     interrupted.abort(new OnecertError('INTERRUPTED', { what: 'interrupted', next: 'onecert apply' }))
   })
 }
@@ -72,6 +78,7 @@ function buildProgram(): Command {
     renewCommand,
     auditCommand,
     statusCommand,
+    probeCommand,
     ledgerCommand,
     issueCommand,
     revokeCommand,

@@ -10,6 +10,8 @@ import { renderError, type Terminal } from './terminal.ts'
 export interface Shell {
   readonly terminal: Terminal
   readonly signal: AbortSignal
+  /** What a Ctrl-C waits for. */
+  stopping: string
   exit: number
 }
 

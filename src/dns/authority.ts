@@ -1,6 +1,6 @@
 import { fail, quote } from '../base/errors.ts'
 import { ancestors, plainName, sameName } from './message.ts'
-import { nameUnknown, type Resolver } from './resolver.ts'
+import { addressesOf, type Resolver } from './resolver.ts'
 
 /** One address of one name server of a zone. */
 export interface AuthoritativeServer {
@@ -50,7 +50,12 @@ export async function authorityOf(name: string, resolver: Resolver, signal: Abor
     record.type === 'NS' && sameName(record.name, zone) ? [plainName(record.data)] : [],
   )
   const chosen = [...new Set(names)].sort().slice(0, serverNamesMax)
-  const servers = (await Promise.all(chosen.map((each) => addressesOf(each, resolver, signal)))).flat()
+  // A name without an address is passed over: resolvers, and so the CA, do the same.
+  const servers = (
+    await Promise.all(
+      chosen.map(async (name) => (await addressesOf(name, resolver, signal)).map((address) => ({ name, address }))),
+    )
+  ).flat()
   if (servers.length === 0) {
     fail('DNS_UNREACHABLE', {
       what: `no name server of the zone ${zone} has an address`,
@@ -60,16 +65,4 @@ export async function authorityOf(name: string, resolver: Resolver, signal: Abor
     })
   }
   return { zone, servers: servers.slice(0, addressesMax) }
-}
-
-/** A name without an address is passed over: resolvers, and so the CA, do the same. */
-async function addressesOf(name: string, resolver: Resolver, signal: AbortSignal): Promise<AuthoritativeServer[]> {
-  const found = await Promise.all(
-    (['A', 'AAAA'] as const).map(async (type) => {
-      const { rcode, answers } = await resolver.lookup(name, type, signal)
-      if (rcode === nameUnknown) return []
-      return answers.flatMap((record) => (record.type === type ? [{ name, address: record.data as string }] : []))
-    }),
-  )
-  return found.flat()
 }

@@ -49,6 +49,21 @@ export function makeResolver({ servers, timeoutMs = exchangeTimeoutMs }: Resolve
   }
 }
 
+/**
+ * All A and AAAA records of a name, as the resolver tells them; it follows aliases.
+ * @throws OnecertError DNS_UNREACHABLE
+ */
+export async function addressesOf(name: string, resolver: Resolver, signal: AbortSignal): Promise<string[]> {
+  const found = await Promise.all(
+    (['A', 'AAAA'] as const).map(async (type) => {
+      const { rcode, answers } = await resolver.lookup(name, type, signal)
+      if (rcode === nameUnknown) return []
+      return answers.flatMap((record) => (record.type === type ? [record.data as string] : []))
+    }),
+  )
+  return found.flat()
+}
+
 /** Those given, else those of this machine; the first few of them. */
 export function resolverServers(servers: readonly string[] = getServers()): NameServer[] {
   return servers.slice(0, serversMax).map((each) => parseNameServer(each))

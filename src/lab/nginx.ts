@@ -2,10 +2,18 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Software } from './program.ts'
 
+/** What stands in an nginx.conf. */
+export interface NginxConfiguration {
+  readonly servers: readonly string[]
+  readonly mainLines?: readonly string[]
+  /** Each address that it listens at takes one of them. */
+  readonly connectionsMax?: number
+}
+
 /** Writes an nginx.conf into a directory that becomes its prefix. */
 export async function writeNginx(
   directory: string,
-  { servers, mainLines = [] }: { readonly servers: readonly string[]; readonly mainLines?: readonly string[] },
+  { servers, mainLines = [], connectionsMax = 1_024 }: NginxConfiguration,
 ): Promise<Software> {
   const configuration = join(directory, 'nginx.conf')
   const pidFile = join(directory, 'nginx.pid')
@@ -17,7 +25,7 @@ export async function writeNginx(
 pid ${pidFile};
 error_log ${logFile} notice;
 ${mainLines.join('\n')}
-events { worker_connections 1024; }
+events { worker_connections ${connectionsMax}; }
 http {
   access_log off;
 ${temporary.map((kind) => `  ${kind}_temp_path temp-${kind};`).join('\n')}

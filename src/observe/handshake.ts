@@ -124,13 +124,21 @@ function readServed(socket: TLSSocket, endpoint: Endpoint): Served {
   const leaf = socket.getPeerX509Certificate()
   if (!leaf) fail('PROBE_FAILED', { what: `${endpointText(endpoint)} served no certificate` })
   const chain: string[] = []
+  const certificates: Uint8Array[] = []
   for (let next: X509Certificate | undefined = leaf; next && chain.length < chainMax; next = next.issuerCertificate) {
     const fingerprint = next.fingerprint256.replaceAll(':', '').toLowerCase()
     if (chain.includes(fingerprint)) break
     chain.push(fingerprint)
+    certificates.push(next.raw)
   }
   const [, name = ''] = /^CN=(.*)$/m.exec(leaf.subject) ?? []
-  return { chain, notAfterMs: Date.parse(leaf.validTo), subject: quote(name), spki: spkiOf(leaf.publicKey) }
+  return {
+    chain,
+    certificates,
+    notAfterMs: Date.parse(leaf.validTo),
+    subject: quote(name),
+    spki: spkiOf(leaf.publicKey),
+  }
 }
 
 function explain(error: unknown, endpoint: Endpoint, elapsedMs: number): OnecertError {

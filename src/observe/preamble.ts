@@ -52,6 +52,8 @@ const dialogues: Record<Starttls, (talk: Conversation) => Promise<void>> = {
   },
 }
 
+export const starttlsKinds = Object.keys(dialogues) as Starttls[]
+
 function conversationOn(stream: Duplex, endpoint: Endpoint): Conversation {
   return {
     say: (text) => void stream.write(text),

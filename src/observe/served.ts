@@ -5,6 +5,8 @@ export type Vantage = 'direct' | 'forwarded' | 'on-server'
 export interface Served {
   /** SHA-256 of each certificate, lower hex, leaf first, each followed by the one that issued it. */
   readonly chain: readonly string[]
+  /** The certificates themselves in DER, in the order of `chain`. */
+  readonly certificates: readonly Uint8Array[]
   readonly notAfterMs: number
   readonly subject: string
   /** SHA-256 of the leaf's SubjectPublicKeyInfo, lower hex: whose key it is. */

@@ -67,6 +67,7 @@ async function askServer(connection: Connection, endpoint: Endpoint, timeoutMs: 
   const [first] = certificates
   return {
     chain: certificates.map((each) => each.fingerprint256.replaceAll(':', '').toLowerCase()),
+    certificates: certificates.map(({ raw }) => raw),
     notAfterMs: Date.parse(first?.validTo ?? ''),
     subject: first?.subject ?? '',
     spki: first ? spkiOf(first.publicKey) : '',

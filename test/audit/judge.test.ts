@@ -30,7 +30,7 @@ const desired: Desired = {
 const served = (chain: readonly string[], notAfterMs = nowMs + 60 * dayMs): EndpointSeen => ({
   server: 'eu-1',
   endpoint: { address: '192.0.2.11', port: 443, name: 'www.domain.example' },
-  served: { chain, notAfterMs, subject: 'www.domain.example', spki: 'key8' },
+  served: { chain, notAfterMs, subject: 'www.domain.example', spki: 'key8', certificates: [] },
   reason: null,
 })
 

@@ -1,8 +1,8 @@
-import { writeNginx } from '../../src/lab/nginx.ts'
+import { type NginxConfiguration, writeNginx } from '../../src/lab/nginx.ts'
 import { chooseEndpoint, type Endpoint, makeDirectory, startProgram } from './running.ts'
 import { bodyOf, type RunningService, type TlsSite } from './service.ts'
 
-export interface NginxOptions extends Endpoint {
+export interface NginxOptions extends Endpoint, Pick<NginxConfiguration, 'connectionsMax'> {
   readonly sites: readonly TlsSite[]
   /** Expect the PROXY protocol on the port. */
   readonly proxyProtocol?: boolean
@@ -17,7 +17,7 @@ export interface NginxOptions extends Endpoint {
 }
 
 export async function startNginx(options: NginxOptions): Promise<RunningService> {
-  const { sites, proxyProtocol, http, serverLines = [], httpBlockLines = [], mainLines = [] } = options
+  const { sites, proxyProtocol, http, serverLines = [], httpBlockLines = [], mainLines = [], connectionsMax } = options
   const { address, port } = await chooseEndpoint(options)
   const directory = await makeDirectory('nginx')
   const servers = sites.map(
@@ -34,6 +34,7 @@ export async function startNginx(options: NginxOptions): Promise<RunningService>
   const nginx = await writeNginx(directory, {
     servers: [...servers, ...httpBlockLines.map((line) => `  ${line}`)],
     mainLines,
+    ...(connectionsMax !== undefined && { connectionsMax }),
   })
   return { ...nginx, ...(await startProgram({ ...nginx, address, port, directory })) }
 }

@@ -28,7 +28,7 @@ function serving(...answers: readonly (readonly string[] | Error)[]): Look & { r
     const answer = answers[Math.min(looks, answers.length - 1)] ?? []
     looks += 1
     if (answer instanceof Error) throw answer
-    return { served: { chain: [...answer], notAfterMs: 0, subject: '', spki: '' }, vantage: 'direct' }
+    return { served: { chain: [...answer], notAfterMs: 0, subject: '', spki: '', certificates: [] }, vantage: 'direct' }
   }
   return Object.assign(look, { looks: () => looks })
 }
@@ -71,7 +71,7 @@ test('what is seen at the deadline says what is wrong', async () => {
 test('the weakest vantage of all endpoints is the one that is told', async () => {
   const vantages = { a: 'direct', b: 'on-server', c: 'forwarded' } as const
   const look: Look = async ({ name }) => ({
-    served: { chain: right, notAfterMs: 0, subject: '', spki: '' },
+    served: { chain: right, notAfterMs: 0, subject: '', spki: '', certificates: [] },
     vantage: vantages[name as keyof typeof vantages],
   })
   const at = (...names: string[]) => names.map((name) => ({ ...endpoint, name }))
