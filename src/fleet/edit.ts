@@ -103,7 +103,7 @@ export function addServer(text: string, server: Entry, sites: readonly string[])
 }
 
 /**
- * The fleet file without a server, also in the lists of sites; every other byte as it was, comments too.
+ * The fleet file without a server, also in its sites; every other byte as it was, comments too.
  * @throws OnecertError SERVER_LAST where a site would have no server left; CONFIG_BAD_VALUE as above; what `readSource` throws
  */
 export function removeServer(text: string, server: string): string {
@@ -117,6 +117,13 @@ export function removeServer(text: string, server: string): string {
     edited = edited === null ? null : withoutItem(edited, path, at)
     servers.splice(at, 1)
   }
+  for (const path of mentionsOf(wanted, server)) {
+    const last = path.at(-1)
+    edited = edited === null ? null : takenOut(edited, path)
+    const parent = valueAt(wanted, path.slice(0, -1))
+    if (Array.isArray(parent)) parent.splice(Number(last), 1)
+    else if (isMapping(parent)) delete parent[String(last)]
+  }
   if (child(child(wanted, 'servers'), server) !== undefined) {
     edited = edited === null ? null : withoutEntry(edited, ['servers', server])
     delete childMap(wanted, 'servers')[server]
@@ -125,7 +132,7 @@ export function removeServer(text: string, server: string): string {
   return fail('CONFIG_BAD_VALUE', {
     what: `the server "${quote(server)}" cannot be taken out without changing something else in ${file}`,
     state: `${file} is as it was`,
-    next: `take "${quote(server)}" out by hand: its entry below "servers", and its name in the lists of sites`,
+    next: `take "${quote(server)}" out by hand: its entry below "servers", and its name in the sites`,
   })
 }
 
@@ -173,6 +180,39 @@ function serversOfSite(wanted: unknown, site: string): { path: readonly string[]
     if (Array.isArray(servers)) return { path: ['sites', key, ...steps], servers }
   }
   return { path: ['sites', key], servers: [] }
+}
+
+type Path = readonly (string | number)[]
+
+/** Where sites name a server beside their lists: HAProxy's name for it, a standby, an upstream. What has nothing else goes whole. */
+function mentionsOf(wanted: unknown, server: string): Path[] {
+  return Object.entries(childMap(wanted, 'sites')).flatMap(([site, written]) => {
+    const found: Path[] = []
+    const control = child(child(written, 'load-balancer'), 'control')
+    for (const [at, each] of (Array.isArray(control) ? control : [control]).entries()) {
+      const members = child(child(each, 'haproxy'), 'members')
+      if (child(members, server) === undefined || !isMapping(members)) continue
+      const place = ['sites', site, 'load-balancer', 'control', ...(Array.isArray(control) ? [at] : []), 'haproxy']
+      found.push([...place, 'members', ...(Object.keys(members).length > 1 ? [server] : [])])
+    }
+    const proxy = child(written, 'reverse-proxy')
+    const standby = child(proxy, 'standby')
+    const at = Array.isArray(standby) ? standby.indexOf(server) : -1
+    if (Array.isArray(standby) && at >= 0)
+      found.push(['sites', site, 'reverse-proxy', 'standby', ...(standby.length > 1 ? [at] : [])])
+    const upstreams = child(proxy, 'upstreams')
+    for (const [index, upstream] of (Array.isArray(upstreams) ? upstreams : []).entries())
+      if (child(upstream, 'server') === server)
+        found.push(['sites', site, 'reverse-proxy', 'upstreams', index, 'server'])
+    return found
+  })
+}
+
+function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce(
+    (inside, step) => (Array.isArray(inside) ? inside[Number(step)] : child(inside, String(step))),
+    value,
+  )
 }
 
 function hostNameOf(written: string): string | undefined {
@@ -300,7 +340,7 @@ function withItem(text: string, path: readonly string[], item: string): string |
 }
 
 /** Only a proposal. */
-function withoutItem(text: string, path: readonly string[], at: number): string | null {
+function withoutItem(text: string, path: Path, at: number): string | null {
   const list = nodeAt(text, path)
   const item = isSeq(list) ? list.items[at] : undefined
   if (!isSeq(list) || !isNode(item) || !item.range) return null
@@ -309,10 +349,16 @@ function withoutItem(text: string, path: readonly string[], at: number): string 
     : withoutLines(text, item.range[0], item.range[1])
 }
 
+/** Only a proposal. */
+function takenOut(text: string, path: Path): string | null {
+  const last = path.at(-1)
+  return typeof last === 'number' ? withoutItem(text, path.slice(0, -1), last) : withoutEntry(text, path)
+}
+
 /** Only a proposal: an entry of a mapping, with the lines that are its own. */
-function withoutEntry(text: string, path: readonly string[]): string | null {
+function withoutEntry(text: string, path: Path): string | null {
   const map = nodeAt(text, path.slice(0, -1))
-  const pair = pairOf(map, path.at(-1) ?? '')
+  const pair = pairOf(map, String(path.at(-1)))
   if (!isMap(map) || !pair || !isNode(pair.key) || !isNode(pair.value) || !pair.key.range || !pair.value.range)
     return null
   const [start, end] = [pair.key.range[0], pair.value.range[1]]
@@ -337,8 +383,9 @@ function withoutLines(text: string, start: number, end: number): string {
   return text.slice(0, first) + (last < 0 ? '' : text.slice(last + 1))
 }
 
-function nodeAt(text: string, path: readonly string[]): Node | null {
+function nodeAt(text: string, path: Path): Node | null {
   let node: unknown = parseDocument(text, { version: '1.2', merge: false, logLevel: 'silent' }).contents
-  for (const step of path) node = pairOf(node, step)?.value
+  for (const step of path)
+    node = typeof step === 'number' && isSeq(node) ? node.items[step] : pairOf(node, String(step))?.value
   return isNode(node) ? node : null
 }
