@@ -11,6 +11,7 @@ import type { Certificate, Fleet, Placement, Server, Upstream } from '../fleet/f
 import { placements } from '../fleet/placement.ts'
 import { handshake } from '../observe/handshake.ts'
 import { parseCertificates } from '../pki/certificate.ts'
+import { turnOf } from '../rollout/turn.ts'
 import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
 import { lookAtAll } from './look.ts'
@@ -59,7 +60,8 @@ export async function audit(context: Context, choice: Choice): Promise<Audit> {
     for (const { server } of placed) {
       const { disks: facts, keys } = visits.get(server.name) ?? {}
       const disk = facts?.get(certificate.name)
-      if (disk) disks.set(server.name, judgeDisk(desired, server.name, disk, nowMs))
+      const waits = opensAt(server, nowMs, null) !== null
+      if (disk) disks.set(server.name, judgeDisk(desired, server.name, disk, nowMs, waits))
       if (keys) {
         const own = ownPaths(server, certificate)
         findings.push(...judgeKeys(desired, { server: server.name, facts: keys, own, behind: null }))
@@ -69,7 +71,10 @@ export async function audit(context: Context, choice: Choice): Promise<Audit> {
     const throughServers = [...visits.values()].flatMap(({ looked }) => looked.get(certificate.name) ?? [])
     const looked = [...(await lookAtAll(placed, signal)), ...throughServers]
     endpoints += looked.length
-    findings.push(...looked.flatMap((seen) => judgeServed(desired, seen, disks.get(seen.server) ?? null, nowMs)))
+    for (const seen of looked) {
+      const opens = opensAt(fleet.servers.get(seen.server), nowMs, seen.served?.notAfterMs ?? null)
+      findings.push(...judgeServed(desired, seen, disks.get(seen.server) ?? null, nowMs, opens))
+    }
     for (const upstream of behind.filter((each) => each.certificates.includes(certificate.name)))
       findings.push(...(await judgeUpstream(context, desired, upstream, visits)))
   }
@@ -77,6 +82,12 @@ export async function audit(context: Context, choice: Choice): Promise<Audit> {
     findings: inOrder(findings),
     looked: { certificates: certificates.length, endpoints, disks: visits.size, upstreams: behind.length },
   }
+}
+
+/** As a rollout would have it; null: it would not wait. */
+function opensAt(server: Server | undefined, nowMs: number, servedUntilMs: number | null): string | null {
+  const turn = turnOf(server?.windows ?? [], nowMs, { now: null, servedUntilMs })
+  return turn.kind === 'waits' ? turn.opensAt : null
 }
 
 function isChosen({ servers }: Choice, name: string): boolean {

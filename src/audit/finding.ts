@@ -21,6 +21,7 @@ export const reasons = {
   'key-on-upstream': 'critical',
   'clock-wrong': 'warning',
   unreachable: 'warning',
+  'waits-for-window': 'notice',
 } as const satisfies Record<string, Severity>
 
 export type Reason = keyof typeof reasons
