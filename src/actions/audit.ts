@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { Desired } from '../audit/desired.ts'
 import { type DiskJudged, judgeDisk } from '../audit/disk.ts'
-import { type Finding, finding, inOrder } from '../audit/finding.ts'
+import { type Finding, finding, inOrder, whileChanging } from '../audit/finding.ts'
 import { judgeKeys } from '../audit/keys.ts'
 import { judgeServed } from '../audit/served.ts'
 import { asOnecertError } from '../base/errors.ts'
@@ -38,8 +38,10 @@ const handshakeTimeoutMs = 5_000
  * anywhere, and no private key leaves a server: whose key it is, the server computes itself.
  */
 export async function audit(context: Context, choice: Choice): Promise<Audit> {
-  const { fleet, clock, signal } = context
+  const { fleet, store, clock, signal } = context
   const certificates = chosenCertificates(fleet, choice)
+  const leases = () => Promise.all(certificates.map(({ name }) => store.lease(name, clock.nowMs())))
+  const before = await leases()
   const behind = upstreamsOf(fleet, certificates)
   const { visits, findings } = await visitAll(context, certificates, behind, choice)
   let endpoints = 0
@@ -78,8 +80,12 @@ export async function audit(context: Context, choice: Choice): Promise<Audit> {
     for (const upstream of behind.filter((each) => each.certificates.includes(certificate.name)))
       findings.push(...(await judgeUpstream(context, desired, upstream, visits)))
   }
+  const after = await leases()
+  const changing = certificates
+    .filter((_, at) => before[at]?.held || after[at]?.held || before[at]?.token !== after[at]?.token)
+    .map(({ name }) => name)
   return {
-    findings: inOrder(findings),
+    findings: inOrder(findings.map((each) => (changing.includes(each.certificate) ? whileChanging(each) : each))),
     looked: { certificates: certificates.length, endpoints, disks: visits.size, upstreams: behind.length },
   }
 }
