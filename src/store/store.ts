@@ -38,7 +38,7 @@ export interface Store {
 
   /** What was seen before the one that is kept changes nothing. */
   recordObservation(observation: ObservationRow): Promise<void>
-  /** The newest of each server and name. */
+  /** The newest of each server, name and port. */
   observations(): Promise<ObservationRow[]>
 
   /** Appends to the record, in one transaction: `link` gets the last row and gives the next one. */
