@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { Desired } from '../audit/desired.ts'
 import { type DiskJudged, judgeDisk } from '../audit/disk.ts'
-import { type Finding, finding, inOrder } from '../audit/finding.ts'
+import { type Finding, finding, inOrder, whileChanging } from '../audit/finding.ts'
 import { judgeKeys } from '../audit/keys.ts'
 import { generationName, judgeServed } from '../audit/served.ts'
 import { asOnecertError } from '../base/errors.ts'
@@ -11,6 +11,7 @@ import type { Certificate, Fleet, Placement, Server, Upstream } from '../fleet/f
 import { placements } from '../fleet/placement.ts'
 import { handshake } from '../observe/handshake.ts'
 import { parseCertificates } from '../pki/certificate.ts'
+import { turnOf } from '../rollout/turn.ts'
 import { auditNames } from './audit-names.ts'
 import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
@@ -40,8 +41,10 @@ const handshakeTimeoutMs = 5_000
  * anywhere, and no private key leaves a server: whose key it is, the server computes itself.
  */
 export async function audit(context: Context, choice: Choice): Promise<Audit> {
-  const { fleet, clock, signal } = context
+  const { fleet, store, clock, signal } = context
   const certificates = chosenCertificates(fleet, choice)
+  const leases = () => Promise.all(certificates.map(({ name }) => store.lease(name, clock.nowMs())))
+  const before = await leases()
   const behind = upstreamsOf(fleet, certificates)
   const { visits, findings } = await visitAll(context, certificates, behind, choice)
   let endpoints = 0
@@ -62,7 +65,8 @@ export async function audit(context: Context, choice: Choice): Promise<Audit> {
     for (const { server } of placed) {
       const { disks: facts, keys } = visits.get(server.name) ?? {}
       const disk = facts?.get(certificate.name)
-      if (disk) disks.set(server.name, judgeDisk(desired, server.name, disk, nowMs))
+      const waits = opensAt(server, nowMs, null) !== null
+      if (disk) disks.set(server.name, judgeDisk(desired, server.name, disk, nowMs, waits))
       if (keys) {
         const own = ownPaths(server, certificate)
         findings.push(...judgeKeys(desired, { server: server.name, facts: keys, own, behind: null }))
@@ -72,14 +76,21 @@ export async function audit(context: Context, choice: Choice): Promise<Audit> {
     const throughServers = [...visits.values()].flatMap(({ looked }) => looked.get(certificate.name) ?? [])
     const looked = [...(await lookAtAll(placed, signal)), ...throughServers]
     endpoints += looked.length
-    findings.push(...looked.flatMap((seen) => judgeServed(desired, seen, disks.get(seen.server) ?? null, nowMs)))
+    for (const seen of looked) {
+      const opens = opensAt(fleet.servers.get(seen.server), nowMs, seen.served?.notAfterMs ?? null)
+      findings.push(...judgeServed(desired, seen, disks.get(seen.server) ?? null, nowMs, opens))
+    }
     findings.push(...(await auditNames(context, certificate)))
     findings.push(...(await auditAcross(context, certificate, desired)))
     for (const upstream of behind.filter((each) => each.certificates.includes(certificate.name)))
       findings.push(...(await judgeUpstream(context, desired, upstream, visits)))
   }
+  const after = await leases()
+  const changing = certificates
+    .filter((_, at) => before[at]?.held || after[at]?.held || before[at]?.token !== after[at]?.token)
+    .map(({ name }) => name)
   return {
-    findings: inOrder(findings),
+    findings: inOrder(findings.map((each) => (changing.includes(each.certificate) ? whileChanging(each) : each))),
     looked: { certificates: certificates.length, endpoints, disks: visits.size, upstreams: behind.length },
   }
 }
@@ -123,6 +134,12 @@ async function auditAcross(context: Context, certificate: Certificate, { newest 
         ],
   )
   return [...wrong, ...apart]
+}
+
+/** As a rollout would have it; null: it would not wait. */
+function opensAt(server: Server | undefined, nowMs: number, servedUntilMs: number | null): string | null {
+  const turn = turnOf(server?.windows ?? [], nowMs, { now: null, servedUntilMs })
+  return turn.kind === 'waits' ? turn.opensAt : null
 }
 
 function isChosen({ servers }: Choice, name: string): boolean {

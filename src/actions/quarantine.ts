@@ -3,6 +3,7 @@ import type { DnsTopology, QuarantinePolicy, Server, Site, Zone } from '../fleet
 import { placements } from '../fleet/placement.ts'
 import { zoneOfSite } from '../fleet/zone.ts'
 import { shelf } from '../issue/notes.ts'
+import { endpointsOf, endpointText } from '../observe/endpoint.ts'
 import { servedWrong } from '../observe/served.ts'
 import { parseCertificates } from '../pki/certificate.ts'
 import { canonicalAddress } from '../pki/names.ts'
@@ -133,20 +134,32 @@ async function factsOf(
         .filter(({ server }) => servers.includes(server))
         .map((placement) => ({ ...placement, names: [site.name] }))
       const chain = newest ? parseCertificates(Buffer.from(newest.chainPem), { file: lineage }) : []
-      return { chain: chain.map(({ fingerprint }) => fingerprint), looked: await lookAtAll(here, signal) }
+      return { here, chain: chain.map(({ fingerprint }) => fingerprint), looked: await lookAtAll(here, signal) }
     }),
   )
   return Promise.all(
-    servers.map(async ({ name, address }): Promise<QuarantineFacts> => {
-      const seen = looks.flatMap(({ chain, looked }) => {
-        const here = looked.filter(({ server }) => server === name)
-        return (here.length > 0 ? here : [{ served: null }]).map(({ served }) => ({
-          served,
-          proven: served !== null && chain.length > 0 && servedWrong(served.chain, { chain }) === null,
-        }))
-      })
-      const last = observations.find(({ server, name: at }) => server === name && at === site.name)?.notAfterMs ?? null
-      const ends = seen.map(({ served }) => served?.notAfterMs ?? last).filter((each) => each !== null)
+    servers.map(async ({ name, address, probe }): Promise<QuarantineFacts> => {
+      const seen = looks.flatMap(({ chain, here, looked }) =>
+        here
+          .filter(({ server }) => server.name === name)
+          .flatMap(endpointsOf)
+          .map((endpoint) => {
+            const now = looked.find(
+              (each) => each.server === name && endpointText(each.endpoint) === endpointText(endpoint),
+            )
+            const served = now?.served ?? null
+            const last = observations.find(
+              (each) => each.server === name && each.name === endpoint.name && each.port === endpoint.port,
+            )
+            // Where only a connection can look, the rollout that has just ended did.
+            const proven =
+              probe === 'direct'
+                ? served !== null && chain.length > 0 && servedWrong(served.chain, { chain }) === null
+                : last !== undefined && last.fingerprint === chain[0]
+            return { proven, notAfterMs: served?.notAfterMs ?? last?.notAfterMs ?? null }
+          }),
+      )
+      const ends = seen.map(({ notAfterMs }) => notAfterMs).filter((each) => each !== null)
       return {
         server: name,
         published: published.includes(canonicalAddress(address)),

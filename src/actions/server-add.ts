@@ -112,9 +112,16 @@ async function bring(
       plan.proven.some(({ placement }) => placement.server.name === name) ||
       result.outcomes.some(({ server, state }) => server === name && state === 'committed')
     if (proven) continue
+    const closed = [...plan.waiting, ...result.waiting].find(({ placement }) => placement.server.name === name)
     throw unpublished(
       name,
-      new OnecertError('ROLLOUT_STOPPED', { what: `${name} is not proven: ${result.stopped ?? 'it has no seat'}` }),
+      closed
+        ? new OnecertError('WINDOW_CLOSED', {
+            what: `${name} waits for its maintenance window, which opens ${closed.opensAt}`,
+            state: 'nothing was changed on it',
+            next: `wait until it is open, or now: onecert apply --server ${name} --now "the reason"`,
+          })
+        : new OnecertError('ROLLOUT_STOPPED', { what: `${name} is not proven: ${result.stopped ?? 'it has no seat'}` }),
     )
   }
   return outcomes.some(({ changed }) => changed)

@@ -212,10 +212,13 @@ async function untilForgotten(context: Context, sites: readonly DnsSite[], serve
 
 type Gone = Pick<Removed, 'purged' | 'lost' | 'proof' | 'stillServed' | 'rekey'>
 
-async function lose({ ledger, report }: Context, { server, copies, lineages }: RemovePlan): Promise<Gone> {
-  for (const { lineage, path, spki } of copies) {
-    const reason = 'the server cannot be reached any more'
-    await ledger.effect({ effect: 'lost', server, lineage, path, spki, reason }, async () => undefined)
+async function lose({ ledger, report, store }: Context, { server, copies, lineages }: RemovePlan): Promise<Gone> {
+  const lost = { effect: 'lost', server, reason: 'the server cannot be reached any more' } as const
+  for (const { lineage, path, spki } of copies)
+    await ledger.effect({ ...lost, lineage, path, spki }, async () => undefined)
+  for (const { lineage, path } of ticketCopies(await ledger.entries({ server }))) {
+    await ledger.effect({ ...lost, lineage, path }, async () => undefined)
+    await noteHeld(store, lineage, server, null)
   }
   report({ kind: 'server', server, text: `${copies.length} key copies are recorded as lost` })
   return { purged: [], lost: copies.map(({ path }) => path), proof: null, stillServed: false, rekey: lineages }

@@ -13,8 +13,17 @@ export interface DiskJudged {
 
 const clockDriftMostMs = 5 * 60_000
 
-/** What lies on a server against what should. Pure. */
-export function judgeDisk(desired: Desired, server: string, facts: DiskFacts, nowMs: number): DiskJudged {
+/**
+ * What lies on a server against what should. Pure.
+ * @param waits its maintenance window is closed: an older generation is what it is meant to have
+ */
+export function judgeDisk(
+  desired: Desired,
+  server: string,
+  facts: DiskFacts,
+  nowMs: number,
+  waits = false,
+): DiskJudged {
   const { certificate, newest } = desired
   const base = { certificate, server, repair: `onecert apply ${certificate} --server ${server}` }
   const findings: Finding[] = []
@@ -23,7 +32,8 @@ export function judgeDisk(desired: Desired, server: string, facts: DiskFacts, no
   const isNewest = newest !== null && damaged.length === 0 && current.some(({ file }) => file !== 'privkey.pem')
   const number = /^gen-0*(\d+)/.exec(facts.current ?? '')?.[1] ?? null
   const lies = number === null ? 'nothing of this lineage' : `generation ${number}`
-  if (newest !== null && !isNewest) {
+  const isOlder = newest !== null && number !== null && Number(number) < newest.number
+  if (newest !== null && !isNewest && !(waits && isOlder)) {
     const sameNumber = number === String(newest.number)
     findings.push(
       finding(sameNumber ? 'damaged-file' : 'not-current', {

@@ -26,6 +26,8 @@ export const reasons = {
   'name-servers-differ': 'warning',
   'clock-wrong': 'warning',
   unreachable: 'warning',
+  'waits-for-window': 'notice',
+  'being-changed': 'notice',
 } as const satisfies Record<string, Severity>
 
 export type Reason = keyof typeof reasons
@@ -62,6 +64,20 @@ export function finding(reason: Reason, found: Found): Finding {
     disk: null,
     served: null,
     ...found,
+  }
+}
+
+const passing: readonly Reason[] = ['never-copied', 'not-reloaded', 'not-current', 'old-certificate']
+
+/** Where a rollout was under way while it was looked: what is older on a server is its next step, and no drift. */
+export function whileChanging(found: Finding): Finding {
+  if (!passing.includes(found.reason)) return found
+  return {
+    ...found,
+    reason: 'being-changed',
+    severity: reasons['being-changed'],
+    what: `${found.what}; another onecert is at work on ${found.certificate}`,
+    repair: 'wait until that has ended, then: onecert audit',
   }
 }
 

@@ -15,12 +15,16 @@ export interface EndpointSeen {
 /** A renewal is due when a third of the lifetime is left: with less than this it has failed again and again. */
 const lateShare = 0.2
 
-/** What is served, against what should be; the disk tells which step is missing. Pure. */
+/**
+ * What is served, against what should be; the disk tells which step is missing. Pure.
+ * @param opensAt when its maintenance window opens, for which it waits; null: it waits for none
+ */
 export function judgeServed(
   desired: Desired,
   { server, endpoint, served, reason }: EndpointSeen,
   disk: DiskJudged | null,
   nowMs: number,
+  opensAt: string | null = null,
 ): Finding[] {
   const { certificate, newest } = desired
   const base = {
@@ -70,6 +74,16 @@ export function judgeServed(
           : 'serves other intermediates',
         served: served.chain.map((each) => each.slice(0, 8)).join(' '),
         expected: newest.chain.map((each) => each.slice(0, 8)).join(' '),
+      }),
+    )
+  } else if (opensAt !== null && served.notAfterMs > nowMs && desired.numbers.has(leaf) && !disk?.isNewest) {
+    found.push(
+      finding('waits-for-window', {
+        ...base,
+        ...shows,
+        what: `serves an older certificate until its maintenance window opens, ${opensAt}`,
+        disk: disk?.current ?? null,
+        repair: `onecert apply ${certificate}, when it is open; or now: onecert apply ${certificate} --server ${server} --now "the reason"`,
       }),
     )
   } else {

@@ -103,8 +103,7 @@ export function addServer(text: string, server: Entry, sites: readonly string[])
 }
 
 /**
- * The fleet file without a server, also in the lists of sites, as a standby and as a member that a balancer has by another
- * name; every other byte as it was, comments too.
+ * The fleet file without a server, also in its sites; every other byte as it was, comments too.
  * @throws OnecertError SERVER_LAST where a site would have no server left; CONFIG_BAD_VALUE as above; what `readSource` throws
  */
 export function removeServer(text: string, server: string): string {
@@ -117,9 +116,13 @@ export function removeServer(text: string, server: string): string {
     requireAnother(site, servers, server)
     edited = edited === null ? null : withoutItem(edited, path, at)
     servers.splice(at, 1)
-    for (const mention of mentions(child(child(wanted, 'sites'), site), ['sites', site])) {
-      if (edited !== null) edited = withoutMention(edited, mention, server)
-    }
+  }
+  for (const path of mentionsOf(wanted, server)) {
+    const last = path.at(-1)
+    edited = edited === null ? null : takenOut(edited, path)
+    const parent = valueAt(wanted, path.slice(0, -1))
+    if (Array.isArray(parent)) parent.splice(Number(last), 1)
+    else if (isMapping(parent)) delete parent[String(last)]
   }
   if (child(child(wanted, 'servers'), server) !== undefined) {
     edited = edited === null ? null : withoutEntry(edited, ['servers', server])
@@ -129,7 +132,7 @@ export function removeServer(text: string, server: string): string {
   return fail('CONFIG_BAD_VALUE', {
     what: `the server "${quote(server)}" cannot be taken out without changing something else in ${file}`,
     state: `${file} is as it was`,
-    next: `take "${quote(server)}" out by hand: its entry below "servers", and its name in the lists of sites`,
+    next: `take "${quote(server)}" out by hand: its entry below "servers", and its name in the sites`,
   })
 }
 
@@ -160,41 +163,6 @@ function requireSame({ name, value }: Entry, there: unknown): void {
 
 const listsOfServers = [['dns'], ['load-balancer', 'servers'], ['reverse-proxy', 'servers']] as const
 
-/** A list or a mapping that says more about servers of a site: as it was read, to be changed, and where it stands. */
-interface Mention {
-  readonly holder: Record<string, unknown>
-  readonly key: string
-  readonly path: readonly string[]
-}
-
-function mentions(site: unknown, path: readonly string[]): Mention[] {
-  const proxy = childMap(site, 'reverse-proxy')
-  const control = child(child(site, 'load-balancer'), 'control')
-  const controls = [control].flat().map((each, at): Mention => {
-    const place = [...path, 'load-balancer', 'control', ...(Array.isArray(control) ? [String(at)] : []), 'haproxy']
-    return { holder: childMap(each, 'haproxy'), key: 'members', path: [...place, 'members'] }
-  })
-  return [{ holder: proxy, key: 'standby', path: [...path, 'reverse-proxy', 'standby'] }, ...controls]
-}
-
-/** With the last of its names it goes as a whole. */
-function withoutMention(text: string, { holder, key, path }: Mention, server: string): string | null {
-  const names = holder[key]
-  const list = Array.isArray(names) ? names : Object.keys(childMap(holder, key))
-  const at = list.indexOf(server)
-  if (at < 0) return text
-  if (list.length === 1) {
-    delete holder[key]
-    return withoutEntry(text, path)
-  }
-  if (Array.isArray(names)) {
-    names.splice(at, 1)
-    return withoutItem(text, path, at)
-  }
-  delete childMap(holder, key)[server]
-  return withoutEntry(text, [...path, server])
-}
-
 /** The list of the servers of a site as it was read, to be changed, and where it stands. */
 function serversOfSite(wanted: unknown, site: string): { path: readonly string[]; servers: string[] } {
   const sites = childMap(wanted, 'sites')
@@ -212,6 +180,39 @@ function serversOfSite(wanted: unknown, site: string): { path: readonly string[]
     if (Array.isArray(servers)) return { path: ['sites', key, ...steps], servers }
   }
   return { path: ['sites', key], servers: [] }
+}
+
+type Path = readonly (string | number)[]
+
+/** Where sites name a server beside their lists: HAProxy's name for it, a standby, an upstream. What has nothing else goes whole. */
+function mentionsOf(wanted: unknown, server: string): Path[] {
+  return Object.entries(childMap(wanted, 'sites')).flatMap(([site, written]) => {
+    const found: Path[] = []
+    const control = child(child(written, 'load-balancer'), 'control')
+    for (const [at, each] of (Array.isArray(control) ? control : [control]).entries()) {
+      const members = child(child(each, 'haproxy'), 'members')
+      if (child(members, server) === undefined || !isMapping(members)) continue
+      const place = ['sites', site, 'load-balancer', 'control', ...(Array.isArray(control) ? [at] : []), 'haproxy']
+      found.push([...place, 'members', ...(Object.keys(members).length > 1 ? [server] : [])])
+    }
+    const proxy = child(written, 'reverse-proxy')
+    const standby = child(proxy, 'standby')
+    const at = Array.isArray(standby) ? standby.indexOf(server) : -1
+    if (Array.isArray(standby) && at >= 0)
+      found.push(['sites', site, 'reverse-proxy', 'standby', ...(standby.length > 1 ? [at] : [])])
+    const upstreams = child(proxy, 'upstreams')
+    for (const [index, upstream] of (Array.isArray(upstreams) ? upstreams : []).entries())
+      if (child(upstream, 'server') === server)
+        found.push(['sites', site, 'reverse-proxy', 'upstreams', index, 'server'])
+    return found
+  })
+}
+
+function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce(
+    (inside, step) => (Array.isArray(inside) ? inside[Number(step)] : child(inside, String(step))),
+    value,
+  )
 }
 
 function hostNameOf(written: string): string | undefined {
@@ -339,7 +340,7 @@ function withItem(text: string, path: readonly string[], item: string): string |
 }
 
 /** Only a proposal. */
-function withoutItem(text: string, path: readonly string[], at: number): string | null {
+function withoutItem(text: string, path: Path, at: number): string | null {
   const list = nodeAt(text, path)
   const item = isSeq(list) ? list.items[at] : undefined
   if (!isSeq(list) || !isNode(item) || !item.range) return null
@@ -348,10 +349,16 @@ function withoutItem(text: string, path: readonly string[], at: number): string 
     : withoutLines(text, item.range[0], item.range[1])
 }
 
+/** Only a proposal. */
+function takenOut(text: string, path: Path): string | null {
+  const last = path.at(-1)
+  return typeof last === 'number' ? withoutItem(text, path.slice(0, -1), last) : withoutEntry(text, path)
+}
+
 /** Only a proposal: an entry of a mapping, with the lines that are its own. */
-function withoutEntry(text: string, path: readonly string[]): string | null {
+function withoutEntry(text: string, path: Path): string | null {
   const map = nodeAt(text, path.slice(0, -1))
-  const pair = pairOf(map, path.at(-1) ?? '')
+  const pair = pairOf(map, String(path.at(-1)))
   if (!isMap(map) || !pair || !isNode(pair.key) || !isNode(pair.value) || !pair.key.range || !pair.value.range)
     return null
   const [start, end] = [pair.key.range[0], pair.value.range[1]]
@@ -376,8 +383,9 @@ function withoutLines(text: string, start: number, end: number): string {
   return text.slice(0, first) + (last < 0 ? '' : text.slice(last + 1))
 }
 
-function nodeAt(text: string, path: readonly string[]): Node | null {
+function nodeAt(text: string, path: Path): Node | null {
   let node: unknown = parseDocument(text, { version: '1.2', merge: false, logLevel: 'silent' }).contents
-  for (const step of path) node = isSeq(node) ? node.items[Number(step)] : pairOf(node, step)?.value
+  for (const step of path)
+    node = typeof step === 'number' && isSeq(node) ? node.items[step] : pairOf(node, String(step))?.value
   return isNode(node) ? node : null
 }

@@ -31,11 +31,12 @@ export function lostCopies(entries: readonly Entry[]): KeyCopy[] {
 
 /** The session ticket keys that exist, in the same way. Pure. */
 export function ticketCopies(entries: readonly Entry[]): TicketCopy[] {
-  return [...copiesAndLost(entries, 'ticket-copy').copies.values()].map(({ place, entry }) => ({
-    ...place,
-    ticketSet: entry.ticketSet ?? 0,
-    ticketHash: entry.ticketHash ?? '',
-  }))
+  return [...copiesAndLost(entries, 'ticket-copy').copies.values()].map(ticketCopy)
+}
+
+/** Those on servers that could not be reached any more. Pure. */
+export function lostTicketCopies(entries: readonly Entry[]): TicketCopy[] {
+  return [...copiesAndLost(entries, 'ticket-copy').lost.values()].map(ticketCopy)
 }
 
 interface Copy {
@@ -46,6 +47,10 @@ interface Copy {
 
 function keyCopy({ place, entry }: Copy): KeyCopy {
   return { ...place, spki: entry.spki ?? '', generation: entry.generation ?? null }
+}
+
+function ticketCopy({ place, entry }: Copy): TicketCopy {
+  return { ...place, ticketSet: entry.ticketSet ?? 0, ticketHash: entry.ticketHash ?? '' }
 }
 
 function copiesAndLost(

@@ -181,19 +181,22 @@ export async function swap(
   task: ServerRollout,
   connection: Connection,
   name: string,
-  ticketSet: string | null,
+  { ticketSet, found }: { readonly ticketSet: string | null; readonly found: Found },
 ): Promise<{ readonly sealed: Sealed; readonly refused: OnecertError | null }> {
   const { server } = task.planned.placement
   const confirmSeconds = String(Math.ceil(task.confirmWithinMs / 1000))
-  const [tried, swapped, tested] = await connection.requests([
-    { verb: 'try', words: [name] },
+  // A configuration that names ticket keys which are not there, yet or any more, passes no test before the swap.
+  const tries = ticketSet === null || found.tickets !== null
+  const answers = await connection.requests([
+    ...(tries ? [{ verb: 'try', words: [name] }] : []),
     { verb: 'swap', words: [name, confirmSeconds, ...(ticketSet === null ? [] : [ticketSet])] },
     // Ticket keys are no part of what is tried: with them, it is tested again.
     { verb: 'test', words: ticketSet === null ? [name] : [] },
   ])
+  const [tried, swapped, tested] = tries ? answers : [undefined, ...answers]
   const sealed = sealedOf(tried)
   if (tried && !tried.ok && sealed !== 'none') throw refusal(server.name, tried, nothingSwapped(server.name))
-  for (const answer of [tried, swapped] as Answer[])
+  for (const answer of [tried, swapped].filter((each) => each !== undefined))
     expectOk(answer, `swapping on ${server.name}`, nothingSwapped(server.name))
   const refused = tested && !tested.ok
   return {

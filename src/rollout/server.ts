@@ -201,7 +201,7 @@ async function servedBefore(task: ServerRollout, look: Look): Promise<Map<string
 async function activate(
   task: ServerRollout,
   session: Session,
-  { connection, name, isFirst, resumed, ticketSet }: Prepared & { readonly ticketSet: string | null },
+  { connection, name, found, isFirst, resumed, ticketSet }: Prepared & { readonly ticketSet: string | null },
   look: Look,
   before: ReadonlyMap<string, string>,
 ): Promise<Vantage> {
@@ -215,7 +215,9 @@ async function activate(
   let refused: OnecertError | null
   let sealed: Sealed
   try {
-    const answer = await ledger.effect({ ...swapped, effect: 'swap' }, () => swap(task, connection, name, ticketSet))
+    const answer = await ledger.effect({ ...swapped, effect: 'swap' }, () =>
+      swap(task, connection, name, { ticketSet, found }),
+    )
     refused = answer.refused
     sealed = answer.sealed
   } catch (error) {

@@ -186,6 +186,12 @@ function sqliteStore(database: DatabaseSync, path: string, log: FileHandle): Sto
     return row
   }
 
+  function lease(lineage: string, nowMs: number): { token: number; held: boolean } {
+    const row = get<LeaseSql>('SELECT * FROM lease WHERE lineage = ?', lineage)
+    const held = row?.holder != null && row.expires_at_ms > nowMs && holderAlive(row.holder)
+    return { token: row?.token ?? 0, held }
+  }
+
   function acquireLease(
     lineage: string,
     { holder, nowMs, lifetimeMs }: { holder: string; nowMs: number; lifetimeMs: number },
@@ -256,6 +262,7 @@ function sqliteStore(database: DatabaseSync, path: string, log: FileHandle): Sto
     renewLease: (lineage, token, until) => durably(() => renewLease(lineage, token, until)),
     releaseLease: (lineage, token) =>
       durably(() => void run('UPDATE lease SET holder = NULL WHERE lineage = ? AND token = ?', lineage, token)),
+    lease: (lineage, nowMs) => attempt(() => lease(lineage, nowMs)),
 
     startRollout: (row) => durably(() => startRollout(row)),
     setServerState: (rollout, server, state, detail, nowMs) =>

@@ -19,6 +19,8 @@ export interface Store {
   /** @throws OnecertError LEASE_LOST, also for a lease that was given back */
   renewLease(lineage: string, token: number, until: { nowMs: number; lifetimeMs: number }): Promise<void>
   releaseLease(lineage: string, token: number): Promise<void>
+  /** For who only looks: whether somebody has it now. Token 0: nobody ever had it. */
+  lease(lineage: string, nowMs: number): Promise<{ readonly token: number; readonly held: boolean }>
 
   /** The same id again goes on with that rollout, under the token of now. */
   startRollout(rollout: Omit<RolloutRow, 'finishedAtMs' | 'outcome'>): Promise<void>
@@ -36,7 +38,7 @@ export interface Store {
 
   /** What was seen before the one that is kept changes nothing. */
   recordObservation(observation: ObservationRow): Promise<void>
-  /** The newest of each server and name. */
+  /** The newest of each server, name and port. */
   observations(): Promise<ObservationRow[]>
 
   /** Appends to the record, in one transaction: `link` gets the last row and gives the next one. */

@@ -44,6 +44,7 @@ const file = (facts: Partial<FileFacts> = {}): FileFacts => ({
 
 function disk(
   changes: { number?: number; chain?: Partial<FileFacts>; key?: Partial<FileFacts> } & Partial<DiskFacts> = {},
+  waits = false,
 ) {
   const { number = 8, chain = {}, key = {}, ...rest } = changes
   const current = `gen-000${number}`
@@ -62,6 +63,7 @@ function disk(
       ...rest,
     },
     nowMs,
+    waits,
   )
 }
 
@@ -179,4 +181,15 @@ test('the worst comes first, then what belongs together', () => {
     ordered.map(({ reason, server }) => `${server} ${reason}`),
     ['a expired', 'b expired', 'a unreachable', 'b key-elsewhere'],
   )
+})
+
+test('what waits for its window is no drift, unless it has expired, is a stranger or is not reloaded', () => {
+  const waiting = disk({ number: 7 }, true)
+  assert.deepEqual(waiting.findings, [])
+  const found = (lies: ReturnType<typeof disk>, ...given: Parameters<typeof served>) =>
+    reasonsOf(judgeServed(desired, served(...given), lies, nowMs, '2026-11-29T02:00+01:00'))
+  assert.deepEqual(found(waiting, ['leaf7', 'intermediate']), ['waits-for-window'])
+  assert.deepEqual(found(waiting, ['leaf7', 'intermediate'], nowMs - 1), ['expired', 'never-copied'])
+  assert.deepEqual(found(waiting, ['stranger']), ['other-certificate'])
+  assert.deepEqual(found(disk(), ['leaf7', 'intermediate']), ['not-reloaded'])
 })

@@ -146,6 +146,16 @@ export function storeContract(kind: string, makePlace: () => Promise<StorePlace>
     )
   })
 
+  promise('who only looks sees whether a lease is held, and that another one had it meanwhile', async (_, store) => {
+    assert.deepEqual(await store.lease('www', 100_000), { token: 0, held: false })
+    const { token } = await store.acquireLease('www', { holder, nowMs: 100_000, lifetimeMs: minuteMs })
+    assert.deepEqual(await store.lease('www', 159_999), { token, held: true })
+    assert.deepEqual(await store.lease('www', 160_000), { token, held: false })
+    assert.equal((await store.lease('api', 100_000)).held, false)
+    await store.releaseLease('www', token)
+    assert.deepEqual(await store.lease('www', 100_001), { token, held: false })
+  })
+
   promise('a lease that is held is refused to another, with who holds it and for how long', async (_, store) => {
     await store.acquireLease('www', { holder, nowMs: 100_000, lifetimeMs: minuteMs })
     for (const nowMs of [100_000, 130_000, 159_999]) {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { chmod, copyFile, cp, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { writeCertificate } from '../real/certificate.ts'
 import { type FleetDocument, type RealFleet, siteName, startFleet } from '../real/fleet.ts'
@@ -204,4 +206,38 @@ describe('two proxies, one of them a standby, in front of an upstream', () => {
     }
     assert.fail(`${server} does not come to serve it`)
   }
+})
+
+test('while a rollout is under way, what it has not come to yet is no drift', async () => {
+  await using fleet = await startFleet({ 'eu-1': 'nginx', 'us-1': 'nginx', 'ap-1': 'nginx' })
+  const [begun, go] = [join(fleet.directory, 'begun'), join(fleet.directory, 'go')]
+  await fleet.configure((document) => {
+    document.rollout.wave = 1
+    const { nginx } = document.servers['us-1'].service
+    const wait = `for try in $(seq 300); do [ ! -e ${go} ] || break; sleep 0.1; done`
+    nginx.reload = ['sh', '-c', `touch ${begun}; ${wait}; exec "$@"`, 'sh', ...nginx.reload]
+    document.rollout['confirm-within'] = '60s'
+  })
+  await writeFile(go, '')
+  const first = await fleet.run('apply')
+  assert.equal(first.exit, 0, first.stderr)
+  await rm(go)
+  await rm(begun)
+  await fleet.buy()
+  const applying = fleet.run('apply')
+  for (let tries = 0; tries < 300 && !existsSync(begun); tries++) await sleep(100)
+  const { exit, stdout } = await fleet.run('audit', '--json')
+  await writeFile(go, '')
+  assert.equal((await applying).exit, 0)
+  const { findings }: { findings: Finding[] } = JSON.parse(stdout)
+  assert.deepEqual(
+    findings.map(({ reason, severity, server }) => [reason, severity, server]),
+    [
+      ['being-changed', 'notice', 'ap-1'],
+      ['being-changed', 'notice', 'ap-1'],
+      ['being-changed', 'notice', 'us-1'],
+    ],
+  )
+  assert.equal(exit, 0)
+  assert.deepEqual((await fleet.run('audit')).stdout.match(/^nothing wrong/)?.length, 1)
 })

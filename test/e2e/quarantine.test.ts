@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
+import { parse, stringify } from 'yaml'
 import type { Entry } from '../../src/ledger/entry.ts'
 import { type FleetDocument, type RealFleet, siteName, startFleet } from '../real/fleet.ts'
 import { type PublishedZone, startPublishedZone } from '../real/published-zone.ts'
@@ -106,4 +108,26 @@ test('a name server that refuses does not hide how the rollout went', async () =
   assert.match(stdout, /3 of 3 servers proven/)
   assert.match(stderr, /INPUT_NOT_FOUND/)
   assert.equal(exit, 65)
+})
+
+test('a server that only a connection can look at comes back too', async () => {
+  const through = async (servers: readonly Name[]) => {
+    await stuck(servers)
+    const text = await readFile(fleet.fleetFile, 'utf8')
+    const document = parse(text)
+    document.servers['us-1'].probe = 'through-server'
+    await writeFile(fleet.fleetFile, stringify(document))
+  }
+  await through([])
+  await fleet.buy({ toDay: soonDay })
+  const first = await fleet.run('renew', '--force')
+  assert.equal(first.exit, 0, first.stderr)
+  await fleet.buy()
+  await through(['us-1'])
+  assert.equal((await fleet.run('apply')).exit, 75)
+  assert.deepEqual(await published(), ['eu-1', 'ap-1'])
+  await through([])
+  const restored = await fleet.run('apply')
+  assert.equal(restored.exit, 0, restored.stderr)
+  assert.deepEqual(await published(), [...names])
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { readdir, readFile, readlink, writeFile } from 'node:fs/promises'
+import { readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -60,6 +60,23 @@ async function allGoOn(servers: readonly RealServer[], sessions: readonly KeptSe
 }
 
 const ticketFile = (server: RealServer, name: string) => readFile(join(server.base, 'tickets', name))
+
+test('ticket keys that a configuration names and that are gone come back; those of a lost server are recorded as lost', async () => {
+  await using fleet = await startWithTickets({ 'eu-1': nginx, 'us-1': nginx })
+  const us = fleet.server('us-1')
+  await rm(join(us.base, 'tickets'))
+  const renewed = await fleet.buy()
+  await applied(fleet)
+  assert.match(await readlink(join(us.base, 'tickets')), /^tickets-/)
+  assert.equal(await us.served(), renewed.fingerprint)
+
+  const lost = await fleet.run('server', 'remove', 'us-1', '--lost', '--yes')
+  assert.equal(lost.exit, 0, lost.stderr)
+  const { stdout } = await fleet.run('ledger', 'keys')
+  assert.match(stdout, /us-1 .* tickets \d+ .*\(lost: nobody saw it go\)/)
+  assert.doesNotMatch(stdout, /us-1 .* tickets \d+ .*tickets-[0-9a-f]+\n/)
+  assert.equal((await ticketState(fleet)).held['us-1'], undefined)
+})
 
 test('a session of one server resumes on the others, over rotations and not over a new key', async () => {
   await using fleet = await startFleet({

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startFleet } from '../real/fleet.ts'
+import { siteName, startFleet } from '../real/fleet.ts'
 
 interface PlanJson {
   readonly certificates: readonly {
@@ -66,6 +66,10 @@ test('a server whose window is closed waits; the rest goes on; nothing failed, a
   assert.equal(status.exit, 0, 'what waits is as it is meant to be')
   assert.match(status.stdout, new RegExp(`us-1 .*waits +${opens.source}`))
   assert.match(status.stdout, /1 of 3 endpoints proven, 2 waiting for a window/)
+  const audit = await fleet.run('audit')
+  assert.equal(audit.exit, 0, audit.stdout)
+  assert.match(audit.stdout, /notice +us-1 +waits-for-window/)
+  assert.match(audit.stdout, /^2 notice: looked at 3 endpoints/m)
 
   // A second window of the location is open now; a person has a reason for the other server.
   await windows({ twice: true })
@@ -133,4 +137,22 @@ test('a closed server that only a connection can look at: what was seen last dec
   assert.match(waiting.stderr, /WINDOW_CLOSED/)
   assert.equal(await fleet.server('eu-1').served(), second.fingerprint)
   assert.match((await fleet.run('status')).stdout, /waits for its window/)
+})
+
+test('a closed server that is added is not published, and it is said that it waits', async () => {
+  await using fleet = await startFleet({ 'eu-1': 'nginx', 'us-1': 'nginx' })
+  const sold = await fleet.buy()
+  await fleet.configure((document) => {
+    document.sites[siteName].dns = ['eu-1']
+    document.servers['us-1'].window = closedWindow()
+  })
+  const { exit, stderr } = await fleet.run('server', 'add', 'us-1', '--site', siteName)
+  assert.equal(exit, 75)
+  assert.match(stderr, /WINDOW_CLOSED: us-1 waits for its maintenance window, which opens 20/)
+  assert.match(stderr, /us-1 was not published in the DNS/)
+  assert.match(stderr, /onecert apply --server us-1 --now/)
+  assert.notEqual(await fleet.server('us-1').served(), sold.fingerprint)
+  assert.equal((await fleet.run('apply', '--server', 'us-1', '--now', 'it is new')).exit, 0)
+  const again = await fleet.run('server', 'add', 'us-1', '--site', siteName)
+  assert.equal(again.exit, 0, again.stderr)
 })

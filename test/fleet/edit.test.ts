@@ -397,3 +397,54 @@ for (const [what, before, after] of [
     parse(edited)
   })
 }
+const machines = `version: 1
+issuers: { lab: { local-ca: {} } }
+certificates:
+  www: { names: [shop.domain.example, app.domain.example], issuer: lab }
+servers:
+  a: { local: true, address: 192.0.2.1, service: nginx }
+  b: { local: true, address: 192.0.2.2, service: nginx }
+  c: { local: true, address: 192.0.2.3, service: none }
+sites:
+  shop.domain.example:
+    certificate: www
+    load-balancer:
+      address: 192.0.2.9
+      servers: [a, b]
+      control:
+        - local: true
+          haproxy: { socket: /run/one.sock, backend: shop, members: { a: web-a, b: web-b } } # the first one
+        - local: true
+          haproxy:
+            socket: /run/two.sock
+            backend: shop
+            members:
+              b: web-b
+  app.domain.example:
+    certificate: www
+    reverse-proxy:
+      servers: [a, b]
+      standby:
+        - b # takes over
+      upstreams: ["http://10.0.1.5:8080", { url: "http://10.0.1.6:8080", server: c }]
+rollout: { canary: 1 } # end
+`
+
+test('a server is taken out wherever a site names it: as a member of a balancer, as a standby, as an upstream', () => {
+  const without = removeServer(machines, 'b')
+  const fleet = parse(without)
+  const { topology: shop } = fleet.sites.get('shop.domain.example') ?? {}
+  assert.ok(shop?.kind === 'load-balancer')
+  assert.deepEqual(
+    shop.controls.map(({ members }) => [...members]),
+    [[['a', 'web-a']], [['a', 'a']]],
+  )
+  const { topology: app } = fleet.sites.get('app.domain.example') ?? {}
+  assert.ok(app?.kind === 'reverse-proxy')
+  assert.deepEqual([app.servers, app.standby], [['a'], []])
+  for (const kept of ['# the first one', '# end', 'socket: /run/two.sock']) assert.ok(without.includes(kept), kept)
+
+  const upstreams = parse(removeServer(machines, 'c')).sites.get('app.domain.example')?.topology
+  assert.ok(upstreams?.kind === 'reverse-proxy')
+  assert.deepEqual(upstreams.upstreams, [{ url: 'http://10.0.1.5:8080' }, { url: 'http://10.0.1.6:8080' }])
+})

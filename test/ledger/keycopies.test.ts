@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { EffectFields, Entry } from '../../src/ledger/entry.ts'
-import { keyCopies, lostCopies, ticketCopies } from '../../src/ledger/keycopies.ts'
+import { keyCopies, lostCopies, lostTicketCopies, ticketCopies } from '../../src/ledger/keycopies.ts'
 
 type Outcome = 'done' | 'failed' | 'unknown'
 
@@ -119,6 +119,12 @@ test('session ticket keys are listed by themselves, with their set and hash, unt
   )
   assert.deepEqual(ticketCopies(record(['done', set], ['done', { ...purge, path: set.path }])), [])
   assert.equal(ticketCopies(record(['unknown', set]))[0]?.certain, false)
+  const lost = record(['done', set], ['done', { effect: 'lost', path: set.path }])
+  assert.deepEqual(ticketCopies(lost), [])
+  assert.deepEqual(
+    lostTicketCopies(lost).map(({ server, path: at, ticketSet }) => [server, at, ticketSet]),
+    [['web-1', set.path, 3]],
+  )
 })
 
 test('a copy that nobody saw go is lost: it holds no seat, and stays in the record until it is purged or written anew', () => {

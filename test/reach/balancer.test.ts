@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -152,6 +152,18 @@ for (const [name, shell] of Object.entries(shells)) {
       assert.deepEqual(await balancer.states(), { s1: 'DRAIN', s2: 'DRAIN', s3: 'no check' })
       await until(async () => (await stateOf('s1')) === 'no check' && (await stateOf('s2')) === 'no check', 10_000)
       await silent.end()
+    })
+
+    test('a balancer that says nothing when a member is to be made ready: the time does it', async () => {
+      const receiver = await talk(shell)
+      assert.match(await receiver.ask('drain be_www s1 9'), /taken=yes/)
+      const away = `${balancer.socket}.away`
+      await rename(balancer.socket, away)
+      const answer = await receiver.ask('ready be_www s1').finally(() => rename(away, balancer.socket))
+      assert.match(answer, /fail BALANCER_SILENT/)
+      assert.equal(await stateOf('s1'), 'DRAIN')
+      await receiver.end()
+      await until(async () => (await stateOf('s1')) === 'no check', 10_000)
     })
 
     test('refuses what is not in its settings, and says what HAProxy says', async () => {

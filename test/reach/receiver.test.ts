@@ -567,6 +567,21 @@ for (const [name, shell] of Object.entries(shells)) {
       )
     })
 
+    test('the connection ends while the watchdog undoes a swap: that is brought to its end', async () => {
+      await using place = await makePlace(shell)
+      const slow = { reload: ['sh', '-c', `sleep 1.5; echo reload >>'${place.root}/reloads'`] }
+      const talk = await place.talk(slow)
+      const [first, second] = [makeGeneration('1'), makeGeneration('2')]
+      await talk.ask(begin(first))
+      await bring(talk, first, 'gen-0001')
+      await put(talk, second, 'gen-0002')
+      await talk.ask('swap gen-0002 1')
+      await until(async () => (await readlink(join(place.base, 'current'))) === 'gen-0001')
+      await talk.end()
+      await until(async () => !(await readdir(place.base)).some((left) => /watchdog|fired|taken/.test(left)), 5_000)
+      assert.equal(await readFile(join(place.root, 'reloads'), 'utf8'), 'reload\nreload\n')
+    })
+
     test('the receiver itself is killed -9 behind a swap: the watchdog undoes it in time', async () => {
       await using place = await makePlace(shell)
       const talk = await place.talk()
@@ -906,6 +921,16 @@ for (const [name, shell] of Object.entries(shells)) {
         const third = await open()
         assert.equal(await third.ask('include www 60', ours('bad')), 'fail SERVICE_TEST_FAILED status=1')
         assert.equal(await readFile(file, 'utf8'), ours('before'))
+      })
+
+      test('that the end of the connection cut short is never there', async () => {
+        const { place, folder, reloads, talk: open } = await reading()
+        await using _place = place
+        const talk = await open()
+        talk.child.stdin.write(`include www 60\n${ours('to be cut.')}`)
+        await talk.end()
+        assert.equal(await reloads(), 0)
+        assert.deepEqual(await readdir(folder), [])
       })
 
       test('is refused in place of a file or link that is not ours, without a place, unread, unmarked, and beside a defect', async () => {

@@ -203,19 +203,6 @@ describe('the Runtime API of HAProxy', () => {
     assert.equal(place.reloaded(), false)
   })
 
-  test('where the memory does not take the old files back, the reload does', async () => {
-    await using place = await makePlace()
-    const pair = await sell()
-    const talk = await place.swap(pair)
-    assert.equal(await talk.ask('reload'), runtime)
-    // Somebody else's transaction: HAProxy has one at a time.
-    const set = `set ssl cert ${place.shop} <<\n${await readFile(place.shop, 'utf8')}\n`
-    assert.match(await ask(place.haproxy, set), /Transaction created/)
-    await talk.end()
-    await until(async () => (await place.served()) === place.original)
-    assert.equal(place.reloaded(), true)
-  })
-
   test('a chain of some size goes through; one that is more than it can take at once needs the reload', async () => {
     await using place = await makePlace()
     for (const [times, way] of [
@@ -266,6 +253,22 @@ describe('the Runtime API of HAProxy', () => {
       const talk = await place.swap(pair)
       assert.equal(await talk.ask('reload'), runtime)
       assert.equal(await place.served(), pair.fingerprint)
+      await rm(tools, { recursive: true })
+    })
+
+    test(`where the memory does not take the old files back, the reload does, under ${shell}`, async () => {
+      const tools = await makeDirectory('tools')
+      const path = shell.startsWith('busybox') ? `${await busyboxTools(tools)}:${process.env.PATH}` : undefined
+      await using place = await makePlace({ argv, ...(path !== undefined && { path }) })
+      const pair = await sell()
+      const talk = await place.swap(pair)
+      assert.equal(await talk.ask('reload'), runtime)
+      // Somebody else's transaction: HAProxy has one at a time.
+      const set = `set ssl cert ${place.shop} <<\n${await readFile(place.shop, 'utf8')}\n`
+      assert.match(await ask(place.haproxy, set), /Transaction created/)
+      await talk.end()
+      await until(async () => (await place.served()) === place.original)
+      assert.equal(place.reloaded(), true)
       await rm(tools, { recursive: true })
     })
   }

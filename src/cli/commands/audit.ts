@@ -28,8 +28,9 @@ export function auditCommand(program: Command, shell: Shell): void {
         ...(certificates.length > 0 && { certificates }),
         ...(options.server && { servers: options.server }),
       })
-      const drift = found.findings.some(({ reason }) => reason !== 'unreachable')
-      shell.exit = drift ? 1 : found.findings.length > 0 ? 2 : 0
+      const wrong = found.findings.filter(({ severity }) => severity !== 'notice')
+      const drift = wrong.some(({ reason }) => reason !== 'unreachable')
+      shell.exit = drift ? 1 : wrong.length > 0 ? 2 : 0
       if (json) printJson(shell.terminal, found)
       else printAudit(found, shell.terminal)
     }),

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { fail, OnecertError, quote } from '../../base/errors.ts'
 import { closest } from '../../base/similar.ts'
 import { verifyChain } from '../../ledger/chain.ts'
-import { keyCopies, lostCopies, ticketCopies } from '../../ledger/keycopies.ts'
+import { keyCopies, lostCopies, lostTicketCopies, ticketCopies } from '../../ledger/keycopies.ts'
 import { wholeNumber } from '../numbers.ts'
 import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import { table } from '../table.ts'
@@ -121,13 +121,16 @@ function keysCommand(ledgerCommand: Command, shell: Shell): void {
   describe(command, ['onecert ledger keys'], [usageExit, configurationExit]).action(() =>
     withContext(shell, command, async ({ ledger }, json) => {
       const entries = await ledger.entries({})
-      const [copies, lost, tickets] = [keyCopies(entries), lostCopies(entries), ticketCopies(entries)]
-      if (json) return printJson(shell.terminal, { keyCopies: copies, ticketCopies: tickets, lost })
+      const [copies, lost] = [keyCopies(entries), lostCopies(entries)]
+      const [tickets, lostTickets] = [ticketCopies(entries), lostTicketCopies(entries)]
+      if (json) return printJson(shell.terminal, { keyCopies: copies, ticketCopies: tickets, lost, lostTickets })
       const doubt = (certain: boolean) => (certain ? '' : ' (not certain)')
+      const gone = ' (lost: nobody saw it go)'
       const all = [
         ...copies.map((copy) => ({ ...copy, key: copy.spki.slice(0, 8), remark: doubt(copy.certain) })),
-        ...lost.map((copy) => ({ ...copy, key: copy.spki.slice(0, 8), remark: ' (lost: nobody saw it go)' })),
+        ...lost.map((copy) => ({ ...copy, key: copy.spki.slice(0, 8), remark: gone })),
         ...tickets.map((copy) => ({ ...copy, key: `tickets ${copy.ticketSet}`, remark: doubt(copy.certain) })),
+        ...lostTickets.map((copy) => ({ ...copy, key: `tickets ${copy.ticketSet}`, remark: gone })),
       ]
       const rows = all.map((copy) => [
         copy.server,

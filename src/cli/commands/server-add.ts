@@ -64,6 +64,7 @@ export function addCommand(parent: Command, shell: Shell): void {
         when: 'the server or a name server does not do its part; its address is published only if it is proven',
       },
       { status: 73, when: 'the fleet file has another server of this name' },
+      { status: 75, when: 'its maintenance window is closed, or interrupted: run it again' },
       { status: 77, when: 'the server, its host key, or the name server refuses' },
       { status: 78, when: 'the fleet file would be wrong, or no licence seat is left: nothing was changed' },
     ],

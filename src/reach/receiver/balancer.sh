@@ -36,9 +36,10 @@ set_member() { # backend member state
 # Not where somebody has put it into maintenance since. A balancer that is being reloaded says nothing for a moment.
 make_ready() { # backend member
   for again in 1 2 3 4 5; do
-    look_at_member "$1" "$2" && { [ "$state" = maint ] || set_member "$1" "$2" ready; } && return
+    look_at_member "$1" "$2" && { [ "$state" = maint ] || set_member "$1" "$2" ready; } && return 0
     sleep 1
   done
+  return 1
 }
 
 # Of a member that this session drained. The switch is ended last: where this does not succeed, it tries once more.

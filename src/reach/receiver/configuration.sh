@@ -187,7 +187,7 @@ include_reload() { # name
 # include NAME SECONDS: the payload becomes our include file of that name; tested and reloaded, and undone after SECONDS
 # unless "included" comes.
 verb_include() {
-  payload=$(receive)
+  receive_text
   case $payload in "$include_marker"*) ;; *) refuse RECEIVER_PROTOCOL why=marker; return ;; esac
   include_begin "$1" || return
   include_keep "$1" "$2" || return

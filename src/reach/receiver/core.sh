@@ -66,6 +66,12 @@ receive() {
 
 discard() { receive >/dev/null; }
 
+# Sets payload, without its last line end. One that the end of the connection cut short is none.
+receive_text() {
+  payload=$(receive && echo .)
+  case $newline$payload in *"$newline.") payload=${payload%.} payload=${payload%"$newline"} ;; *) exit 0 ;; esac
+}
+
 # What it announces may not be served before the journal is flushed: by itself, or with other files.
 record() { printf '%s %s %s\n' "$rollout" "$token" "$*" >>"$base/journal"; }
 

@@ -19,12 +19,12 @@ verb_authorize() {
   case $account in *[!A-Za-z0-9_.-]*) discard; refuse RECEIVER_PROTOCOL why=account; return ;; ?*) eval "home=~$account" ;; esac
   keys=$home/.ssh/authorized_keys
   mkdir -p "${keys%/*}" || { discard; not_writable "${keys%/*}"; return; }
-  received=$(receive)
+  receive_text
   [ ! -e "$keys" ] || cat "$keys" >"$keys.onecert" || { not_writable "$keys"; return; }
   known=no
-  while IFS= read -r line; do [ "$line" = "$received" ] && known=yes; done <"$keys" 2>/dev/null
+  while IFS= read -r line; do [ "$line" = "$payload" ] && known=yes; done <"$keys" 2>/dev/null
   if [ "$known" = yes ]; then rm -f "$keys.onecert"; else
-    printf '%s\n' "$received" >>"$keys.onecert" && flush "$keys.onecert" && mv -f "$keys.onecert" "$keys" ||
+    printf '%s\n' "$payload" >>"$keys.onecert" && flush "$keys.onecert" && mv -f "$keys.onecert" "$keys" ||
       { not_writable "$keys"; return; }
     [ -z "$account" ] || chown "$account" "${keys%/*}" "$keys"
   fi

@@ -7,7 +7,7 @@ hot_swap() {
   while IFS= read -r name; do
     case $name in '' | '#'* | '*'*) continue ;; esac
     [ "$name" -ef "$base/current/${files%% *}" ] || continue
-    swap_in "$name" || return
+    swap_in "$name" || return $?
     swapped=0
   done <<EOF
 $known

@@ -10,8 +10,9 @@ undo() { # previous next, and the same of the ticket keys
   { reload_service || { [ "$way" = runtime ] && reload_command; } || start_command; } >/dev/null 2>&1 </dev/null
 }
 
+# Fails where somebody else is at it already, or nothing is armed any more.
 fire() { # owner
-  mv "$base/watchdog.$1" "$base/fired.$1" 2>/dev/null || return 0
+  mv "$base/watchdog.$1" "$base/fired.$1" 2>/dev/null || return 1
   read -r was next set_was set_next <"$base/fired.$1"
   undo "$was" "$next" "$set_was" "$set_next"
   rm -f "$base/fired.$1"

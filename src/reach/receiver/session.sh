@@ -5,13 +5,15 @@ if [ "${2-}" = watchdog ] && select_lineage "$3"; then
 fi
 
 # The end of the connection: an unconfirmed swap has nobody left to prove it, a staged key nobody left to seal it, a drained
-# member nobody left to make it ready.
+# member nobody left to make it ready. In a trap, bash takes a "return" without a number for the status from before it: what
+# is called here says its own.
 leave() {
   for left in $drained; do
     left=${left%=*}
     give_back "${left%%/*}" "${left#*/}"
   done
-  [ -z "$armed" ] || fire "$armed"
+  # A switch that is at work already brings it to its end.
+  [ -z "$armed" ] || fire "$armed" || sleeper=
   if [ -n "$included" ]; then
     if include_undo "$included"; then reload_command >/dev/null 2>&1 </dev/null; else sleeper=; fi
   fi
