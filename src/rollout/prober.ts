@@ -44,6 +44,13 @@ export function lookThrough(connection: Connection): Look {
 }
 
 async function askServer(connection: Connection, endpoint: Endpoint, timeoutMs: number): Promise<Served> {
+  if (endpoint.proxyProtocol) {
+    fail('PROBE_FAILED', {
+      what: `${endpointText(endpoint)} cannot be looked at by the server itself`,
+      fact: 'openssl, which it does that with, cannot send the header of the PROXY protocol',
+      next: 'allow the deploy key this one forwarding (docs/guides/ssh.md, permitopen), then: onecert apply',
+    })
+  }
   const address = endpoint.address.includes(':') ? `[${endpoint.address}]` : endpoint.address
   const { port, name, starttls } = endpoint
   const answer = await connection.request(

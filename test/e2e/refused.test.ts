@@ -66,3 +66,19 @@ describe('refused before any server is touched', () => {
     })
   }
 })
+
+test('behind the PROXY protocol no server can look at itself: it is said what it needs, and the old certificate is back', async () => {
+  await using fleet = await startFleet({
+    'eu-1': { kind: 'nginx', proxyProtocol: 'v2', sshd: { keyOptions: 'no-port-forwarding' } },
+  })
+  await fleet.configure((document) => {
+    document.servers['eu-1'].probe = 'through-server'
+  })
+  await fleet.buy()
+  const { exit, stderr } = await fleet.run('apply')
+  assert.equal(exit, 75)
+  assert.match(stderr, /cannot send the header of the PROXY protocol/)
+  assert.match(stderr, /next: .*permitopen/)
+  const [server] = fleet.servers
+  assert.equal(await server?.served(), server?.original)
+})
