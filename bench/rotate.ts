@@ -40,8 +40,7 @@ const topologies: Readonly<Record<string, Topology>> = {
     balanced: true,
     ours: 'onecert, drained',
   },
-  // By the Runtime API once its driver swaps without a reload: the servers' `service` gets the socket here then.
-  'reverse-proxy, HAProxy': { servers: { edge: { kind: 'haproxy' } }, ours: 'onecert, by reload' },
+  'reverse-proxy, HAProxy': { servers: { edge: { kind: 'haproxy', runtime: true } }, ours: 'onecert, Runtime API' },
 }
 
 /** New TLS connections all the time, and clients that keep theirs for a second, while the certificate is renewed again and again. */
