@@ -36,14 +36,24 @@ export async function chooseEndpoint({ address, port }: Endpoint): Promise<{ add
   return { address: address ?? own, port: port ?? (await freePort(address ?? own)) }
 }
 
+const portsGiven = new Set<string>()
+const portTriesMax = 100
+
+/** Nothing listens on it, and it was not given before: what is to listen there may not have started yet. */
 async function freePort(address: string): Promise<number> {
-  const listener = createServer().listen(0, address)
-  await once(listener, 'listening')
-  const bound = listener.address()
-  listener.close()
-  await once(listener, 'close')
-  if (bound === null || typeof bound === 'string') throw new Error(`no port is free on ${address}`)
-  return bound.port
+  for (let tries = 0; tries < portTriesMax; tries++) {
+    const listener = createServer().listen(0, address)
+    await once(listener, 'listening')
+    const bound = listener.address()
+    listener.close()
+    await once(listener, 'close')
+    if (bound === null || typeof bound === 'string') break
+    const place = `${address}:${bound.port}`
+    if (portsGiven.has(place)) continue
+    portsGiven.add(place)
+    return bound.port
+  }
+  throw new Error(`no port is free on ${address}`)
 }
 
 /**
