@@ -223,6 +223,7 @@ export const catalogue = {
   PROBE_NO_STARTTLS: unavailable,
   PROBE_NOT_TLS: unavailable,
   PROBE_FAILED: unavailable,
+  PROBE_FORBIDDEN: denied,
 } as const satisfies Record<string, CatalogueEntry>
 
 export type ErrorCode = keyof typeof catalogue

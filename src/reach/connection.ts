@@ -45,6 +45,8 @@ export interface Connection {
   readonly sent: { readonly bytes: number; readonly secretBytes: number }
   /** A TCP stream to `address:port` as seen from the server; null where the connection cannot forward. */
   forward(address: string, port: number): Promise<Duplex | null>
+  /** Whether the server let no forward through so far, where that is known: a stream of one just ends. */
+  forwardsForbidden(): boolean
   close(): Promise<void>
 }
 

@@ -52,6 +52,7 @@ export const localReach: Reach = {
       ...spoken,
       way: 'local',
       forward: async (address, port) => connect({ host: address, port }),
+      forwardsForbidden: () => false,
     }
   },
 }

@@ -158,6 +158,7 @@ async function openOnce(
       const socket = known ? socketOf(port) : null
       return socket === null ? null : openSocket(socket)
     },
+    forwardsForbidden: () => /open failed: administratively prohibited/.test(stderr),
   }
 }
 

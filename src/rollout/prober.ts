@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fail, OnecertError } from '../base/errors.ts'
 import { type Endpoint, endpointText, probedName } from '../observe/endpoint.ts'
 import { handshake } from '../observe/handshake.ts'
@@ -35,6 +36,7 @@ export function lookThrough(connection: Connection): Look {
         } catch (error) {
           if (!(error instanceof OnecertError && error.code === 'PROBE_FAILED')) throw error
           // A prohibited forward ends like a handshake that broke: the server's own look tells them apart.
+          if (endpoint.proxyProtocol && !(await forbidden(connection))) throw error
         }
       }
       forwards = false
@@ -43,11 +45,17 @@ export function lookThrough(connection: Connection): Look {
   }
 }
 
+/** ssh says it beside the stream, and maybe a little later. */
+async function forbidden(connection: Connection): Promise<boolean> {
+  for (let tries = 0; tries < 10 && !connection.forwardsForbidden(); tries++) await sleep(20)
+  return connection.forwardsForbidden()
+}
+
 async function askServer(connection: Connection, endpoint: Endpoint, timeoutMs: number): Promise<Served> {
   if (endpoint.proxyProtocol) {
-    fail('PROBE_FAILED', {
-      what: `${endpointText(endpoint)} cannot be looked at by the server itself`,
-      fact: 'openssl, which it does that with, cannot send the header of the PROXY protocol',
+    fail('PROBE_FORBIDDEN', {
+      what: `${endpointText(endpoint)} can be looked at neither through the connection nor by the server itself`,
+      fact: 'its sshd forbids the forward, and openssl, with which it looks itself, cannot send the header of the PROXY protocol',
       next: 'allow the deploy key this one forwarding (docs/guides/ssh.md, permitopen), then: onecert apply',
     })
   }

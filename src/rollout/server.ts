@@ -133,6 +133,7 @@ async function prepare(task: ServerRollout, session: Session): Promise<Prepared>
   let fitForKey = carriesSecret(planned)
   let connection = await connect(task, session, fitForKey)
   let found = await begin(task, connection)
+  await refuseUnseeable(task, connection)
   // The record said that a key is there, and it is not: it travels now, under a key exchange fit for it.
   const fit = async () => {
     if (fitForKey || connection.way === 'local') return
@@ -175,6 +176,23 @@ async function prepare(task: ServerRollout, session: Session): Promise<Prepared>
     found = await begin(task, connection)
   }
   fail('INTERNAL', { what: `no progress at ${server.name}`, fact: JSON.stringify(found) })
+}
+
+/**
+ * Only the header of the PROXY protocol cannot be had in both ways: then nothing is carried or swapped that would have to
+ * go back for want of proof.
+ * @throws OnecertError PROBE_FORBIDDEN
+ */
+async function refuseUnseeable({ planned: { placement } }: ServerRollout, connection: Connection): Promise<void> {
+  const { server } = placement
+  if (server.probe === 'direct') return
+  const [endpoint] = endpointsOf(placement).filter(({ proxyProtocol }) => proxyProtocol)
+  if (endpoint === undefined) return
+  await lookThrough(connection)(endpoint, verifyLimits.handshakeTimeoutMs).catch((error: unknown) => {
+    const { code, failure } = asOnecertError(error)
+    if (code === 'PROBE_FORBIDDEN')
+      throw new OnecertError(code, { ...failure, state: `nothing that ${server.name} serves was changed` })
+  })
 }
 
 /** From where it was seen that the server serves the generation; null where it does not. */
