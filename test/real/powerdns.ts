@@ -1,6 +1,8 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { accepts } from '../../src/lab/program.ts'
 import { chooseEndpoint, makeDirectory, type Running, startProgram } from './running.ts'
 
 export interface RunningPowerDns extends Running {
@@ -69,10 +71,19 @@ export async function startPowerDns(zones: readonly string[]): Promise<RunningPo
     if (!answer.ok) throw new Error(`PowerDNS: ${method} ${path}: ${answer.status} ${await answer.text()}`)
     return answer
   }
-  for (const zone of zones) {
+  const makeZones = async () => {
+    // It answers DNS before its API listens.
+    for (let tries = 0; tries < 500 && !(await accepts(address, api.port)); tries++) await sleep(10)
+    for (const zone of zones) await makeZone(zone)
+  }
+  const makeZone = async (zone: string) => {
     const glue = { name: `ns1.${zone}.`, type: 'A', ttl: 60, records: [{ content: address, disabled: false }] }
     await ask('POST', '', { name: `${zone}.`, kind: 'Native', nameservers: [`ns1.${zone}.`], rrsets: [glue] })
   }
+  await makeZones().catch(async (error: unknown) => {
+    await running.stop()
+    throw error
+  })
   return {
     ...running,
     server: `${address}:${port}`,
