@@ -55,9 +55,18 @@ function text(
   { sites, proxyProtocol, siteLines = [], mainLines = [], modules: further = [] }: ApacheOptions,
   { address, port, directory, pidFile, logFile }: Place,
 ): string {
-  const loaded = ['mpm_event', 'alias', 'authz_core', 'dir', 'remoteip', 'rewrite', 'ssl', ...further].map(
-    (name) => `LoadModule ${name}_module ${modules}/mod_${name}.so`,
-  )
+  const loaded = [
+    'mpm_event',
+    'alias',
+    'authz_core',
+    'dir',
+    'proxy',
+    'proxy_http',
+    'remoteip',
+    'rewrite',
+    'ssl',
+    ...further,
+  ].map((name) => `LoadModule ${name}_module ${modules}/mod_${name}.so`)
   return `${loaded.join('\n')}
 ServerName localhost
 DefaultRuntimeDir ${directory}

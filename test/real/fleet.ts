@@ -165,9 +165,9 @@ const starters: Record<Kind, (wanted: Wanted) => Promise<RunningService>> = {
       frontendLines: lines,
       ...(further !== undefined && { further }),
     }),
-  caddy: async ({ files }) => {
+  caddy: async ({ files, lines }) => {
     await readableFor('caddy', files.key)
-    return startCaddy({ sites: sitesOf(files) })
+    return startCaddy({ sites: sitesOf(files), siteLines: lines })
   },
   postfix: ({ keyFirst }) => startPostfix({ name: siteName, keyFirst }),
   dovecot: ({ files }) => startDovecot(files),

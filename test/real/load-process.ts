@@ -8,7 +8,9 @@ import { createInterface } from 'node:readline'
 import { ask } from '../../src/dns/exchange.ts'
 import type { Counts, LoadOptions } from './load.ts'
 
-const { targets, name, resolver, root, fresh, kept, keptMs, restMs }: LoadOptions = JSON.parse(process.argv[2] ?? '{}')
+const { targets, name, path, resolver, root, fresh, kept, keptMs, restMs }: LoadOptions = JSON.parse(
+  process.argv[2] ?? '{}',
+)
 const timeoutMs = 10_000
 
 const counts = {
@@ -23,7 +25,7 @@ let ending = false
 function get(agent: Agent | false, { address, port }: LoadOptions['targets'][number]): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const trust = root === undefined ? { rejectUnauthorized: false } : { ca: root }
-    const options = { host: address, port, servername: name, headers: { host: name }, agent, ...trust }
+    const options = { host: address, port, path, servername: name, headers: { host: name }, agent, ...trust }
     const outgoing = request({ ...options, timeout: timeoutMs }, (incoming) => {
       incoming.on('error', reject)
       incoming.on('end', () => {

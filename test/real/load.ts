@@ -6,6 +6,8 @@ export interface LoadOptions {
   readonly targets: readonly { readonly address: string; readonly port: number }[]
   /** Host name and SNI. */
   readonly name: string
+  /** Default: `/`. */
+  readonly path?: string
   /** A name server, asked for the A records of the name as often as they say: the targets are those that it names. */
   readonly resolver?: { readonly address: string; readonly port: number }
   /** The root that alone is trusted, in PEM; default: whatever is served is taken. */

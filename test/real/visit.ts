@@ -3,12 +3,17 @@ import { request } from 'node:https'
 import type { TLSSocket } from 'node:tls'
 
 /** A new connection for each visit; nothing is resumed, nothing is verified. */
-export function visit({ address, port }: { readonly address: string; readonly port: number }, name: string) {
+export function visit(
+  { address, port }: { readonly address: string; readonly port: number },
+  name: string,
+  path = '/',
+) {
   return new Promise<{ fingerprint: string; body: string }>((resolve, reject) => {
     let fingerprint = ''
     const options = {
       host: address,
       port,
+      path,
       servername: name,
       headers: { host: name },
       rejectUnauthorized: false,
