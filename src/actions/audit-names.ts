@@ -1,5 +1,6 @@
 import { judgeDns } from '../audit/dns.ts'
-import { type Finding, finding } from '../audit/finding.ts'
+import { finding } from '../audit/finding.ts'
+import { type Subject, subject } from '../audit/subject.ts'
 import { asOnecertError } from '../base/errors.ts'
 import type { Certificate, Fleet, Site } from '../fleet/fleet.ts'
 import { zoneOfSite } from '../fleet/zone.ts'
@@ -13,9 +14,9 @@ import { quarantineOf } from './quarantine.ts'
  * What the DNS says of the names of a certificate, for sites whose servers it leads to. A name of a private suffix is
  * looked at only where the fleet file has its zone.
  */
-export async function auditNames(context: Context, { name: certificate }: Certificate): Promise<Finding[]> {
+export async function auditNames(context: Context, { name: certificate }: Certificate): Promise<Subject[]> {
   const { fleet, signal } = context
-  const findings: Finding[] = []
+  const subjects: Subject[] = []
   for (const site of fleet.sites.values()) {
     if (!site.certificates.includes(certificate)) continue
     const zone = zoneOfSite(fleet, site.name)
@@ -23,21 +24,21 @@ export async function auditNames(context: Context, { name: certificate }: Certif
     const name = probedName(site.name)
     if (own.length === 0 || (!zone && !isPublicName(name))) continue
     const settings = { resolvers: zone?.resolvers ?? [], ...(zone && { authoritativePort: zone.port }) }
+    const base = { certificate, site: site.name }
     try {
-      findings.push(...judgeDns(certificate, site.name, own, await lookAtDns(name, settings, signal)))
+      const findings = judgeDns(certificate, site.name, own, await lookAtDns(name, settings, signal))
+      subjects.push(subject('dns', { ...base, findings }))
     } catch (error) {
       signal.throwIfAborted()
-      findings.push(
-        finding('unreachable', {
-          certificate,
-          site: site.name,
-          what: `the DNS could not be asked: ${asOnecertError(error).failure.what}`,
-          repair: 'onecert audit, when the name servers answer',
-        }),
-      )
+      const unseen = finding('unreachable', {
+        ...base,
+        what: `the DNS could not be asked: ${asOnecertError(error).failure.what}`,
+        repair: 'onecert audit, when the name servers answer',
+      })
+      subjects.push(subject('dns', { ...base, findings: [unseen] }))
     }
   }
-  return findings
+  return subjects
 }
 
 /** A proxy's name leads to whichever of them is active, and perhaps to an address that moves: that is not ours to judge. */

@@ -5,10 +5,12 @@ import { type DiskJudged, judgeDisk } from '../audit/disk.ts'
 import { type Finding, finding, inOrder, whileChanging } from '../audit/finding.ts'
 import { judgeKeys } from '../audit/keys.ts'
 import { generationName, judgeServed } from '../audit/served.ts'
-import { asOnecertError } from '../base/errors.ts'
+import { type Subject, subject } from '../audit/subject.ts'
+import { asOnecertError, type OnecertError } from '../base/errors.ts'
 import { inLanes } from '../base/lanes.ts'
 import type { Certificate, Fleet, Placement, Server, Upstream } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
+import { endpointText } from '../observe/endpoint.ts'
 import { handshake } from '../observe/handshake.ts'
 import { parseCertificates } from '../pki/certificate.ts'
 import { turnOf } from '../rollout/turn.ts'
@@ -21,8 +23,10 @@ import { sampleBalancers } from './sample.ts'
 import { type Visit, visit } from './visit.ts'
 
 export interface Audit {
-  /** The worst first. `unreachable` is neither good nor bad. */
+  /** Of all subjects, the worst first. `unreachable` is neither good nor bad. */
   readonly findings: readonly Finding[]
+  /** Each thing that was looked at, also where nothing was found. */
+  readonly subjects: readonly Subject[]
   /** How much was looked at. */
   readonly looked: {
     readonly certificates: number
@@ -33,6 +37,15 @@ export interface Audit {
   }
 }
 
+/** How far it has come; for a person who waits. */
+export interface AuditProgress {
+  readonly doing: string
+  readonly done: number
+  readonly of: number
+}
+
+export type OnAuditProgress = (progress: AuditProgress) => void
+
 const parallel = 16
 const handshakeTimeoutMs = 5_000
 
@@ -40,67 +53,94 @@ const handshakeTimeoutMs = 5_000
  * What should be, what lies on the servers and what they serve, compared: each difference is named. Nothing is changed
  * anywhere, and no private key leaves a server: whose key it is, the server computes itself.
  */
-export async function audit(context: Context, choice: Choice): Promise<Audit> {
+export async function audit(context: Context, choice: Choice, onProgress: OnAuditProgress = () => {}): Promise<Audit> {
   const { fleet, store, clock, signal } = context
   const certificates = chosenCertificates(fleet, choice)
   const leases = () => Promise.all(certificates.map(({ name }) => store.lease(name, clock.nowMs())))
   const before = await leases()
   const behind = upstreamsOf(fleet, certificates)
-  const { visits, findings } = await visitAll(context, certificates, behind, choice)
+  const visited = await visitAll(context, certificates, behind, choice, onProgress)
+  const { visits, failures } = visited
+  const subjects: Subject[] = []
   let endpoints = 0
   for (const certificate of certificates) {
+    const { name } = certificate
     const desired = await desiredOf(context, certificate)
     const nowMs = clock.nowMs()
-    if (desired.newest === null) {
-      findings.push(
-        finding('not-issued', {
-          certificate: certificate.name,
-          what: 'no certificate was issued yet',
-          repair: `onecert apply ${certificate.name}`,
-        }),
-      )
-    }
-    const placed = placements(fleet, certificate.name).filter(({ server }) => isChosen(choice, server.name))
+    subjects.push(judgeIssued(desired))
+    const placed = placements(fleet, name).filter(({ server }) => isChosen(choice, server.name))
     const disks = new Map<string, DiskJudged>()
     for (const { server } of placed) {
       const { disks: facts, keys } = visits.get(server.name) ?? {}
-      const disk = facts?.get(certificate.name)
+      const disk = facts?.get(name)
       const waits = opensAt(server, nowMs, null) !== null
       if (disk) disks.set(server.name, judgeDisk(desired, server.name, disk, nowMs, waits))
-      if (keys) {
-        const own = ownPaths(server, certificate)
-        findings.push(...judgeKeys(desired, { server: server.name, facts: keys, own, behind: null }))
-      }
+      const own = ownPaths(server, certificate)
+      const copies = keys ? judgeKeys(desired, { server: server.name, facts: keys, own, behind: null }) : []
+      const findings = [
+        ...notVisited(name, server.name, failures),
+        ...(disks.get(server.name)?.findings ?? []),
+        ...copies,
+      ]
+      subjects.push(subject('files', { certificate: name, server: server.name, findings }))
     }
-    findings.push(...[...disks.values()].flatMap((judged) => judged.findings))
-    const throughServers = [...visits.values()].flatMap(({ looked }) => looked.get(certificate.name) ?? [])
-    const looked = [...(await lookAtAll(placed, signal)), ...throughServers]
+    const throughServers = [...visits.values()].flatMap(({ looked }) => looked.get(name) ?? [])
+    const onLooked = (done: number, of: number) => onProgress({ doing: `handshakes for ${name}`, done, of })
+    const looked = [...(await lookAtAll(placed, signal, onLooked)), ...throughServers]
     endpoints += looked.length
     for (const seen of looked) {
       const opens = opensAt(fleet.servers.get(seen.server), nowMs, seen.served?.notAfterMs ?? null)
-      findings.push(...judgeServed(desired, seen, disks.get(seen.server) ?? null, nowMs, opens))
+      const findings = judgeServed(desired, seen, disks.get(seen.server) ?? null, nowMs, opens)
+      const { server, endpoint } = seen
+      subjects.push(
+        subject('served', { certificate: name, server, site: endpoint.name, place: endpointText(endpoint), findings }),
+      )
     }
-    findings.push(...(await auditNames(context, certificate)))
-    findings.push(...(await auditAcross(context, certificate, desired)))
-    for (const upstream of behind.filter((each) => each.certificates.includes(certificate.name)))
-      findings.push(...(await judgeUpstream(context, desired, upstream, visits)))
+    onProgress({ doing: `the DNS, balancers and upstreams of ${name}`, done: 0, of: 0 })
+    subjects.push(...(await auditNames(context, certificate)))
+    subjects.push(...(await auditAcross(context, certificate, desired)))
+    for (const upstream of behind.filter((each) => each.certificates.includes(name)))
+      subjects.push(await auditUpstream(context, desired, upstream, visited))
   }
   const after = await leases()
   const changing = certificates
     .filter((_, at) => before[at]?.held || after[at]?.held || before[at]?.token !== after[at]?.token)
     .map(({ name }) => name)
+  const settled = subjects.map((each) =>
+    changing.includes(each.certificate) ? { ...each, findings: each.findings.map(whileChanging) } : each,
+  )
   return {
-    findings: inOrder(findings.map((each) => (changing.includes(each.certificate) ? whileChanging(each) : each))),
+    findings: inOrder(settled.flatMap(({ findings }) => findings)),
+    subjects: settled,
     looked: { certificates: certificates.length, endpoints, disks: visits.size, upstreams: behind.length },
   }
 }
 
+function judgeIssued({ certificate, newest }: Desired): Subject {
+  const found = { certificate, what: 'no certificate was issued yet', repair: `onecert apply ${certificate}` }
+  return subject('issued', { certificate, findings: newest === null ? [finding('not-issued', found)] : [] })
+}
+
+function notVisited(certificate: string, server: string, failures: ReadonlyMap<string, OnecertError>): Finding[] {
+  const failure = failures.get(server)?.failure
+  if (!failure) return []
+  return [
+    finding('unreachable', {
+      certificate,
+      server,
+      what: `its files could not be looked at: ${failure.what}`,
+      // Where a rollout fails so, it is to be begun again; nobody began one.
+      repair: failure.next?.replaceAll('onecert apply', 'onecert audit') ?? `onecert audit --server ${server}`,
+    }),
+  ]
+}
+
 /** What no server shows by itself: what comes through a balancer, and whether sessions of one server resume on others. */
-async function auditAcross(context: Context, certificate: Certificate, { newest }: Desired): Promise<Finding[]> {
+async function auditAcross(context: Context, certificate: Certificate, { newest }: Desired): Promise<Subject[]> {
   const base = { certificate: certificate.name, server: null }
   const repair = `onecert apply ${certificate.name}`
   const sampled = newest === null ? [] : await sampleBalancers(context, certificate.name, newest.chain)
-  const wrong = sampled.flatMap(({ site, address, port, sample }) => {
+  const balancers = sampled.map(({ site, address, port, sample }) => {
     const found = { ...base, site, place: `${address}:${port}` }
     const others = sample.seen.flatMap(({ wrong: why, connections }) =>
       why === null
@@ -115,25 +155,25 @@ async function auditAcross(context: Context, certificate: Certificate, { newest 
             }),
           ],
     )
-    if (sample.failed === 0) return others
+    if (sample.failed === 0) return subject('balancer', { ...found, findings: others })
     const what = `${sample.failed} of ${sample.connections} connections through the balancer showed nothing: ${sample.failure}`
-    return [...others, finding('unreachable', { ...found, what, repair: 'look at the balancer; then: onecert audit' })]
+    const unseen = finding('unreachable', { ...found, what, repair: 'look at the balancer; then: onecert audit' })
+    return subject('balancer', { ...found, findings: [...others, unseen] })
   })
   const rings = await resumptionOf(context, certificate)
-  const apart = rings.flatMap(({ site, verdict, reason, odd }) =>
-    verdict === 'proven'
-      ? []
-      : [
-          finding(verdict === 'drift' ? 'resumption-broken' : 'unreachable', {
-            ...base,
-            site,
-            server: odd.length === 1 ? (odd[0] ?? null) : null,
-            what: `sessions do not resume across the servers of the site: ${reason}`,
-            repair,
-          }),
-        ],
-  )
-  return [...wrong, ...apart]
+  const apart = rings.map(({ site, verdict, reason, odd }) => {
+    const found = {
+      ...base,
+      site,
+      server: odd.length === 1 ? (odd[0] ?? null) : null,
+      what: `sessions do not resume across the servers of the site: ${reason}`,
+      repair,
+    }
+    const findings =
+      verdict === 'proven' ? [] : [finding(verdict === 'drift' ? 'resumption-broken' : 'unreachable', found)]
+    return subject('resumption', { ...base, site, findings })
+  })
+  return [...balancers, ...apart]
 }
 
 /** As a rollout would have it; null: it would not wait. */
@@ -146,13 +186,20 @@ function isChosen({ servers }: Choice, name: string): boolean {
   return servers?.includes(name) ?? true
 }
 
+/** What was found on servers, and why nothing was. */
+interface Visited {
+  readonly visits: ReadonlyMap<string, Visit>
+  readonly failures: ReadonlyMap<string, OnecertError>
+}
+
 /** Each server of the certificates, and each upstream that the fleet file names as a server. */
 async function visitAll(
   context: Context,
   certificates: readonly Certificate[],
   behind: readonly Behind[],
   choice: Choice,
-): Promise<{ readonly visits: ReadonlyMap<string, Visit>; readonly findings: Finding[] }> {
+  onProgress: OnAuditProgress,
+): Promise<Visited> {
   const { fleet, signal } = context
   const placed = new Map<string, Map<string, Placement>>()
   const at = (server: string) => {
@@ -164,33 +211,23 @@ async function visitAll(
     for (const placement of placements(fleet, name)) at(placement.server.name).set(name, placement)
   for (const { server } of behind) if (server !== undefined) at(server)
   const visits = new Map<string, Visit>()
-  const findings: Finding[] = []
-  await inLanes(
-    [...placed].filter(([server]) => isChosen(choice, server)),
-    parallel,
-    async ([name, lineages]) => {
+  const failures = new Map<string, OnecertError>()
+  const chosen = [...placed].filter(([server]) => isChosen(choice, server))
+  const doing = 'the files of the servers'
+  onProgress({ doing, done: 0, of: chosen.length })
+  await inLanes(chosen, parallel, async ([name, lineages]) => {
+    signal.throwIfAborted()
+    const server = fleet.servers.get(name)
+    if (!server) return
+    try {
+      visits.set(name, await visit(context, server, lineages))
+    } catch (thrown) {
       signal.throwIfAborted()
-      const server = fleet.servers.get(name)
-      if (!server) return
-      try {
-        visits.set(name, await visit(context, server, lineages))
-      } catch (thrown) {
-        signal.throwIfAborted()
-        const { what, next } = asOnecertError(thrown).failure
-        for (const certificate of lineages.size > 0 ? lineages.keys() : ['']) {
-          findings.push(
-            finding('unreachable', {
-              certificate,
-              server: name,
-              what: `its files could not be looked at: ${what}`,
-              repair: next ?? `onecert audit --server ${name}`,
-            }),
-          )
-        }
-      }
-    },
-  )
-  return { visits, findings }
+      failures.set(name, asOnecertError(thrown))
+    }
+    onProgress({ doing, done: visits.size + failures.size, of: chosen.length })
+  })
+  return { visits, failures }
 }
 
 async function desiredOf({ store }: Context, { name }: Certificate): Promise<Desired> {
@@ -234,36 +271,37 @@ function upstreamsOf(fleet: Fleet, certificates: readonly Certificate[]): Behind
 }
 
 /** An upstream holds no key of the site: not in a file, and not behind its own TLS. */
-async function judgeUpstream(
+async function auditUpstream(
   { fleet, signal }: Context,
   desired: Desired,
   { url, server, site }: Behind,
-  visits: ReadonlyMap<string, Visit>,
-): Promise<Finding[]> {
+  { visits, failures }: Visited,
+): Promise<Subject> {
+  const { certificate } = desired
+  const base = { certificate, server: server ?? null, site, place: url }
   const facts = server === undefined ? null : visits.get(server)?.keys
   // It may serve the same lineage at a site of its own: there its copy belongs to it.
-  const serves =
-    server !== undefined && placements(fleet, desired.certificate).some((each) => each.server.name === server)
+  const serves = server !== undefined && placements(fleet, certificate).some((each) => each.server.name === server)
   const found =
-    server === undefined || !facts || serves ? [] : judgeKeys(desired, { server, facts, own: [], behind: site })
+    server === undefined || serves
+      ? []
+      : [
+          ...notVisited(certificate, server, failures),
+          ...(facts ? judgeKeys(desired, { server, facts, own: [], behind: site }) : []),
+        ]
   const { protocol, hostname, port } = new URL(url)
   const address = hostname.replace(/^\[|\]$/g, '')
-  if (protocol !== 'https:' || isIP(address) === 0) return found
+  if (protocol !== 'https:' || isIP(address) === 0) return subject('upstream', { ...base, findings: found })
   const endpoint = { address, port: Number(port || 443), name: site }
   const served = await handshake(endpoint, { timeoutMs: handshakeTimeoutMs, signal }).catch(() => null)
   signal.throwIfAborted()
-  if (served === null || !desired.keys.has(served.spki)) return found
-  return [
-    ...found,
-    finding('key-on-upstream', {
-      certificate: desired.certificate,
-      server: server ?? null,
-      site,
-      place: url,
-      what: 'an upstream proves by handshake that it holds a private key of the site in front of it',
-      expected: 'another key: TLS ends at the proxy',
-      served: `leaf ${served.chain[0]?.slice(0, 8)}, key ${served.spki.slice(0, 8)}`,
-      repair: `give ${url} a certificate of its own (docs/guides/reverse-proxy.md); then: onecert renew ${desired.certificate} --rekey`,
-    }),
-  ]
+  if (served === null || !desired.keys.has(served.spki)) return subject('upstream', { ...base, findings: found })
+  const proved = finding('key-on-upstream', {
+    ...base,
+    what: 'an upstream proves by handshake that it holds a private key of the site in front of it',
+    expected: 'another key: TLS ends at the proxy',
+    served: `leaf ${served.chain[0]?.slice(0, 8)}, key ${served.spki.slice(0, 8)}`,
+    repair: `give ${url} a certificate of its own (docs/guides/reverse-proxy.md); then: onecert renew ${certificate} --rekey`,
+  })
+  return subject('upstream', { ...base, findings: [...found, proved] })
 }

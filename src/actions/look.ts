@@ -17,7 +17,11 @@ const parallel = 64
 const timeoutMs = 5_000
 
 /** One handshake from here with each endpoint, `parallel` at a time; servers behind `through-server` are left out. */
-export async function lookAtAll(placements: readonly Placement[], signal: AbortSignal): Promise<Looked[]> {
+export async function lookAtAll(
+  placements: readonly Placement[],
+  signal: AbortSignal,
+  onLooked: (done: number, of: number) => void = () => {},
+): Promise<Looked[]> {
   const look = lookDirectly(signal)
   const all = placements
     .filter(({ server }) => server.probe === 'direct')
@@ -32,6 +36,7 @@ export async function lookAtAll(placements: readonly Placement[], signal: AbortS
       signal.throwIfAborted()
       looked.push({ server, endpoint, served: null, reason: asOnecertError(error).failure.what })
     }
+    onLooked(looked.length, all.length)
   })
   return looked
 }
