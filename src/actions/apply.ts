@@ -14,7 +14,7 @@ import { rolloutServer } from '../rollout/server.ts'
 import { carriesSecret, effectOf, openOptions, type ServerRollout } from '../rollout/task.ts'
 import { turnOf } from '../rollout/turn.ts'
 import { serviceOf } from '../services/drivers.ts'
-import { type Choice, chosenCertificates, type Haste } from './choice.ts'
+import { type Choice, chosenCertificates, type Haste, type Thoroughness } from './choice.ts'
 import type { Context } from './context.ts'
 import { issueCertificate } from './issue.ts'
 import { withLease } from './lease.ts'
@@ -26,7 +26,7 @@ import { type Sampled, sampleBalancers } from './sample.ts'
 import { forgetTickets, noteHeld, settleTicketCopies, type Tickets, ticketStates, ticketsOf } from './tickets.ts'
 import { eachInTurn } from './turns.ts'
 
-export interface ApplyOptions extends Choice, Haste {
+export interface ApplyOptions extends Choice, Haste, Thoroughness {
   readonly force?: boolean
   readonly rekey?: boolean
   /** A certificate that is neither due nor asked for is left alone, and so are its servers. */
@@ -70,11 +70,12 @@ export interface RolledOut {
   readonly stopped: OnecertError | null
 }
 
+export interface ApplyResult extends RolledOut {
+  readonly quarantine: QuarantineResult
+}
+
 /** Brings every server to its certificate; then servers that are not renewed in time leave the DNS, where that is wanted. */
-export async function apply(
-  context: Context,
-  options: ApplyOptions,
-): Promise<RolledOut & { readonly quarantine: QuarantineResult }> {
+export async function apply(context: Context, options: ApplyOptions): Promise<ApplyResult> {
   const rolledOut = await rollOut(context, options)
   const quarantine = context.signal.aborted ? { done: [], failures: [] } : await keepQuarantine(context, options)
   return { ...rolledOut, quarantine }

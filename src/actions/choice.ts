@@ -8,6 +8,12 @@ export interface Choice {
   readonly servers?: readonly string[]
 }
 
+/** How servers are looked at that serve what they should. */
+export interface Thoroughness {
+  /** What lies there is looked at too, and repaired: a damaged file that no service has read yet. */
+  readonly thorough?: boolean
+}
+
 /** What a person says of maintenance windows. */
 export interface Haste {
   /** Why they are not waited for; null: they are. */

@@ -6,7 +6,7 @@ import { endpointText } from '../observe/endpoint.ts'
 import type { Generation } from '../rollout/generation.ts'
 import { type Known, type Plan, planRollout } from '../rollout/plan.ts'
 import { serviceOf } from '../services/drivers.ts'
-import { type Choice, chosenCertificates, type Haste } from './choice.ts'
+import { type Choice, chosenCertificates, type Haste, type Thoroughness } from './choice.ts'
 import type { Context } from './context.ts'
 import { issueCertificate } from './issue.ts'
 import { lookAtAll } from './look.ts'
@@ -25,7 +25,7 @@ export interface Planned {
  * What `apply` would do, lineage by lineage. A certificate of a local CA that is wanted is issued: it costs nothing, and
  * planning then knows its key. No other CA is asked for a certificate; when it wants the one that is there renewed, it is.
  */
-export async function plan(context: Context, choice: Choice): Promise<Planned[]> {
+export async function plan(context: Context, choice: Choice & Thoroughness): Promise<Planned[]> {
   const plans: Planned[] = []
   for (const certificate of chosenCertificates(context.fleet, choice)) {
     const options = { force: false, rekey: false, dryRun: true }
@@ -53,7 +53,7 @@ export async function planCertificate(
   context: Context,
   certificate: Certificate,
   generation: Generation,
-  choice: Choice & Haste,
+  choice: Choice & Haste & Thoroughness,
   ticketSet: number | null,
 ): Promise<Plan> {
   const { fleet, store, ledger, clock, signal } = context
@@ -117,6 +117,7 @@ export async function planCertificate(
     nowMs,
     now: choice.now,
     ...(choice.servers && { only: new Set(choice.servers) }),
+    thorough: choice.thorough ?? false,
   })
 }
 

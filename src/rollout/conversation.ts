@@ -42,6 +42,7 @@ export async function begin(task: ServerRollout, connection: Connection): Promis
     held: word('held'),
     unconfirmed: word('unconfirmed'),
     adoptable: facts.get('adoptable') === 'yes',
+    linked: facts.get('linked') === 'yes',
     have: [...new Set((word('have') ?? '').split(',').filter(Boolean))],
     tickets: word('set') === null ? null : { set: word('set') ?? '', hash: word('tickets') ?? '' },
     clockMs,

@@ -10,6 +10,8 @@ export interface Found {
   readonly unconfirmed: string | null
   /** Files at the explicit paths are not ours yet. */
   readonly adoptable: boolean
+  /** All explicit paths are links of ours. */
+  readonly linked: boolean
   readonly have: readonly string[]
   /** The session ticket keys that are linked: their name there, and their SHA-256. */
   readonly tickets: { readonly set: string; readonly hash: string } | null

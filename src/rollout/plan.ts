@@ -25,7 +25,7 @@ export interface Known {
 }
 
 /** `none`: proven, nothing to do. `chain`: new chain, the key is there. `key`: the private key travels. `check`: look on
- * the server; it should be right there but is not served, or could not be looked at from here. `tickets`: only its session
+ * the server; it should be right there but is not served, could not be looked at from here, or a thorough look is wanted. `tickets`: only its session
  * ticket keys change. */
 export type Action = 'none' | 'check' | 'tickets' | 'chain' | 'key'
 
@@ -70,6 +70,8 @@ export function planRollout(
     readonly fragile: ReadonlySet<string>
     readonly holders: ReadonlySet<string>
     readonly only?: ReadonlySet<string>
+    /** What lies on the servers is looked at, also where what they serve is right. */
+    readonly thorough?: boolean
     readonly nowMs: number
     /** The reason that a person gave not to wait for maintenance windows. */
     readonly now: string | null
@@ -86,7 +88,7 @@ export function planRollout(
     .filter(({ server }) => seats.allowed.includes(server.name) && (options.only?.has(server.name) ?? true))
     .map((placement) => {
       const { server } = placement
-      const wanted = planServer(placement, generation, known.get(server.name))
+      const wanted = planServer(placement, generation, known.get(server.name), options.thorough ?? false)
       // HAProxy that takes a certificate into its memory ends no connection; ticket keys it takes with a reload.
       const reloads = server.service.socket === undefined || wanted.ticketKeys
       return { ...wanted, memberships: reloads ? membershipsOf(fleet, server.name) : [] }
@@ -120,6 +122,7 @@ function planServer(
   placement: Placement,
   generation: Generation,
   known: Known | undefined,
+  thorough: boolean,
 ): Omit<PlannedServer, 'memberships'> {
   const tickets = known?.tickets ?? 'right'
   const say = (action: Action, reason: string) => ({ placement, action, reason, ticketKeys: tickets === 'missing' })
@@ -137,5 +140,6 @@ function planServer(
   if (tickets === 'missing') return say('tickets', 'has older ticket keys, or none')
   if (tickets === 'apart') return say('tickets', 'sessions do not resume there')
   if (tickets === 'superfluous') return say('tickets', 'the fleet file asks for none any more')
+  if (thorough) return say('check', 'serves what it should; what lies there is looked at too')
   return say('none', 'proven')
 }

@@ -118,7 +118,7 @@ interface Prepared {
   readonly name: string
   /** It was swapped in by an earlier session that could not confirm it. */
   readonly resumed: boolean
-  /** It is what the service is to read already. */
+  /** It is what the service is to read already, also by way of its explicit paths. */
   readonly isCurrent: boolean
   /** The server had nothing of this lineage. */
   readonly isFirst: boolean
@@ -155,7 +155,7 @@ async function prepare(task: ServerRollout, session: Session): Promise<Prepared>
         isFirst: found.current === null,
         name: decision.generation,
         resumed,
-        isCurrent: decision.generation === found.current && !resumed,
+        isCurrent: decision.generation === found.current && found.linked && !resumed,
       }
     }
     if (decision.kind === 'undo') {

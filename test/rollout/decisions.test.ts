@@ -15,6 +15,7 @@ const nothing: Found = {
   held: null,
   unconfirmed: null,
   adoptable: false,
+  linked: true,
   have: [],
   tickets: null,
   clockMs: 0,

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander'
-import { type Applied, apply, type NotDue } from '../../actions/apply.ts'
+import { type Applied, type ApplyResult, apply, type NotDue } from '../../actions/apply.ts'
 import type { Context } from '../../actions/context.ts'
 import { hasNewFiles } from '../../actions/need.ts'
 import type { Sampled } from '../../actions/sample.ts'
@@ -54,7 +54,10 @@ export function applyCommand(program: Command, shell: Shell): void {
 
 export function rolloutOptions(command: Command): Command {
   return command
-    .option('--server <name...>', 'only these servers')
+    .option(
+      '--server <name...>',
+      'only these servers; their files are looked at too, also where what they serve is right',
+    )
     .option('--parallel <number>', 'servers at once', wholeNumber(1, 1_000), 16)
     .option('--now <reason>', 'do not wait for maintenance windows; the reason goes into the ledger', reasonText)
     .option('--connect-timeout <seconds>', 'for each server', wholeNumber(1, 600), 15)
@@ -76,14 +79,15 @@ export async function runApply(
   how: { force: boolean; rekey: boolean; dueOnly?: boolean },
 ): Promise<void> {
   const startedMs = context.clock.nowMs()
-  const { applied, notDue, stopped, quarantine } = await apply(context, {
+  const done = await apply(context, {
     ...(certificates.length > 0 && { certificates }),
-    ...(options.server && { servers: options.server }),
+    ...(options.server && { servers: options.server, thorough: true }),
     ...how,
     now: options.now ?? null,
     parallel: options.parallel,
     connectTimeoutMs: options.connectTimeout * 1000,
   })
+  const { applied, notDue, stopped, quarantine } = done
   if (json) {
     printJson(shell.terminal, {
       certificates: applied.map(appliedJson),
@@ -95,17 +99,21 @@ export async function runApply(
     for (const each of applied) printApplied(each, shell.terminal, { forced: how.force || how.rekey, elapsedMs })
     for (const each of notDue) printNotDue(each, context, shell.terminal)
   }
-  const failures = [
+  for (const each of failuresOf(done)) {
+    shell.exit = each.exit
+    if (!json) printError(each, shell.terminal, { json, debug: false })
+  }
+  if (stopped) throw stopped
+}
+
+/** What is not as it should be behind a rollout; the last one tells the exit status. */
+export function failuresOf({ applied, quarantine }: ApplyResult): OnecertError[] {
+  return [
     ...applied.flatMap(({ failure }) => failure ?? []),
     ...[partialError(applied) ?? []].flat(),
     ...quarantine.failures,
     ...[driftError(applied) ?? []].flat(),
   ]
-  for (const each of failures) {
-    shell.exit = each.exit
-    if (!json) printError(each, shell.terminal, { json, debug: false })
-  }
-  if (stopped) throw stopped
 }
 
 function partialError(applied: readonly Applied[]): OnecertError | null {
@@ -185,7 +193,7 @@ function sampleLine({ address, port, sample }: Sampled): string {
   return `sample of ${sample.connections} connections through ${where}: ${sampleText(sample)}`
 }
 
-function printApplied(
+export function printApplied(
   { certificate, generation, issued, failure, tickets, plan, result, samples, resumption }: Applied,
   terminal: Terminal,
   { forced, elapsedMs }: { readonly forced: boolean; readonly elapsedMs: number },
@@ -245,7 +253,7 @@ function notDueJson({ certificate, generation, dueMs }: NotDue): Record<string, 
   return { certificate: certificate.name, generation: generation.number, due: dueMs && new Date(dueMs).toISOString() }
 }
 
-function appliedJson({
+export function appliedJson({
   certificate,
   generation,
   issued,

@@ -8,7 +8,7 @@ export function planCommand(program: Command, shell: Shell): void {
   const command = program
     .command('plan')
     .argument('[certificate...]', 'only these')
-    .option('--server <name...>', 'only these servers')
+    .option('--server <name...>', 'only these servers, and look at their files too')
     .summary('say what apply would do, with the number of key copies that would travel')
     .description('Says what apply would do. It touches no server; a certificate that is wanted is issued and kept.')
   describe(
@@ -19,7 +19,7 @@ export function planCommand(program: Command, shell: Shell): void {
     withContext(shell, command, async (context, json) => {
       const plans = await plan(context, {
         ...(certificates.length > 0 && { certificates }),
-        ...(options.server && { servers: options.server }),
+        ...(options.server && { servers: options.server, thorough: true }),
       })
       if (json) printJson(shell.terminal, { certificates: plans.map(planJson) })
       else for (const each of plans) printPlan(each, shell.terminal)

@@ -100,7 +100,7 @@ verb_begin() {
   find_generations
   look_at_paths
   ok clock="$(date +%s)" current="$now" match="$match" held="$held" unconfirmed="$unconfirmed" before="$before" \
-    adoptable="$adoptable" have="$have" set="$set_now" tickets="$set_hash" zeroed="$zeroed"
+    adoptable="$adoptable" linked="$linked" have="$have" set="$set_now" tickets="$set_hash" zeroed="$zeroed"
 }
 
 # Sets now, have, match (the generation wanted) and held (one with its key).
@@ -424,7 +424,8 @@ verb_start() {
   ok status="$status"
 }
 
-# commit NAME KEEP: the swap stands. Generations older than the KEEP before it go, with their keys.
+# commit NAME KEEP: the swap stands. Generations older than the KEEP before it go, with their keys; what was current
+# until now stays in any case: it may be what somebody put at the explicit paths.
 verb_commit() {
   fenced || return
   [ "$(current)" = "$1" ] || { refuse WATCHDOG_FIRED current="$(current)"; return; }
@@ -437,7 +438,7 @@ verb_commit() {
   for name in $generations; do
     [ "$name" != "$committed" ] || continue
     kept=$((kept + 1))
-    [ "$kept" -gt "$keep" ] || continue
+    [ "$kept" -gt "$keep" ] && [ "$name" != "${was-}" ] || continue
     old="$old $name"
     set -- "$@" "$base/$name"
   done
