@@ -81,11 +81,31 @@ export function whileChanging(found: Finding): Finding {
   }
 }
 
+/** web-2 before web-10. */
+const asPeopleSort = new Intl.Collator('en', { numeric: true })
+
 /** The worst first; then by server, so that what belongs together stands together. */
 export function inOrder(findings: readonly Finding[]): Finding[] {
   const rank = { critical: 0, warning: 1, notice: 2 }
   return findings.toSorted(
     (left, right) =>
-      rank[left.severity] - rank[right.severity] || (left.server ?? '').localeCompare(right.server ?? ''),
+      rank[left.severity] - rank[right.severity] || asPeopleSort.compare(left.server ?? '', right.server ?? ''),
   )
+}
+
+/** The same as long as it is there: for those who look again and again. */
+export function findingId({ reason, certificate, server, site, place }: Finding): string {
+  return JSON.stringify([reason, certificate, server, site, place])
+}
+
+/** 1: something is not as it should be; 2: nothing was seen to be wrong, and something could not be seen; 0: all is right. */
+export function auditExit(findings: readonly Finding[]): 0 | 1 | 2 {
+  const wrong = findings.filter(({ severity }) => severity !== 'notice')
+  if (wrong.length === 0) return 0
+  return wrong.every(isUnseen) ? 2 : 1
+}
+
+/** Neither good nor bad: nobody could look. */
+export function isUnseen({ reason }: Finding): boolean {
+  return reason === 'unreachable'
 }

@@ -44,7 +44,7 @@ export function showListProgress(
     const cells = Math.round((share ?? 0) * barCells)
     const bar = share === null ? null : `[${'█'.repeat(cells)}${'░'.repeat(barCells - cells)}]`
     const text = [bar, percent, `${rate()}/s`, left(), countsText()].filter(Boolean).join('  ')
-    stderr.write(`\r${text.slice(0, (stderr.columns ?? 100) - 1)}\x1b[K`)
+    stderr.write(`\r${text.slice(0, (stderr.columns || 100) - 1)}\x1b[K`)
   }
   const timer = setInterval(draw, live ? redrawMs : plainMs)
   timer.unref()

@@ -32,17 +32,21 @@ export async function askPassphrase(question: string): Promise<Secret<string>> {
   }
 }
 
+/** @throws OnecertError NEEDS_TTY with the command that needs none */
+export function needTerminal(otherwise: string): void {
+  if (process.stdin.isTTY) return
+  fail('NEEDS_TTY', {
+    what: 'this wants to be confirmed',
+    fact: 'there is no terminal to ask on',
+    state: 'nothing was changed',
+    next: otherwise,
+  })
+}
+
 /** Asks on the terminal; only `y` and `yes` are a yes. @throws OnecertError NEEDS_TTY with the command that needs none */
 export async function confirm(question: string, otherwise: string): Promise<boolean> {
+  needTerminal(otherwise)
   const { stdin: input, stderr: output } = process
-  if (!input.isTTY) {
-    fail('NEEDS_TTY', {
-      what: 'this wants to be confirmed',
-      fact: 'there is no terminal to ask on',
-      state: 'nothing was changed',
-      next: otherwise,
-    })
-  }
   const terminal = createInterface({ input, output })
   try {
     return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim())

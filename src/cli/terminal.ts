@@ -14,7 +14,8 @@ export function processTerminal(): Terminal {
   const isTTY = process.stdout.isTTY === true && process.env.TERM !== 'dumb'
   return {
     isTTY,
-    columns: process.stdout.columns ?? 100,
+    // A pseudo-terminal may have none: 0.
+    columns: process.stdout.columns || 100,
     out: (line) => void process.stdout.write(`${line}\n`),
     err: (line) => void process.stderr.write(`${line}\n`),
     style: (format, text) => (isTTY ? styleText(format, text) : text),

@@ -1,0 +1,30 @@
+import type { Reason } from './finding.ts'
+
+/** What each reason says, in a line: for pipelines and people that see a finding alone. docs/guides/audit.md has the same lines. */
+export const meanings: Record<Reason, string> = {
+  'not-issued': 'there is no certificate yet',
+  expired: 'what is served has expired',
+  expiring: 'less than a fifth of its lifetime is left, and there is no newer one',
+  'never-copied': 'an older certificate is on disk and is served',
+  'not-reloaded': 'the new certificate is on disk; an older one is served',
+  'old-certificate': 'an older one is served; the disk could not be looked at',
+  'other-certificate': 'what is served is none of this lineage: another virtual host answers, or a stranger',
+  'incomplete-chain': 'intermediates are missing: a browser may help itself, other clients do not',
+  'other-chain': 'other intermediates than those that were issued',
+  'mixed-pair': 'key and certificate on disk do not belong together',
+  'damaged-file': 'the newest generation is there, with other certificates, or with a key that is none',
+  'not-current': 'the newest generation is not what the service is to read',
+  'path-not-ours': 'somebody replaced the link at an explicit path, or took it away',
+  'key-readable': 'every account of the server can read a private key',
+  'key-elsewhere': 'a copy of the key lies beside those that `onecert` keeps: a backup, an older place',
+  'key-on-upstream': 'a server behind the proxy has a key of the site, in a file or behind TLS of its own',
+  'other-member': 'through the balancer something else is served, by a member that the fleet file may not know',
+  'resumption-broken': 'sessions of one server do not resume on the others, though the site has ticket keys',
+  'address-not-ours': 'the DNS shows an address that is no server of the site',
+  'address-missing': 'no name server shows the address of a server of the site, and it is in no quarantine',
+  'name-servers-differ': 'some name servers show the address, some do not',
+  'clock-wrong': "the server's clock is more than five minutes off",
+  unreachable: 'it could not be looked at: neither good nor bad',
+  'waits-for-window': 'an older one is served until its maintenance window opens; no drift',
+  'being-changed': 'an older one is there still, and a rollout is under way; no drift',
+}
