@@ -34,6 +34,7 @@ export const testPackages: readonly DebianPackage[] = [
   { name: 'sudo', reason: 'the receiver of an unprivileged deploy account' },
   { name: 'busybox', reason: 'the receiver under the shell of Alpine' },
   { name: 'age', reason: 'a second opinion on the format of the vault' },
+  { name: 'libxml2-utils', reason: 'xmllint, a second opinion on JUnit XML' },
   { name: 'bash', reason: 'the receiver under bash; shell completion' },
   { name: 'dash', reason: 'the receiver under the sh of Debian' },
   { name: 'procps', reason: 'ps shows that no secret is in an argv' },

@@ -68,8 +68,9 @@ test('a server whose window is closed waits; the rest goes on; nothing failed, a
   assert.match(status.stdout, /1 of 3 endpoints proven, 2 waiting for a window/)
   const audit = await fleet.run('audit')
   assert.equal(audit.exit, 0, audit.stdout)
-  assert.match(audit.stdout, /notice +us-1 +waits-for-window/)
-  assert.match(audit.stdout, /^2 notice: looked at 3 endpoints/m)
+  assert.match(audit.stdout, /^notice +2 servers +waits-for-window$/m)
+  assert.match(audit.stdout, /or now: onecert apply www --server eu-1 us-1 --now "the reason"$/m)
+  assert.match(audit.stdout, /^nothing wrong, 2 notices: looked at 3 endpoints/m)
 
   // A second window of the location is open now; a person has a reason for the other server.
   await windows({ twice: true })

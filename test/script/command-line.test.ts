@@ -18,6 +18,7 @@ const commands = [
   ['plan'],
   ['apply'],
   ['renew'],
+  ['audit'],
   ['status'],
   ['ledger'],
   ['ledger', 'verify'],
