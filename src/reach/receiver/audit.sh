@@ -13,6 +13,8 @@ print_chain() {
 # HASH: SHA-256 of all in it but a private key; SPKI: of its private key. "-": none, or it cannot be read.
 verb_look() {
   select_lineage "$1" || return
+  # Before the files: a rollout that swaps meanwhile has written them, and none of them is missing then.
+  read_now=$(current)
   list_generations
   for name in $generations; do
     for file in fullchain.pem privkey.pem combined.pem; do
@@ -28,7 +30,7 @@ verb_look() {
     [ -e "$path" ] || kind=missing
     tell_file "path=$kind $path" "$path"
   done
-  ok clock="$(date +%s)" current="$(current)" openssl="$(has_openssl)"
+  ok clock="$(date +%s)" current="$read_now" openssl="$(has_openssl)"
 }
 
 has_openssl() { if command -v openssl >/dev/null 2>&1; then printf yes; else printf no; fi; }
