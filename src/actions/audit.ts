@@ -9,6 +9,7 @@ import { asOnecertError } from '../base/errors.ts'
 import { inLanes } from '../base/lanes.ts'
 import type { Certificate, Fleet, Placement, Server, Upstream } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
+import { sourcesOf } from '../issue/sources.ts'
 import { handshake } from '../observe/handshake.ts'
 import { parseCertificates } from '../pki/certificate.ts'
 import { turnOf } from '../rollout/turn.ts'
@@ -68,7 +69,7 @@ export async function audit(context: Context, choice: Choice): Promise<Audit> {
       const waits = opensAt(server, nowMs, null) !== null
       if (disk) disks.set(server.name, judgeDisk(desired, server.name, disk, nowMs, waits))
       if (keys) {
-        const own = ownPaths(server, certificate)
+        const own = await ownPaths(fleet, server, certificate)
         findings.push(...judgeKeys(desired, { server: server.name, facts: keys, own, behind: null }))
       }
     }
@@ -213,9 +214,12 @@ async function desiredOf({ store }: Context, { name }: Certificate): Promise<Des
   }
 }
 
-function ownPaths(server: Server, { name }: Certificate): string[] {
+async function ownPaths({ issuers: all }: Fleet, server: Server, { name, issuers }: Certificate): Promise<string[]> {
   const files = server.files.get(name)
-  return [`${server.directory}/${name}`, ...[files?.key, files?.combined].flatMap((path) => path ?? [])]
+  const own = [`${server.directory}/${name}`, ...[files?.key, files?.combined].flatMap((path) => path ?? [])]
+  // What comes from this machine is there still: the issuer's own key is no copy of ours.
+  const here = server.reach.kind === 'local' ? issuers.flatMap((issuer) => all.get(issuer) ?? []) : []
+  return [...own, ...(await Promise.all(here.map(sourcesOf))).flat()]
 }
 
 /** An upstream, and the lineages of the sites in front of it. */
