@@ -46,6 +46,7 @@ export async function install(
       }
       demandOk(await connection.request('included', [word]), server, path)
       onDone({ server, path, state: 'installed' })
+      return 'installed'
     })
   }
 }
@@ -62,9 +63,10 @@ export async function uninstall(
     if (path === null) throw noPlace(context, server)
     await onServer(context, site, server, async (connection, word, confirmSeconds) => {
       const gone = demandOk(await connection.request('exclude', [word, confirmSeconds]), server, path)
-      if (gone.get('path') === '-') return onDone({ server, path, state: 'absent' })
-      demandOk(await connection.request('included', [word]), server, path)
-      onDone({ server, path, state: 'removed' })
+      const state = gone.get('path') === '-' ? 'absent' : 'removed'
+      if (state === 'removed') demandOk(await connection.request('included', [word]), server, path)
+      onDone({ server, path, state })
+      return state
     })
   }
 }
@@ -74,7 +76,7 @@ async function onServer(
   context: Context,
   siteName: string,
   name: string,
-  work: (connection: Connection, word: string, confirmSeconds: string) => Promise<void>,
+  work: (connection: Connection, word: string, confirmSeconds: string) => Promise<Configured['state']>,
 ): Promise<void> {
   const { fleet, ledger } = context
   context.signal.throwIfAborted()
@@ -90,8 +92,10 @@ async function onServer(
       signal: context.signal,
     })
     try {
-      await ledger.effect({ effect: 'configure', server: name, lineage, path }, () =>
-        work(connection, includeWord(server, siteName), confirmSeconds),
+      await ledger.effect(
+        { effect: 'configure', server: name, lineage, path },
+        () => work(connection, includeWord(server, siteName), confirmSeconds),
+        (way) => ({ way }),
       )
     } finally {
       await connection.close()

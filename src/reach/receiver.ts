@@ -124,6 +124,7 @@ function header(settings: ReceiverSettings): string {
     '  esac',
     '}',
     `include_named=${settings.includeNamed ? 'yes' : 'no'}`,
+    `include_paths() { ${printed(Object.values(settings.includes).filter((path) => path !== ''))}; }`,
     'include_settings() {',
     '  case $1 in',
     ...Object.entries(settings.includes).map(
@@ -150,6 +151,11 @@ function command(argv: readonly string[], seconds: string, copied?: string): str
       : quoteWord(word),
   )
   return argv.length === 0 ? ':' : `timeout "${seconds}" ${words.join(' ')}`
+}
+
+/** A command that prints them, one a line. */
+function printed(words: readonly string[]): string {
+  return words.length === 0 ? ':' : `printf '%s\\n' ${words.map(quoteWord).join(' ')}`
 }
 
 /** One word for sh. Control characters have no business in a path or an argument. */

@@ -103,8 +103,7 @@ include_begin() { # name
   # What a session that died left unconfirmed.
   [ ! -e "$slot.old" ] || include_undo "$1"
   if [ -e "$include_path" ] || [ -L "$include_path" ]; then
-    { IFS= read -r line <"$include_path"; } 2>/dev/null
-    case $line in "$include_marker"*) ;; *) told "$include_path: its first line is not of onecert"; refuse INCLUDE_FOREIGN; return ;; esac
+    is_our_include "$include_path" || { told "$include_path: its first line is not of onecert"; refuse INCLUDE_FOREIGN; return; }
     [ ! -L "$include_path" ] || { told "$include_path is a link"; refuse INCLUDE_FOREIGN; return; }
   fi
   run test_command

@@ -299,6 +299,13 @@ tell_output() {
   [ "$status" = 0 ] || tail -n "$output_lines" "$base/.output" | while IFS= read -r line; do told "$line"; done
 }
 
+# An include file that config made, by its first line.
+is_our_include() { # file
+  line=
+  { IFS= read -r line <"$1"; } 2>/dev/null
+  case $line in "$include_marker"*) ;; *) return 1 ;; esac
+}
+
 # The service takes the files that are current. Sets way: how it was asked to. Other ticket keys need a reload.
 reload_service() {
   way=reload

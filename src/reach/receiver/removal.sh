@@ -14,13 +14,15 @@ verb_release() {
 }
 
 # purge LINEAGE TOKEN SPKI…: everything of the lineage goes, with its keys, and the links at the explicit paths. Fence and
-# journal stay: a late writer is refused still. Then it is looked whether a file with one of these keys is left.
+# journal stay: a late writer is refused still. Then it is looked whether a file with one of these keys is left. Nothing goes
+# while an include file of ours is there: it names what would be gone, and no reload would pass the service's test any more.
 verb_purge() {
   select_lineage "$1" || return
   token=$2 rollout=purge
   shift 2
   wanted=" $* " left=0 seen=0
   safe_paths "$base" "${chain_path%/*}/" "${key_path%/*}/" "${combined_path%/*}/" || return
+  tell_includes || { refuse INCLUDE_INSTALLED; return; }
   if [ -d "$base" ]; then
     highest=0
     [ ! -s "$base/fence" ] || read -r highest <"$base/fence"
@@ -56,6 +58,19 @@ verb_purge() {
   fi
   [ "$left" = 0 ] || { refuse PURGE_LEFT left="$left"; return; }
   ok left=0 proof="$proof" seen="$seen"
+}
+
+# Fails where there is one.
+tell_includes() {
+  installed=
+  while IFS= read -r path; do
+    [ -n "$path" ] && is_our_include "$path" || continue
+    installed=yes
+    told "$path"
+  done <<EOF
+$(include_paths)
+EOF
+  [ -z "$installed" ]
 }
 
 is_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
