@@ -85,7 +85,8 @@ async function walk(task: ServerRollout, session: Session): Promise<Vantage> {
   const prepared = await prepare(task, session)
   const look: Look = server.probe === 'direct' ? lookDirectly() : lookThrough(prepared.connection)
   const wants = wantsTickets(task, prepared.found)
-  const already = prepared.isCurrent && !wants ? await servedAlready(task, look) : null
+  const { rereads } = task.planned
+  const already = prepared.isCurrent && !wants && !rereads ? await servedAlready(task, look) : null
   if (already !== null) {
     await enter(task, session, 'committed', { generation: prepared.name, vantage: already })
     await settleTickets(task, prepared)
@@ -94,7 +95,8 @@ async function walk(task: ServerRollout, session: Session): Promise<Vantage> {
   const before = prepared.resumed ? new Map<string, string>() : await servedBefore(task, look)
   return drained(task, session, async () => {
     task.signal.throwIfAborted()
-    let ticketSet: string | null = null
+    // Linked once more, they are read with a reload also where the memory of the service takes files.
+    let ticketSet = rereads ? (prepared.found.tickets?.set ?? null) : null
     if (wants) {
       task.onStep('tickets')
       ticketSet = await carryTickets(task, session, prepared.connection, prepared.found)
