@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { fail } from '../base/errors.ts'
 import type { FileLayout } from '../fleet/fleet.ts'
 import type { ReceiverText } from './connection.ts'
+import { receiverSeconds } from './limits.ts'
 
 /** What the receiver of one server may do: its settings are part of its text, so that no command travels as data. */
 export interface ReceiverSettings {
@@ -107,6 +108,9 @@ function header(settings: ReceiverSettings): string {
   )
   const onCopy = settings.sealing?.onCopy
   return [
+    Object.entries(receiverSeconds)
+      .map(([name, seconds]) => `${name}_seconds=${seconds}`)
+      .join(' '),
     `directory=${quoteWord(settings.directory)}`,
     `key_folders=${quoteWord(settings.keyFolders.join(' '))}`,
     `sealable=${settings.sealing ? 'yes' : ''} configuration=${quoteWord(onCopy?.configuration ?? '')}`,

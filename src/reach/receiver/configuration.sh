@@ -3,7 +3,7 @@ verb_versions() {
   for each in 'nginx -V' 'haproxy -vv' 'apachectl -v' 'apache2 -v' 'httpd -v' 'caddy version' 'openssl version'; do
     program=${each%% *}
     command -v "$program" >/dev/null 2>&1 || continue
-    timeout 10 $each </dev/null 2>&1 | grep -E '[Vv]ersion|^built with|OpenSSL|^v?[0-9]' | grep -v '^configure' | head -n 8 |
+    timeout "$version_seconds" $each </dev/null 2>&1 | grep -E '[Vv]ersion|^built with|OpenSSL|^v?[0-9]' | grep -v '^configure' | head -n 8 |
       sed "s/^/: $program /"
   done
   ipv6=no

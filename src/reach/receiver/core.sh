@@ -31,12 +31,8 @@ lineage= base= rollout= token= owner= armed= sleeper= drained= uid= gid= files= 
 set_before= set_swapped= other_set=
 newline='
 '
-test_seconds=30
-reload_seconds=60
-socket_seconds=15
 output_lines=20
 journal_lines=500
-search_seconds=60
 keys_most=500
 discover_lines=1500
 discover_files=100
@@ -347,7 +343,7 @@ select_lineage() {
 # probe ADDRESS:PORT NAME [STARTTLS]: a handshake made here, where no connection can be carried to.
 verb_probe() {
   command -v openssl >/dev/null 2>&1 || { refuse SERVER_TOOL_MISSING tool=openssl; return; }
-  shown=$(timeout 10 openssl s_client -connect "$1" -servername "$2" ${3:+-starttls "$3"} -showcerts </dev/null 2>/dev/null) ||
+  shown=$(timeout "$probe_seconds" openssl s_client -connect "$1" -servername "$2" ${3:+-starttls "$3"} -showcerts </dev/null 2>/dev/null) ||
     { refuse PROBE_FAILED; return; }
   printf '%s\n' "$shown" | {
     inside=

@@ -48,7 +48,7 @@ disarm() { # name of the end
 settle() { # seconds
   unconfirmed=- before=- set_before= set_swapped=
   waited=0
-  while set -- "$1" "$base"/fired.*; [ -e "$2" ] && [ $waited -lt 40 ]; do
+  while set -- "$1" "$base"/fired.*; [ -e "$2" ] && [ "$waited" -lt "$settle_seconds" ]; do
     sleep 1
     waited=$((waited + 1))
   done
