@@ -172,6 +172,9 @@ const nexts: Readonly<Record<string, (server: string) => string>> = {
   SERVICE_ALREADY_BROKEN: (server) => `mend the configuration on ${server}, then run this again`,
 }
 
+/** Its switch is armed still, or at work. */
+const bringsBack: readonly string[] = ['WATCHDOG_FIRED', 'ROLLBACK_FAILED']
+
 function demandOk(answer: Answer, server: string, path: string): ReadonlyMap<string, string> {
   if (answer.ok) return answer.facts
   const code = answer.code ?? 'RECEIVER_PROTOCOL'
@@ -179,7 +182,9 @@ function demandOk(answer: Answer, server: string, path: string): ReadonlyMap<str
     what: `configuring ${server} failed`,
     fact:
       answer.output.map((line) => quote(line, 200)).join('\n') || `the receiver there answered ${code}, about ${path}`,
-    state: `${server} has the configuration that it had`,
+    state: bringsBack.includes(code)
+      ? `${server} brings the configuration that it had back by itself`
+      : `${server} has the configuration that it had`,
     next: nexts[code]?.(server) ?? 'onecert status',
   })
 }

@@ -878,7 +878,13 @@ for (const [name, shell] of Object.entries(shells)) {
           includes: { www: file },
         }
         const reloads = async () => (await readFile(join(place.root, 'reloads'), 'utf8').catch(() => '')).length / 7
-        return { place, folder, file, reloads, talk: (more = {}) => place.talk({ ...changes, ...more }) }
+        return {
+          place,
+          folder,
+          file,
+          reloads,
+          talk: (more = {}, under: readonly string[] = []) => place.talk({ ...changes, ...more }, under),
+        }
       }
 
       test('is put there, replaced and taken away; what its test refuses is as it was', async () => {
@@ -961,6 +967,43 @@ for (const [name, shell] of Object.entries(shells)) {
         assert.deepEqual(await readdir(folder), [])
         await chmod(folder, 0o777)
         assert.equal(await talk.ask('include www 60', ours('one')), 'fail SERVER_PATH_UNSAFE')
+      })
+
+      test('whose time is up while its test still fails is left to the switch, with the reload that belongs to it', async () => {
+        const { place, folder, file, reloads, talk: open } = await reading()
+        await using _place = place
+        const [bin, slow] = [join(place.root, 'bin'), join(place.root, 'slow')]
+        await mkdir(bin)
+        await writeFile(
+          join(bin, 'sync'),
+          `#!/bin/sh\n[ ! -e ${slow} ] || { rm ${slow}; sleep 1.5; }\nexec /bin/sync "$@"\n`,
+          { mode: 0o755 },
+        )
+        // The switch is slow to flush, and the test ends in that time.
+        const test = ['sh', '-c', `[ -e '${file}' ] || exit 0; touch ${slow}; sleep 1.7; exit 1`]
+        const talk = await open({ test }, ['sh', '-c', `PATH=${bin}:$PATH; exec "$@"`, 'sh'])
+        assert.equal(await talk.ask('include www 1', ours('one')), 'fail WATCHDOG_FIRED')
+        await until(async () => (await reloads()) === 1)
+        assert.deepEqual(await readdir(folder), [])
+      })
+
+      test('that could not be put back is not forgotten: the end of the connection, and the next session, try again', async () => {
+        const { place, folder, file, reloads, talk: open } = await reading()
+        await using _place = place
+        const talk = await open({
+          test: ['sh', '-c', `[ -e '${file}' ] || exit 0; rm '${file}'; mkdir '${file}'; exit 1`],
+        })
+        assert.equal(await talk.ask('include www 60', ours('one')), 'fail ROLLBACK_FAILED')
+        const old = join(place.directory, '.include', 'www.old')
+        assert.ok(existsSync(old))
+        const other = await open()
+        assert.equal(await other.ask('include www 60', ours('two')), 'fail ROLLBACK_FAILED')
+        assert.equal(await readFile(old, 'utf8'), '')
+        await rm(file, { recursive: true })
+        await talk.end()
+        assert.deepEqual(await readdir(folder), [])
+        assert.equal(await reloads(), 1)
+        assert.ok(!existsSync(old))
       })
 
       test('goes again where the reload fails', async () => {
