@@ -17,7 +17,7 @@ export const receiverSeconds = {
 
 /** Programs that `versions` asks. */
 const programs = 7
-/** `ready` asks a balancer that says nothing so often, a second apart. */
+/** `ready` asks a balancer that says nothing so often, a second apart (receiver/balancer.sh, `session_pauses`). */
 const readyTries = 5
 
 /** What has no limit of its own: a slow disk, flushes, a network that stands still for a moment. */
@@ -35,7 +35,7 @@ export function worstCases(seconds: Readonly<Record<keyof typeof receiverSeconds
   const undo = reloadService + reload
   // Also before it: what a session that died left is brought back first, and tested. Its failure ends with the old file.
   const include = test + 2 * test + 2 * reload + reload
-  const ready = readyTries * (2 * socket + 1) + socket
+  const ready = readyTries * 2 * socket + (readyTries - 1) + socket
   return {
     begin: settle + undo,
     // In a namespace; then on a copy with the new files and with the old ones: copied, searched, tested.

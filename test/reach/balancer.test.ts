@@ -182,6 +182,18 @@ for (const [name, shell] of Object.entries(shells)) {
   })
 }
 
+test('a balancer that says nothing either when the time is up is asked again, for longer than a restart takes', async () => {
+  const receivers = [await talk(['dash']), await talk(['busybox', 'sh'])]
+  for (const [at, member] of ['s1', 's2'].entries())
+    assert.match((await receivers[at]?.ask(`drain be_www ${member} 1`)) ?? '', /taken=yes/)
+  const away = `${balancer.socket}.away`
+  await rename(balancer.socket, away)
+  for (const { child } of receivers) child.kill('SIGKILL')
+  await sleep(9_000).finally(() => rename(away, balancer.socket))
+  assert.deepEqual(await balancer.states(), { s1: 'DRAIN', s2: 'DRAIN', s3: 'no check' })
+  await until(async () => (await stateOf('s1')) === 'no check' && (await stateOf('s2')) === 'no check', 20_000)
+})
+
 describe('where a program to speak with is missing, the next one does', () => {
   for (const [at, speaker] of speakers.entries()) {
     test(speaker, async () => {
