@@ -154,6 +154,20 @@ for (const [name, shell] of Object.entries(shells)) {
       await silent.end()
     })
 
+    test('what the time gave back, and somebody else has drained since, is not given back again by the first', async () => {
+      const early = await talk(shell)
+      assert.match(await early.ask('drain be_www s1 1'), /taken=yes/)
+      await until(async () => (await stateOf('s1')) === 'no check', 10_000)
+      const late = await talk(shell)
+      assert.match(await late.ask('drain be_www s1 60'), /taken=yes/)
+      assert.match(await early.ask('ready be_www s1'), /^ok state=drain /)
+      assert.equal(await stateOf('s1'), 'DRAIN')
+      await early.end()
+      assert.equal(await stateOf('s1'), 'DRAIN')
+      assert.match(await late.ask('ready be_www s1'), /^ok state=up /)
+      await late.end()
+    })
+
     test('a balancer that says nothing when a member is to be made ready: the time does it', async () => {
       const receiver = await talk(shell)
       assert.match(await receiver.ask('drain be_www s1 9'), /taken=yes/)

@@ -428,7 +428,7 @@ for (const [name, shell] of Object.entries(shells)) {
       await talk.ask('swap gen-0001 60 tickets-1')
       await talk.ask('commit gen-0001 1')
       assert.match(await talk.ask('drop'), /^fail SERVICE_TEST_FAILED/)
-      assert.match(await talk.ask('release www'), /^ok released=0 tickets=kept$/)
+      assert.match(await talk.ask('release www 7'), /^ok released=0 tickets=kept$/)
       assert.deepEqual((await readdir(join(place.base, 'tickets'))).length, 3)
       // As a kill in the middle of the test would leave it.
       await rename(join(place.base, 'tickets'), join(place.base, '.dropped'))
@@ -439,7 +439,7 @@ for (const [name, shell] of Object.entries(shells)) {
         (await readdir(place.base)).filter((each) => /tickets|dropped/.test(each)),
         [],
       )
-      assert.match(await other.ask('release www'), /^ok released=0 zeroed= tickets=-$/)
+      assert.match(await other.ask('release www 8'), /^ok released=0 zeroed= tickets=-$/)
 
       await other.ask(`tickets tickets-1 ${hash}`, lines)
       await other.ask('swap gen-0001 60 tickets-1')
@@ -744,7 +744,9 @@ for (const [name, shell] of Object.entries(shells)) {
       const later = await place.talk()
       assert.match(await later.ask(begin(second, { token: 8 })), /^ok/)
       await bring(later, second, 'gen-0002')
-      assert.equal(await later.ask('release www'), 'ok released=2 zeroed= tickets=-')
+      assert.equal(await later.ask('release www 7'), 'fail SERVER_FENCED fence=8 token=7')
+      assert.equal(await readlink(keyPath), join(place.base, 'current', 'privkey.pem'))
+      assert.equal(await later.ask('release www 8'), 'ok released=2 zeroed= tickets=-')
       const spkis = `${first.spki} ${second.spki}`
       assert.match(await later.ask(`purge www 6 ${spkis}`), /^fail SERVER_FENCED/)
       assert.equal((await readdir(place.base)).length > 2, true)

@@ -55,6 +55,10 @@ give_back() { # backend member
   done
   [ -n "$held" ] || return 0
   drained=$others_held
+  # Where the time was up it has been given back, and may be drained by somebody else since. Of a switch that has ended the
+  # shell learns when it waits for something else.
+  : "$(:)"
+  if ! kill -0 "$held" 2>/dev/null; then wait "$held" && return 0; fi
   make_ready "$1" "$2" "$session_pauses" >/dev/null && kill "$held" 2>/dev/null
 }
 

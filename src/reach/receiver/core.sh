@@ -76,6 +76,16 @@ fenced() {
   { read -r highest <"$base/fence"; } 2>/dev/null && [ "$highest" = "$token" ] || refuse SERVER_FENCED fence="$highest" token="$token"
 }
 
+# Ours is the highest token now; refused where there is a higher one.
+raise_fence() { # token
+  highest=0
+  [ ! -s "$base/fence" ] || read -r highest <"$base/fence"
+  [ "$1" -ge "$highest" ] || { refuse SERVER_FENCED fence="$highest" token="$1"; return; }
+  [ "$1" != "$highest" ] || return 0
+  # Flushed before anything is swapped: until then there is nothing that a late writer could harm.
+  printf '%s\n' "$1" >"$base/.fence" && mv -f "$base/.fence" "$base/fence" || not_writable "$base"
+}
+
 # Run in a subshell always: as it starts no program, it costs a fraction of readlink.
 leads_to() { { cd -P "$base/$1" && printf %s "${PWD##*/}"; } 2>/dev/null || printf -- -; }
 current() { leads_to current; }

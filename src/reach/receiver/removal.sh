@@ -1,6 +1,8 @@
-# release: plain files again at the explicit paths, with the bytes that are current.
+# release LINEAGE TOKEN: plain files again at the explicit paths, with the bytes that are current. A process whose lease went
+# to another one takes nothing from what that one has put there.
 verb_release() {
   select_lineage "$1" || return
+  [ ! -d "$base" ] || raise_fence "$2" || return
   released=0
   for each in "$chain_path fullchain.pem" "$key_path privkey.pem" "$combined_path combined.pem"; do
     path=${each% *} name=${each##* }
@@ -24,10 +26,7 @@ verb_purge() {
   safe_paths "$base" "${chain_path%/*}/" "${key_path%/*}/" "${combined_path%/*}/" || return
   tell_includes || { refuse INCLUDE_INSTALLED; return; }
   if [ -d "$base" ]; then
-    highest=0
-    [ ! -s "$base/fence" ] || read -r highest <"$base/fence"
-    [ "$token" -ge "$highest" ] || { refuse SERVER_FENCED fence="$highest" token="$token"; return; }
-    printf '%s\n' "$token" >"$base/.fence" && mv -f "$base/.fence" "$base/fence" || { not_writable "$base"; return; }
+    raise_fence "$token" || return
     record "purge $(current)"
     flush "$base/journal" "$base/fence" "$base"
     unlink_paths
