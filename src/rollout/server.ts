@@ -59,7 +59,7 @@ export async function rolloutServer(task: ServerRollout): Promise<ServerOutcome>
     const vantage = await walk(task, session)
     return outcome('committed', { vantage })
   } catch (thrown) {
-    const error = thrown === task.signal.reason ? interrupted(server.name) : asOnecertError(thrown)
+    const error = thrown === task.signal.reason ? interrupted(server.name, thrown) : asOnecertError(thrown)
     const state = session.state === 'pending' && session.connection === null ? notReached(error) : session.state
     await task.setState(state, { code: error.code, what: error.failure.what })
     return outcome(state, { error })
@@ -72,11 +72,15 @@ function notReached(error: OnecertError): ServerState {
   return error.exit === 69 ? 'unreachable' : 'pending'
 }
 
-function interrupted(server: string): OnecertError {
-  return new OnecertError('INTERRUPTED', {
-    what: `interrupted before ${server} was swapped`,
-    state: `nothing that ${server} serves was changed`,
+/** By a person, or by what makes it impossible to go on: a lease that was lost. */
+function interrupted(server: string, reason: unknown): OnecertError {
+  const { code, failure } = asOnecertError(reason)
+  return new OnecertError(code, {
     next: 'onecert apply',
+    ...failure,
+    what: `${failure.what} before ${server} was swapped`,
+    state: [`nothing that ${server} serves was changed`, failure.state].filter(Boolean).join('; '),
+    cause: reason,
   })
 }
 
