@@ -27,6 +27,8 @@ const commands = [
   ['server', 'scan'],
   ['server', 'enrol'],
   ['server', 'release'],
+  ['server', 'add'],
+  ['server', 'remove'],
   ['server', 'discover'],
   ['config'],
   ['ca'],
@@ -52,6 +54,13 @@ test('the help of each command has an example that is that command, and its exit
     assert.equal(exit, 0)
     assert.match(stdout, new RegExp(`\\$ onecert .*${words.at(-1)}`), `${words.join(' ')}: an example`)
     assert.match(stdout, /Exit codes:\n {2}0 {3}done\n/, `${words.join(' ')}: exit codes`)
+    const [, exits = ''] = stdout.split('Exit codes:\n')
+    const statuses = [...exits.matchAll(/^ {2}(\d+)/gm)].map(([, status]) => Number(status))
+    assert.deepEqual(
+      statuses,
+      statuses.toSorted((left, right) => left - right),
+      `${words.join(' ')}: in order`,
+    )
   }
   const { stdout } = await run('--help')
   for (const [first = ''] of commands) assert.match(stdout, new RegExp(`^ {2}${first}`, 'm'), `${first} is listed`)
