@@ -23,7 +23,15 @@ import { keepQuarantine, type QuarantineResult } from './quarantine.ts'
 import { rememberServers } from './remembered.ts'
 import { type ResumptionStatus, resumptionOf } from './resumption.ts'
 import { type Sampled, sampleBalancers } from './sample.ts'
-import { forgetTickets, noteHeld, settleTicketCopies, type Tickets, ticketStates, ticketsOf } from './tickets.ts'
+import {
+  forgetTickets,
+  noteHeld,
+  noteReread,
+  settleTicketCopies,
+  type Tickets,
+  ticketStates,
+  ticketsOf,
+} from './tickets.ts'
 import { eachInTurn } from './turns.ts'
 
 export interface ApplyOptions extends Choice, Haste, Thoroughness {
@@ -154,13 +162,14 @@ async function carry(
     signal: context.signal,
   })
   const noted = await ticketStates(context.store).read(certificate.name)
-  const onTickets = async (server: string) => {
+  const onTickets = async ({ placement: { server }, rereads }: PlannedServer) => {
     const number = tickets?.keys.number ?? null
-    if (noted) await noteHeld(context.store, certificate.name, server, number)
+    if (noted) await noteHeld(context.store, certificate.name, server.name, number)
+    if (rereads && number !== null) await noteReread(context.store, certificate.name, server.name, number)
   }
   const given = { rollout, token, generation, hashes, reach, balancers, tickets: tickets?.keys ?? null }
   const task = (planned: PlannedServer, onServed = () => {}) =>
-    taskOf(context, { ...given, planned, onServed, onTickets: () => onTickets(planned.placement.server.name) }, options)
+    taskOf(context, { ...given, planned, onServed, onTickets: () => onTickets(planned) }, options)
   const one = (planned: PlannedServer, onServed: () => void) => rolloutOne(context, task(planned, onServed))
   const result = await rolloutWaves(plan, one, {
     parallel: options.parallel,

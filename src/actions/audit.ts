@@ -10,6 +10,7 @@ import { asOnecertError, type OnecertError } from '../base/errors.ts'
 import { inLanes } from '../base/lanes.ts'
 import type { Certificate, Fleet, Placement, Server, Upstream } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
+import { sourcesOf } from '../issue/sources.ts'
 import { endpointText } from '../observe/endpoint.ts'
 import { handshake } from '../observe/handshake.ts'
 import { parseCertificates } from '../pki/certificate.ts'
@@ -75,7 +76,7 @@ export async function audit(context: Context, choice: Choice, onProgress: OnAudi
       const disk = facts?.get(name)
       const waits = opensAt(server, nowMs, null) !== null
       if (disk) disks.set(server.name, judgeDisk(desired, server.name, disk, nowMs, waits))
-      const own = ownPaths(server, certificate)
+      const own = await ownPaths(fleet, server, certificate)
       const copies = keys ? judgeKeys(desired, { server: server.name, facts: keys, own, behind: null }) : []
       const findings = [
         ...notVisited(name, server.name, failures),
@@ -250,9 +251,12 @@ async function desiredOf({ store }: Context, { name }: Certificate): Promise<Des
   }
 }
 
-function ownPaths(server: Server, { name }: Certificate): string[] {
+async function ownPaths({ issuers: all }: Fleet, server: Server, { name, issuers }: Certificate): Promise<string[]> {
   const files = server.files.get(name)
-  return [`${server.directory}/${name}`, ...[files?.key, files?.combined].flatMap((path) => path ?? [])]
+  const own = [`${server.directory}/${name}`, ...[files?.key, files?.combined].flatMap((path) => path ?? [])]
+  // What comes from this machine is there still: the issuer's own key is no copy of ours.
+  const here = server.reach.kind === 'local' ? issuers.flatMap((issuer) => all.get(issuer) ?? []) : []
+  return [...own, ...(await Promise.all(here.map(sourcesOf))).flat()]
 }
 
 /** An upstream, and the lineages of the sites in front of it. */

@@ -46,6 +46,7 @@ export async function install(
       }
       demandOk(await connection.request('included', [word]), server, path)
       onDone({ server, path, state: 'installed' })
+      return 'installed'
     })
   }
 }
@@ -62,9 +63,10 @@ export async function uninstall(
     if (path === null) throw noPlace(context, server)
     await onServer(context, site, server, async (connection, word, confirmSeconds) => {
       const gone = demandOk(await connection.request('exclude', [word, confirmSeconds]), server, path)
-      if (gone.get('path') === '-') return onDone({ server, path, state: 'absent' })
-      demandOk(await connection.request('included', [word]), server, path)
-      onDone({ server, path, state: 'removed' })
+      const state = gone.get('path') === '-' ? 'absent' : 'removed'
+      if (state === 'removed') demandOk(await connection.request('included', [word]), server, path)
+      onDone({ server, path, state })
+      return state
     })
   }
 }
@@ -74,7 +76,7 @@ async function onServer(
   context: Context,
   siteName: string,
   name: string,
-  work: (connection: Connection, word: string, confirmSeconds: string) => Promise<void>,
+  work: (connection: Connection, word: string, confirmSeconds: string) => Promise<Configured['state']>,
 ): Promise<void> {
   const { fleet, ledger } = context
   context.signal.throwIfAborted()
@@ -90,8 +92,10 @@ async function onServer(
       signal: context.signal,
     })
     try {
-      await ledger.effect({ effect: 'configure', server: name, lineage, path }, () =>
-        work(connection, includeWord(server, siteName), confirmSeconds),
+      await ledger.effect(
+        { effect: 'configure', server: name, lineage, path },
+        () => work(connection, includeWord(server, siteName), confirmSeconds),
+        (way) => ({ way }),
       )
     } finally {
       await connection.close()
@@ -168,6 +172,9 @@ const nexts: Readonly<Record<string, (server: string) => string>> = {
   SERVICE_ALREADY_BROKEN: (server) => `mend the configuration on ${server}, then run this again`,
 }
 
+/** Its switch is armed still, or at work. */
+const bringsBack: readonly string[] = ['WATCHDOG_FIRED', 'ROLLBACK_FAILED']
+
 function demandOk(answer: Answer, server: string, path: string): ReadonlyMap<string, string> {
   if (answer.ok) return answer.facts
   const code = answer.code ?? 'RECEIVER_PROTOCOL'
@@ -175,7 +182,9 @@ function demandOk(answer: Answer, server: string, path: string): ReadonlyMap<str
     what: `configuring ${server} failed`,
     fact:
       answer.output.map((line) => quote(line, 200)).join('\n') || `the receiver there answered ${code}, about ${path}`,
-    state: `${server} has the configuration that it had`,
+    state: bringsBack.includes(code)
+      ? `${server} brings the configuration that it had back by itself`
+      : `${server} has the configuration that it had`,
     next: nexts[code]?.(server) ?? 'onecert status',
   })
 }

@@ -70,14 +70,16 @@ export async function planCertificate(
     ),
     signal,
   )
-  const held = (await ticketStates(store).read(lineage))?.held ?? {}
+  const { held = {}, reread = {} } = (await ticketStates(store).read(lineage)) ?? {}
   const taking = ticketServers(fleet, lineage)
   const apart = ticketSet === null ? [] : (await resumptionOf(context, certificate)).flatMap(({ odd }) => odd)
   const ticketsOn = (server: string): Known['tickets'] => {
     if (ticketSet === null) return held[server] === undefined ? 'right' : 'superfluous'
     if (!taking.includes(server)) return 'right'
     if (held[server] !== ticketSet) return 'missing'
-    return apart.includes(server) ? 'apart' : 'right'
+    if (!apart.includes(server)) return 'right'
+    // A service that does not name them is not to be reloaded for ever.
+    return reread[server] === ticketSet ? 'apart-still' : 'apart'
   }
   const seen = [
     ...(await store.observations()).filter(

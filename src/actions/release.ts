@@ -31,9 +31,9 @@ export async function release(context: Context, name: string, timeoutMs: number)
       const files = server.files.get(lineage)
       const tickets = (await ticketStates(context.store).read(lineage))?.held[name]
       if (!files && tickets === undefined) continue
-      const facts = await withLease(context, lineage, () =>
-        context.ledger.effect({ effect: 'release', server: name, lineage }, async () => {
-          const answer = await connection.request('release', [lineage])
+      const facts = await withLease(context, lineage, (token) =>
+        context.ledger.effect({ effect: 'release', server: name, lineage, token }, async () => {
+          const answer = await connection.request('release', [lineage, String(token)])
           if (!answer.ok) {
             fail(answer.code ?? 'RECEIVER_PROTOCOL', {
               what: `releasing the files of ${lineage} on ${name} failed`,

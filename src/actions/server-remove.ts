@@ -3,12 +3,13 @@ import { closest } from '../base/similar.ts'
 import { requireAnother } from '../fleet/edit.ts'
 import type { Server } from '../fleet/fleet.ts'
 import { zoneOfSite } from '../fleet/zone.ts'
+import type { Entry } from '../ledger/entry.ts'
 import { type KeyCopy, keyCopies, ticketCopies } from '../ledger/keycopies.ts'
 import { endpointsOf } from '../observe/endpoint.ts'
 import { handshake } from '../observe/handshake.ts'
 import { canonicalAddress } from '../pki/names.ts'
 import { type ReceiverSettings, receiverText } from '../reach/receiver.ts'
-import { receiverSettings } from '../rollout/receiver.ts'
+import { includePath, receiverSettings } from '../rollout/receiver.ts'
 import {
   type DnsSite,
   dnsSites,
@@ -44,6 +45,8 @@ export interface RemovePlan {
   readonly behind: readonly string[]
   readonly lineages: readonly string[]
   readonly copies: readonly KeyCopy[]
+  /** Commands that take our include files there away, as far as the record knows of them. */
+  readonly uninstalls: readonly string[]
 }
 
 export interface Removed {
@@ -93,13 +96,36 @@ export async function planRemoval(context: Context, name: string): Promise<Remov
     ...copies.map(({ lineage }) => lineage),
   ])
   const behind = here.flatMap((site) => (site.topology.kind === 'dns' ? [] : [site.name]))
-  return { server: name, inFleet, sites, behind, lineages: [...lineages], copies }
+  const uninstalls = installedIncludes(entries).map((path) => uninstallOf(context, name, path))
+  return { server: name, inFleet, sites, behind, lineages: [...lineages], copies, uninstalls }
+}
+
+/** Paths of the include files that `onecert config --install` left there. */
+function installedIncludes(entries: readonly Entry[]): string[] {
+  const last = new Map<string, string | undefined>()
+  for (const { effect, phase, result, path, way } of entries)
+    if (effect === 'configure' && phase === 'outcome' && result === 'done' && path) last.set(path, way)
+  return [...last].flatMap(([path, way]) => (way === 'installed' ? [path] : []))
+}
+
+/** What takes an include file away: by hand where no site of the fleet file has it any more. */
+function uninstallOf({ fleet }: Context, name: string, path: string): string {
+  const server = fleet.servers.get(name)
+  const site = [...fleet.sites.values()].find(
+    (each) => server && each.topology.servers.includes(name) && includePath(server, each.name) === path,
+  )
+  return site
+    ? `onecert config ${site.name} --server ${name} --uninstall`
+    : `delete ${path} on ${name} and reload its service`
 }
 
 /**
  * Withdraw → wait → purge, proven → forget. Each step that is done already is found and left alone, so the same call goes on
  * where another one ended; how long to wait is kept between them.
- * @throws OnecertError DNS_LAST_ADDRESS, DNS_STILL_SHOWN, DNS_*; SSH_*, PURGE_LEFT: the server is in the fleet file still
+ * An include file of ours is taken away by a command of its own: not before nobody comes to the server any more, and before
+ * the files go that it names.
+ * @throws OnecertError DNS_LAST_ADDRESS, DNS_STILL_SHOWN, DNS_*; SSH_*, INCLUDE_INSTALLED, PURGE_LEFT: the server is in the
+ * fleet file still
  */
 export async function removeServer(context: Context, name: string, options: RemoveOptions): Promise<Removed> {
   const plan = await planRemoval(context, name)
@@ -285,6 +311,18 @@ async function purgeLineage(
     const purge = async () => {
       const answer = await connection.request('purge', [lineage, String(token), ...spkis])
       if (answer.ok) return answer.facts.get('proof') ?? 'paths'
+      if (answer.code === 'INCLUDE_INSTALLED') {
+        const installed = answer.output.map((path) => quote(path, 200))
+        fail('INCLUDE_INSTALLED', {
+          what: `the configuration of ${server.name} still has an include file of onecert, which names files of ${lineage}`,
+          fact: installed.join('\n'),
+          state: `no file was purged on ${server.name}`,
+          next: [
+            ...installed.map((path) => uninstallOf(context, server.name, path)),
+            `onecert server remove ${server.name}   (it goes on from there)`,
+          ].join('\n'),
+        })
+      }
       return fail(answer.code ?? 'RECEIVER_PROTOCOL', {
         what: `the key of ${lineage} could not be purged from ${server.name}`,
         fact: answer.output.map((line) => quote(line, 200)).join('\n') || [...answer.facts].join(' '),

@@ -144,6 +144,14 @@ export async function noteHeld(store: Store, lineage: string, server: string, nu
   })
 }
 
+/** Its service was reloaded for the sake of that set alone. */
+export async function noteReread(store: Store, lineage: string, server: string, number: number): Promise<void> {
+  await ticketStates(store).change(
+    lineage,
+    (state) => state && { ...state, reread: { ...state.reread, [server]: number } },
+  )
+}
+
 /** The fleet file asks for none, and no server that it names has one any more: nothing is left of them here either. */
 export async function forgetTickets({ fleet, store, vault }: Context, { name, tickets }: Certificate): Promise<void> {
   const state = await ticketStates(store).read(name)

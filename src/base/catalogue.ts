@@ -194,6 +194,7 @@ export const catalogue = {
   // Rollout
   DISCOVER_NOTHING: badData,
   INCLUDE_FOREIGN: { exit: 73 },
+  INCLUDE_INSTALLED: configuration,
   INCLUDE_NO_PLACE: configuration,
   INCLUDE_NOT_READ: configuration,
   INCLUDE_NOT_READY: configuration,

@@ -22,13 +22,14 @@ export interface Exit {
 
 /** A command with its help: an example and the exit codes that it can leave. */
 export function describe(command: Command, examples: readonly string[], exits: readonly Exit[]): Command {
+  const inOrder = [{ status: 0, when: 'done' }, ...exits].toSorted((left, right) => left.status - right.status)
   const lines = [
     '',
     examples.length > 1 ? 'Examples:' : 'Example:',
     ...examples.map((example) => `  $ ${example}`),
     '',
     'Exit codes:',
-    ...[{ status: 0, when: 'done' }, ...exits].map(({ status, when }) => `  ${String(status).padEnd(3)} ${when}`),
+    ...inOrder.map(({ status, when }) => `  ${String(status).padEnd(3)} ${when}`),
   ]
   return command.addHelpText('after', lines.join('\n'))
 }

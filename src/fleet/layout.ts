@@ -14,3 +14,9 @@ export const usualLayout: Readonly<Record<ServiceKind, FileLayout>> = {
   command: 'pair',
   none: 'pair',
 }
+
+/** Every kind that there is. */
+export const serviceKinds = Object.keys(usualLayout) as readonly ServiceKind[]
+
+/** Those that a word alone does not say: they need a setting. */
+export const kindsWithSettings: readonly ServiceKind[] = ['traefik', 'command']

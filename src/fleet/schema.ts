@@ -3,6 +3,7 @@ import type { ErrorCode } from '../base/catalogue.ts'
 import { OnecertError } from '../base/errors.ts'
 import { parseHostName } from '../pki/names.ts'
 import { formatDuration, parseDuration } from './duration.ts'
+import { kindsWithSettings, serviceKinds } from './layout.ts'
 import { windowDefect } from './window.ts'
 
 /**
@@ -456,14 +457,17 @@ const server = z
       .describe('where it speaks TLS at several ports: in place of port, starttls and proxy-protocol'),
     location: location.optional(),
     service: z.union([
-      z.enum(['nginx', 'apache', 'haproxy', 'caddy', 'postfix', 'dovecot', 'postgresql', 'envoy', 'none'], {
-        error: ({ input }) =>
-          input === 'command'
-            ? 'needs its command: write service: { command: { reload: [systemctl, reload, x] } }'
-            : input === 'traefik'
-              ? 'needs its dynamic file: write service: { traefik: { dynamic: /etc/traefik/dynamic/tls.yaml } }'
-              : undefined,
-      }),
+      z.enum(
+        serviceKinds.filter((kind) => !kindsWithSettings.includes(kind)),
+        {
+          error: ({ input }) =>
+            input === 'command'
+              ? 'needs its command: write service: { command: { reload: [systemctl, reload, x] } }'
+              : input === 'traefik'
+                ? 'needs its dynamic file: write service: { traefik: { dynamic: /etc/traefik/dynamic/tls.yaml } }'
+                : undefined,
+        },
+      ),
       z
         .strictObject(services)
         .partial()

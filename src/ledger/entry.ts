@@ -50,7 +50,7 @@ export interface EffectFields {
   readonly ticketHash?: string
   /**
    * How a key travelled: `local`, `ssh <key exchange>`, or `on <server>` where the server copied its own. How a service took
-   * its files: `reload`, `start` or `runtime`.
+   * its files: `reload`, `start` or `runtime`. What became of an include file: `installed`, `removed` or `absent`.
    */
   readonly way?: string
   readonly reason?: string

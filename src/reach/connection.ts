@@ -58,6 +58,7 @@ export interface Verb extends RequestOptions {
 export interface RequestOptions {
   /** Lines sent after the verb, up to a line `.`. */
   readonly payload?: string | Secret<string>
+  /** For the answer; absent: what the verb may take. */
   readonly timeoutMs?: number
 }
 

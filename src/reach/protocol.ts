@@ -5,6 +5,7 @@ import { catalogue } from '../base/catalogue.ts'
 import { fail, type OnecertError, quote } from '../base/errors.ts'
 import { Secret } from '../base/secret.ts'
 import type { Answer, Connection, RequestOptions, Verb } from './connection.ts'
+import { answerWithinMs } from './limits.ts'
 
 /** A process whose stdin and stdout are the receiver's, on this machine or behind ssh. */
 export interface ReceiverProcess {
@@ -19,7 +20,6 @@ export interface ReceiverProcess {
   end(): Promise<void>
 }
 
-const requestTimeoutMs = 120_000
 const outputLinesMax = 2_000
 const lineCharactersMax = 4_096
 const wordGrammar = /^[A-Za-z0-9._:/=+@,-]+$/
@@ -106,7 +106,7 @@ export async function speak(process: ReceiverProcess): Promise<Speaking> {
     return `${head}${ended}.\n`
   }
 
-  async function answer(timeoutMs = requestTimeoutMs): Promise<Answer> {
+  async function answer({ verb, timeoutMs = answerWithinMs(verb) }: Verb): Promise<Answer> {
     const output: string[] = []
     for (;;) {
       const line = (await nextLine(timeoutMs)) ?? (await lost())
@@ -132,7 +132,7 @@ export async function speak(process: ReceiverProcess): Promise<Speaking> {
     sent.bytes += Buffer.byteLength(whole)
     process.stdin.write(whole)
     const answers: Answer[] = []
-    for (const { timeoutMs } of verbs) answers.push(await answer(timeoutMs))
+    for (const verb of verbs) answers.push(await answer(verb))
     const refused = answers.findIndex(({ ok }) => !ok)
     return refused === -1 ? answers : answers.slice(0, refused + 1)
   }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { fail } from '../base/errors.ts'
 import type { FileLayout } from '../fleet/fleet.ts'
 import type { ReceiverText } from './connection.ts'
+import { receiverSeconds } from './limits.ts'
 
 /** What the receiver of one server may do: its settings are part of its text, so that no command travels as data. */
 export interface ReceiverSettings {
@@ -107,6 +108,9 @@ function header(settings: ReceiverSettings): string {
   )
   const onCopy = settings.sealing?.onCopy
   return [
+    Object.entries(receiverSeconds)
+      .map(([name, seconds]) => `${name}_seconds=${seconds}`)
+      .join(' '),
     `directory=${quoteWord(settings.directory)}`,
     `key_folders=${quoteWord(settings.keyFolders.join(' '))}`,
     `sealable=${settings.sealing ? 'yes' : ''} configuration=${quoteWord(onCopy?.configuration ?? '')}`,
@@ -124,6 +128,7 @@ function header(settings: ReceiverSettings): string {
     '  esac',
     '}',
     `include_named=${settings.includeNamed ? 'yes' : 'no'}`,
+    `include_paths() { ${printed(Object.values(settings.includes).filter((path) => path !== ''))}; }`,
     'include_settings() {',
     '  case $1 in',
     ...Object.entries(settings.includes).map(
@@ -150,6 +155,11 @@ function command(argv: readonly string[], seconds: string, copied?: string): str
       : quoteWord(word),
   )
   return argv.length === 0 ? ':' : `timeout "${seconds}" ${words.join(' ')}`
+}
+
+/** A command that prints them, one a line. */
+function printed(words: readonly string[]): string {
+  return words.length === 0 ? ':' : `printf '%s\\n' ${words.map(quoteWord).join(' ')}`
 }
 
 /** One word for sh. Control characters have no business in a path or an argument. */

@@ -76,9 +76,10 @@ export function explainSshFailure({ server, reach, stderr, elapsedMs }: SshFailu
   }
   if (has(/Permission denied|Too many authentication failures|No more authentication methods/))
     return authFailure(server, reach, stderr)
+  // sudo writes its line in pieces, and ssh may say something of its own between them.
   if (
     has(
-      /sudo: .*(a password is required|a terminal is required|no tty present|not allowed|may not run)|is not in the sudoers file/,
+      /sudo: [\s\S]*(a password is required|a terminal is required|no tty present|not allowed|may not run)|is not in the sudoers file/,
     )
   ) {
     const account = reach.destination.includes('@') ? reach.destination.split('@')[0] : '<account>'

@@ -71,7 +71,11 @@ export function openBalancers(
       },
       'balancer',
     )
-    const opening = reachOf(machine).open(machine, { receiver, carriesKey: false, sentAlong: true, timeoutMs, signal })
+    const opening = reachOf(machine)
+      .open(machine, { receiver, carriesKey: false, sentAlong: true, timeoutMs, signal })
+      .catch((error: unknown) => {
+        throw error instanceof OnecertError && error.code === 'RECEIVER_OUTDATED' ? onlyReceiver(site, error) : error
+      })
     connections.set(key, opening)
     opening.catch(() => forget(key, opening))
     return opening
@@ -126,6 +130,17 @@ export function openBalancers(
       connections.clear()
     },
   }
+}
+
+/** The deploy key of an enrolled server: what is installed there is the receiver of that server. */
+function onlyReceiver(site: string, cause: OnecertError): OnecertError {
+  return new OnecertError('RECEIVER_OUTDATED', {
+    what: `the key for the balancer of ${site} may run the receiver that is installed there, and nothing else`,
+    fact: `the receiver of a balancer is sent along: the "ssh" of its "control" needs an "identity" that may run a command there`,
+    state: 'nothing was changed at the balancer',
+    next: `give the control of ${site} another key (docs/guides/load-balancer.md), then: onecert apply`,
+    cause,
+  })
 }
 
 function memberState(facts: ReadonlyMap<string, string>): MemberState {

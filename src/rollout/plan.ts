@@ -19,9 +19,10 @@ export interface Known {
   readonly served: ReadonlyMap<string, readonly string[] | null>
   /**
    * Its session ticket keys. `missing`: it has not got those that it should have; `apart`: it should have them, and sessions of
-   * the others do not resume there; `superfluous`: it should have none any more.
+   * the others do not resume there; `apart-still`: the same, after a reload for that reason alone; `superfluous`: it should have
+   * none any more.
    */
-  readonly tickets: 'right' | 'missing' | 'apart' | 'superfluous'
+  readonly tickets: 'right' | 'missing' | 'apart' | 'apart-still' | 'superfluous'
 }
 
 /** `none`: proven, nothing to do. `chain`: new chain, the key is there. `key`: the private key travels. `check`: look on
@@ -35,6 +36,8 @@ export interface PlannedServer {
   readonly reason: string
   /** Session ticket keys travel too. */
   readonly ticketKeys: boolean
+  /** What is right on its disk may not be what its service has read: it is reloaded in any case. */
+  readonly rereads: boolean
   /** Why it is changed although its maintenance window is closed. */
   readonly override?: string
   /** Where it is drained for its reload. */
@@ -90,7 +93,7 @@ export function planRollout(
       const { server } = placement
       const wanted = planServer(placement, generation, known.get(server.name), options.thorough ?? false)
       // HAProxy that takes a certificate into its memory ends no connection; ticket keys it takes with a reload.
-      const reloads = server.service.socket === undefined || wanted.ticketKeys
+      const reloads = server.service.socket === undefined || wanted.ticketKeys || wanted.rereads
       return { ...wanted, memberships: reloads ? membershipsOf(fleet, server.name) : [] }
     })
   const todo = new Map<string, PlannedServer>()
@@ -125,7 +128,13 @@ function planServer(
   thorough: boolean,
 ): Omit<PlannedServer, 'memberships'> {
   const tickets = known?.tickets ?? 'right'
-  const say = (action: Action, reason: string) => ({ placement, action, reason, ticketKeys: tickets === 'missing' })
+  const say = (action: Action, reason: string) => ({
+    placement,
+    action,
+    reason,
+    ticketKeys: tickets === 'missing',
+    rereads: tickets === 'apart',
+  })
   if (!known?.holds.has(generation.spki))
     return say('key', known?.holds.size ? 'holds an older key' : 'holds no copy yet')
   if (known.committed !== generation.number) {
@@ -138,7 +147,8 @@ function planServer(
     if (wrong) return say('check', `${endpoint.name} ${wrong}`)
   }
   if (tickets === 'missing') return say('tickets', 'has older ticket keys, or none')
-  if (tickets === 'apart') return say('tickets', 'sessions do not resume there')
+  if (tickets === 'apart') return say('tickets', 'sessions do not resume there: reloaded once more')
+  if (tickets === 'apart-still') return say('tickets', 'sessions do not resume there, after one more reload either')
   if (tickets === 'superfluous') return say('tickets', 'the fleet file asks for none any more')
   if (thorough) return say('check', 'serves what it should; what lies there is looked at too')
   return say('none', 'proven')

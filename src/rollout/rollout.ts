@@ -1,3 +1,4 @@
+import { asOnecertError } from '../base/errors.ts'
 import type { Plan, PlannedServer, WaitingServer } from './plan.ts'
 import type { Report, ServerOutcome } from './progress.ts'
 import type { Turn } from './turn.ts'
@@ -39,7 +40,7 @@ export async function rolloutWaves(
   const count = (state: (outcome: ServerOutcome) => boolean) => outcomes.filter(state).length
   const reason = (): string | null => {
     const reached = count(({ state }) => state !== 'unreachable')
-    if (options.signal.aborted) return 'interrupted'
+    if (options.signal.aborted) return asOnecertError(options.signal.reason).failure.what
     return stopReason({
       servers,
       failed: count(({ state }) => state !== 'committed' && state !== 'unreachable'),

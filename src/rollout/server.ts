@@ -59,7 +59,7 @@ export async function rolloutServer(task: ServerRollout): Promise<ServerOutcome>
     const vantage = await walk(task, session)
     return outcome('committed', { vantage })
   } catch (thrown) {
-    const error = thrown === task.signal.reason ? interrupted(server.name) : asOnecertError(thrown)
+    const error = thrown === task.signal.reason ? interrupted(server.name, thrown) : asOnecertError(thrown)
     const state = session.state === 'pending' && session.connection === null ? notReached(error) : session.state
     await task.setState(state, { code: error.code, what: error.failure.what })
     return outcome(state, { error })
@@ -72,11 +72,15 @@ function notReached(error: OnecertError): ServerState {
   return error.exit === 69 ? 'unreachable' : 'pending'
 }
 
-function interrupted(server: string): OnecertError {
-  return new OnecertError('INTERRUPTED', {
-    what: `interrupted before ${server} was swapped`,
-    state: `nothing that ${server} serves was changed`,
+/** By a person, or by what makes it impossible to go on: a lease that was lost. */
+function interrupted(server: string, reason: unknown): OnecertError {
+  const { code, failure } = asOnecertError(reason)
+  return new OnecertError(code, {
     next: 'onecert apply',
+    ...failure,
+    what: `${failure.what} before ${server} was swapped`,
+    state: [`nothing that ${server} serves was changed`, failure.state].filter(Boolean).join('; '),
+    cause: reason,
   })
 }
 
@@ -85,7 +89,8 @@ async function walk(task: ServerRollout, session: Session): Promise<Vantage> {
   const prepared = await prepare(task, session)
   const look: Look = server.probe === 'direct' ? lookDirectly() : lookThrough(prepared.connection)
   const wants = wantsTickets(task, prepared.found)
-  const already = prepared.isCurrent && !wants ? await servedAlready(task, look) : null
+  const { rereads } = task.planned
+  const already = prepared.isCurrent && !wants && !rereads ? await servedAlready(task, look) : null
   if (already !== null) {
     await enter(task, session, 'committed', { generation: prepared.name, vantage: already })
     await settleTickets(task, prepared)
@@ -94,7 +99,8 @@ async function walk(task: ServerRollout, session: Session): Promise<Vantage> {
   const before = prepared.resumed ? new Map<string, string>() : await servedBefore(task, look)
   return drained(task, session, async () => {
     task.signal.throwIfAborted()
-    let ticketSet: string | null = null
+    // Linked once more, they are read with a reload also where the memory of the service takes files.
+    let ticketSet = rereads ? (prepared.found.tickets?.set ?? null) : null
     if (wants) {
       task.onStep('tickets')
       ticketSet = await carryTickets(task, session, prepared.connection, prepared.found)

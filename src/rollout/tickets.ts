@@ -34,6 +34,8 @@ export interface TicketState {
   readonly rotatedAtMs: number
   /** By server: the number of the set that was last proved there. */
   readonly held: Readonly<Record<string, number>>
+  /** By server: the number of the set for which its service was reloaded once more, as its sessions did not resume elsewhere. */
+  readonly reread?: Readonly<Record<string, number>>
 }
 
 export type TicketDecision =

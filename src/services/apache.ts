@@ -5,7 +5,7 @@ import type { Service } from './service.ts'
 
 /**
  * Apache 2.4: its test says "Syntax OK" to a mismatched pair, and a graceful restart with one ends the parent process.
- * It reads one session ticket key, and a new one only at a restart, which ends connections.
+ * It has one session ticket key: with a new one, no earlier session resumes (docs/adr/0016-ticket-keys.md).
  */
 export function apache(settings: ServiceSettings): Service {
   return {

@@ -219,6 +219,10 @@ function sqliteStore(database: DatabaseSync, path: string, log: FileHandle): Sto
     const held = get<LeaseSql>('SELECT * FROM lease WHERE lineage = ?', lineage)
     fail('LEASE_LOST', {
       what: held?.token === token ? `the lease on ${lineage} was given back` : `another onecert took over ${lineage}`,
+      ...(held?.holder &&
+        held.token !== token && {
+          fact: `${holderText(held.holder)}, ${Math.round((nowMs - held.acquired_at_ms) / 1000)} s ago; its fencing token is ${held.token}, ours is ${token}`,
+        }),
       state: 'servers refuse what comes from here now; what was swapped and not confirmed undoes itself',
       next: 'onecert status',
     })

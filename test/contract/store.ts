@@ -178,6 +178,8 @@ export function storeContract(kind: string, makePlace: () => Promise<StorePlace>
       )
       assert.deepEqual([error.code, error.exit], ['LEASE_LOST', 75])
       assert.match(error.message, /www/)
+      const tokens = `its fencing token is ${next.token}, ours is ${late.token}`
+      assert.equal(error.failure.fact, `process 1 on third, 0 s ago; ${tokens}`)
       await store.releaseLease('www', late.token)
       const held = await refusalOf(() => store.acquireLease('www', { holder, nowMs: minuteMs + 1, lifetimeMs: 1 }))
       assert.equal(held.code, 'LEASE_HELD')

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { writeCertbot } from '../clients.ts'
 import { writeCertificate } from '../real/certificate.ts'
 import { type FleetDocument, type RealFleet, siteName, startFleet } from '../real/fleet.ts'
 import { startNginx } from '../real/nginx.ts'
@@ -206,6 +207,47 @@ describe('two proxies, one of them a standby, in front of an upstream', () => {
     }
     assert.fail(`${server} does not come to serve it`)
   }
+})
+
+test('on the machine of onecert itself the key that the issuer has is no copy; one beside it is', async () => {
+  await using fleet = await startFleet({ 'eu-1': 'nginx' })
+  const live = join(fleet.directory, 'letsencrypt', 'live', siteName)
+  const archive = join(fleet.directory, 'letsencrypt', 'archive', siteName)
+  const sold = await fleet.authority.sell({ names: [siteName] })
+  await writeCertbot(live, { sold, intermediatePem: fleet.authority.intermediatePem, number: 1 })
+  const asLocal = (document: FleetDocument) => {
+    const server = document.servers['eu-1']
+    delete server.ssh
+    delete server['host-key']
+    Object.assign(server, { local: true, 'key-folders': [fleet.directory] })
+  }
+  const places = async () => {
+    const { stdout, stderr } = await fleet.run('audit', '--json')
+    assert.notEqual(stdout, '', stderr)
+    return (JSON.parse(stdout).findings as Finding[]).map(({ reason, place }) => `${reason} ${place}`)
+  }
+  const stray = join(fleet.directory, 'stray.key')
+  await fleet.configure((document) => {
+    asLocal(document)
+    document.issuers = { certbot: { watch: live } }
+    document.certificates.www.issuer = 'certbot'
+  })
+  const watched = await fleet.run('apply')
+  assert.equal(watched.exit, 0, watched.stderr)
+  assert.deepEqual(await places(), [])
+  await copyFile(join(archive, 'privkey1.pem'), stray)
+  assert.deepEqual(await places(), [`key-elsewhere ${stray}`])
+  await rm(stray)
+
+  await fleet.configure(asLocal)
+  const { keyPem } = await fleet.buy()
+  const bought = await fleet.run('apply')
+  assert.equal(bought.exit, 0, bought.stderr)
+  // No issuer of the fleet file has what certbot keeps any more.
+  await rm(join(fleet.directory, 'letsencrypt'), { recursive: true })
+  assert.deepEqual(await places(), [])
+  await writeFile(stray, keyPem)
+  assert.deepEqual(await places(), [`key-elsewhere ${stray}`])
 })
 
 test('while a rollout is under way, what it has not come to yet is no drift', async () => {

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { type Kind, type RealFleet, type ServerOptions, siteName, startFleet } from '../real/fleet.ts'
 import { chooseEndpoint, makeDirectory } from '../real/running.ts'
 
+const execute = promisify(execFile)
 const folders: string[] = []
 after(() => Promise.all(folders.map((each) => rm(each, { recursive: true, force: true }))))
 
@@ -26,9 +29,9 @@ interface Entry {
 }
 
 /** A server that has the certificate, and whose configuration reads a folder of include files and serves nothing else. */
-async function startReading(options: ServerOptions) {
+async function startReading(options: ServerOptions, beside: Readonly<Record<string, Kind>> = {}) {
   const folder = options.further ?? (await makeFolder('include'))
-  const fleet = await startFleet({ 'eu-1': options })
+  const fleet = await startFleet({ 'eu-1': options, ...beside })
   const server = fleet.server('eu-1')
   const { address, port } = server.service
   const { port: httpPort } = await chooseEndpoint({ address })
@@ -208,6 +211,32 @@ for (const kind of ['apache', 'haproxy'] as const) {
     assert.deepEqual(await readdir(folder), [])
   })
 }
+
+test('nginx: a server whose include file is still there keeps its files, and its configuration, until that is taken away', async () => {
+  const { fleet, server, file, words } = await startReading({ kind: 'nginx' }, { 'us-1': 'nginx' })
+  await using _fleet = fleet
+  const first = await fleet.run(...words, '--server', 'eu-1', '--install')
+  assert.equal(first.exit, 0, first.stderr)
+  const uninstall = `onecert config ${siteName} --server eu-1 --uninstall`
+  const remove = ['server', 'remove', 'eu-1', '--now']
+  assert.ok((await fleet.run(...remove, '--dry-run')).stdout.includes(`until this is done: ${uninstall}\n`))
+
+  const refused = await fleet.run(...remove, '--yes')
+  assert.equal(refused.exit, 78, refused.stderr)
+  assert.match(refused.stderr, /INCLUDE_INSTALLED/)
+  assert.ok(refused.stderr.includes(file) && refused.stderr.includes(uninstall), refused.stderr)
+  assert.equal(await server.served(), await server.onDisk())
+  const [program = '', ...argv] = server.service.test
+  await execute(program, argv)
+
+  const gone = await fleet.run(...uninstall.split(' ').slice(1))
+  assert.equal(gone.exit, 0, gone.stderr)
+  assert.doesNotMatch((await fleet.run(...remove, '--dry-run')).stdout, /uninstall/)
+  const removed = await fleet.run(...remove, '--yes')
+  assert.equal(removed.exit, 0, removed.stderr)
+  await assert.rejects(server.onDisk())
+  await execute(program, argv)
+})
 
 test('nothing is installed where the server has no certificate yet', async () => {
   await using fleet = await startFleet({ 'eu-1': 'nginx' })

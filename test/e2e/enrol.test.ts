@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { installedReceiver } from '../../src/reach/receiver.ts'
-import { type RealServer, startFleet } from '../real/fleet.ts'
+import { type RealServer, siteName, startFleet } from '../real/fleet.ts'
 
 const run = promisify(execFile)
 const account = 'onecert-deploy'
@@ -127,6 +127,32 @@ test('an enrolled deploy key carries certificates, and can do nothing else on th
   assert.equal(asRoot.exit, 0, asRoot.stderr)
   assert.ok(!(await fleet.run('apply')).stderr.includes('RECEIVER_OUTDATED'))
   assert.equal(await server.served(), sold.fingerprint)
+})
+
+test('a balancer whose control has the deploy key of an enrolled server: the note says which key it needs', async () => {
+  await using fleet = await startFleet({ 'eu-1': { kind: 'nginx', sshd }, 'us-1': 'nginx' })
+  const { sshd: at, service } = fleet.server('eu-1')
+  const deployKey = await makeDeployKey(fleet.server('eu-1'))
+  const enrolled = await fleet.run('server', 'enrol', 'eu-1', '--deploy-key', `${deployKey}.pub`)
+  assert.equal(enrolled.exit, 0, enrolled.stderr)
+  await fleet.configure((document) => {
+    const { ssh, 'host-key': hostKey } = document.servers['eu-1']
+    const haproxy = { socket: '/run/haproxy/admin.sock', backend: 'be_www' }
+    const control = { ssh: { ...ssh, identity: deployKey }, 'host-key': hostKey, haproxy }
+    document.sites[siteName] = {
+      certificate: 'www',
+      'load-balancer': { address: service.address, port: service.port, servers: ['eu-1', 'us-1'], control },
+    }
+  })
+  const { exit, stderr } = await fleet.run('apply')
+  assert.equal(exit, 0, stderr)
+  assert.match(
+    stderr,
+    /us-1 is reloaded without a drain: the key for the balancer of www\.lab\.example may run the receiver/,
+  )
+  assert.match(stderr, /needs an "identity" that may run a command there/)
+  assert.doesNotMatch(stderr, /server enrol/)
+  assert.equal(at.user, 'root')
 })
 
 test('an account that is not root: the preflight prints the sudoers line, and with it the rollout goes through', async () => {

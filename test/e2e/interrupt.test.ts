@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { processesBelow } from '../../src/lab/processes.ts'
@@ -76,6 +77,35 @@ test('Ctrl-C before a swap: nothing is changed, and the next apply goes on', asy
   assert.equal((await fleet.run('apply')).exit, 0)
   assert.equal(await server.served(), sold.fingerprint)
   await rm(dirname(marker), { recursive: true })
+})
+
+test('a lease that another onecert took over before a swap is told as that: to whom it went, and what to do', async () => {
+  const place = await mkdtemp(join(tmpdir(), 'onecert-login-'))
+  const [marker, go] = [join(place, 'login'), join(place, 'go')]
+  const wait = `touch ${marker}; for try in $(seq 500); do [ ! -e ${go} ] || break; sleep 0.1; done`
+  const keyOptions = `command="${wait}; exec sh -c \\"$SSH_ORIGINAL_COMMAND\\""`
+  await using fleet = await startFleet({ 'eu-1': { kind: 'nginx', sshd: { keyOptions } } })
+  const server = fleet.server('eu-1')
+  const { ended } = fleet.run.start('apply', '--connect-timeout', '60')
+  await until(() => existsSync(marker))
+  // As another machine would find it, after this one stood still for a minute.
+  const database = new DatabaseSync(join(fleet.stateDirectory, 'state.db'))
+  database
+    .prepare("UPDATE lease SET token = token + 1, holder = 'db-2:4711:1', acquired_at_ms = ? WHERE lineage = 'www'")
+    .run(Date.now())
+  database.close()
+  // A lease is renewed every 20 s.
+  await sleep(22_000)
+  await writeFile(go, '')
+  const { exit, stderr } = await ended
+  assert.equal(exit, 75, stderr)
+  assert.doesNotMatch(stderr, /INTERRUPTED|interrupted/)
+  assert.match(stderr, /LEASE_LOST: another onecert took over www before eu-1 was swapped/)
+  assert.match(stderr, /process 4711 on db-2, \d+ s ago; its fencing token is \d+, ours is \d+/)
+  assert.match(stderr, /nothing that eu-1 serves was changed; servers refuse what comes from here now/)
+  assert.match(stderr, /next: {2}onecert status/)
+  assert.equal(await server.served(), server.original)
+  await rm(place, { recursive: true })
 })
 
 test('Ctrl-C while the service tests the new files: they are proved and committed all the same', async () => {

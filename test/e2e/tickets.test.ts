@@ -219,6 +219,50 @@ test('a server with other ticket keys is named, and the next apply mends what wa
   )
 })
 
+test('ticket keys that are right on disk and were never read: one reload mends that; one that cannot is not repeated', async () => {
+  const proxy: ServerOptions = { kind: 'haproxy', runtime: true }
+  await using fleet = await startWithTickets({ 'eu-1': nginx, 'us-1': nginx, 'ap-1': nginx, edge: proxy, gate: proxy })
+  const lost = ['us-1', 'gate'].map((name) => fleet.server(name))
+  const log = (server: RealServer) => join(server.service.directory, 'reloads')
+  const configure = (works: boolean) =>
+    fleet.configure((document) => {
+      document.certificates.www.tickets = { rotate: '12h' }
+      for (const server of lost) {
+        const words = works ? ['sh', '-c', `echo >>${log(server)}; exec ${server.service.reload.join(' ')}`] : ['true']
+        document.servers[server.name].service[server.kind].reload = words
+      }
+    })
+  const reloads = async () =>
+    Promise.all(lost.map(async (server) => (await readFile(log(server), 'utf8').catch(() => '')).length))
+
+  // Two rotations, so that not even the key to come is known to the rest any more.
+  await configure(false)
+  for (const round of [1, 2]) {
+    await ageTickets(fleet, halfDayMs)
+    assert.match(await applied(fleet), new RegExp(`session ticket keys ${round + 1} on 5 servers`))
+  }
+  await configure(true)
+  assert.equal((await fleet.run('status')).exit, 1)
+  const { stdout } = await fleet.run('plan')
+  assert.match(stdout, /us-1 .*sessions do not resume there: reloaded once more/)
+  assert.match(stdout, /gate .*sessions do not resume there: reloaded once more/)
+  const mended = await applied(fleet)
+  assert.match(mended, /sessions resume across 3 servers/)
+  assert.match(mended, /sessions resume across 2 servers/)
+  assert.deepEqual(await reloads(), [1, 1])
+  await settled()
+  assert.equal((await fleet.run('status')).exit, 0)
+  assert.doesNotMatch((await fleet.run('plan')).stdout, /do not resume/)
+
+  // The next set, in a service that names none: one reload with it, one for what is seen behind it, and no more.
+  await ageTickets(fleet, halfDayMs)
+  for (const server of lost) await forgetNamedTickets(server)
+  await settled()
+  for (let round = 0; round < 4; round++) await applied(fleet)
+  assert.deepEqual(await reloads(), [3, 3])
+  assert.match((await fleet.run('plan')).stdout, /us-1 .*sessions do not resume there, after one more reload either/)
+})
+
 test('one reload for a new certificate and its ticket keys, none where nothing is due', async () => {
   await using fleet = await startWithTickets({ 'eu-1': nginx })
   const server = fleet.server('eu-1')

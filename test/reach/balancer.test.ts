@@ -1,21 +1,13 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { receiverText } from '../../src/reach/receiver.ts'
 import { type RunningHaproxyBalancer, startHaproxyBalancer } from '../real/balancer.ts'
 import { chooseEndpoint } from '../real/running.ts'
-
-const shells: Record<string, readonly string[]> = {
-  dash: ['dash'],
-  bash: ['bash', '--posix'],
-  'busybox ash': ['busybox', 'sh'],
-}
+import { shells, Talk } from './talk.ts'
 
 /** Programs that can speak to a unix socket, in the order in which they are taken. */
 const speakers = ['/usr/bin/socat', '/usr/bin/nc', '/usr/bin/perl', '/usr/bin/python3']
@@ -37,15 +29,9 @@ beforeEach(async () => {
   for (const member of ['s1', 's2', 's3']) await balancer.tell(`set server be_www/${member} state ready`)
 })
 
-interface Talk {
-  readonly child: ChildProcess
-  ask(line: string): Promise<string>
-  end(): Promise<void>
-}
-
-const talks: ChildProcess[] = []
+const talks: Talk[] = []
 afterEach(() => {
-  for (const child of talks) child.kill('SIGKILL')
+  for (const { child } of talks) child.kill('SIGKILL')
 })
 
 async function talk(argv: readonly string[], socket = balancer.socket): Promise<Talk> {
@@ -66,27 +52,10 @@ async function talk(argv: readonly string[], socket = balancer.socket): Promise<
     balancer: { socket, members },
   })
   await writeFile(file, text)
-  const [program = '', ...words] = argv
-  const child = spawn(program, [...words, file], { stdio: ['pipe', 'pipe', 'inherit'] })
-  talks.push(child)
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  const answer = async (): Promise<string> => {
-    const { value, done } = await lines.next()
-    return done ? 'ended' : value.startsWith(': ') ? `${value}; ${await answer()}` : value
-  }
-  assert.match(await answer(), /^onecert-receiver 1 /)
-  return {
-    child,
-    ask(line) {
-      child.stdin.write(`${line}\n`)
-      return answer()
-    },
-    async end() {
-      const gone = once(child, 'exit')
-      child.stdin.end()
-      await gone
-    },
-  }
+  const receiver = new Talk([...argv, file])
+  talks.push(receiver)
+  assert.match(await receiver.answer(), /^onecert-receiver 1 /)
+  return receiver
 }
 
 const stateOf = async (member: string) => (await balancer.states())[member]
@@ -154,6 +123,20 @@ for (const [name, shell] of Object.entries(shells)) {
       await silent.end()
     })
 
+    test('what the time gave back, and somebody else has drained since, is not given back again by the first', async () => {
+      const early = await talk(shell)
+      assert.match(await early.ask('drain be_www s1 1'), /taken=yes/)
+      await until(async () => (await stateOf('s1')) === 'no check', 10_000)
+      const late = await talk(shell)
+      assert.match(await late.ask('drain be_www s1 60'), /taken=yes/)
+      assert.match(await early.ask('ready be_www s1'), /^ok state=drain /)
+      assert.equal(await stateOf('s1'), 'DRAIN')
+      await early.end()
+      assert.equal(await stateOf('s1'), 'DRAIN')
+      assert.match(await late.ask('ready be_www s1'), /^ok state=up /)
+      await late.end()
+    })
+
     test('a balancer that says nothing when a member is to be made ready: the time does it', async () => {
       const receiver = await talk(shell)
       assert.match(await receiver.ask('drain be_www s1 9'), /taken=yes/)
@@ -170,17 +153,33 @@ for (const [name, shell] of Object.entries(shells)) {
       const receiver = await talk(shell)
       assert.match(await receiver.ask('drain be_www s3 60'), /^fail RECEIVER_OUTDATED/)
       assert.match(await receiver.ask('drain be_www s1;s3 60'), /^fail RECEIVER_PROTOCOL/)
-      assert.match(
-        await receiver.ask('sessions be_www gone'),
-        /^: the backend be_www has no server gone; fail BALANCER_REFUSED/,
-      )
+      assert.deepEqual(await receiver.tell('sessions be_www gone'), {
+        output: ['the backend be_www has no server gone'],
+        answer: 'fail BALANCER_REFUSED',
+      })
       await receiver.end()
-      const nobody = await talk(shell, join(directory, 'nobody.sock'))
-      assert.match(await nobody.ask('drain be_www s1 60'), /^: nothing answers at .*nobody\.sock; fail BALANCER_SILENT/)
+      const socket = join(directory, 'nobody.sock')
+      const nobody = await talk(shell, socket)
+      assert.deepEqual(await nobody.tell('drain be_www s1 60'), {
+        output: [`nothing answers at ${socket}`],
+        answer: 'fail BALANCER_SILENT',
+      })
       await nobody.end()
     })
   })
 }
+
+test('a balancer that says nothing either when the time is up is asked again, for longer than a restart takes', async () => {
+  const receivers = [await talk(['dash']), await talk(['busybox', 'sh'])]
+  for (const [at, member] of ['s1', 's2'].entries())
+    assert.match((await receivers[at]?.ask(`drain be_www ${member} 1`)) ?? '', /taken=yes/)
+  const away = `${balancer.socket}.away`
+  await rename(balancer.socket, away)
+  for (const { child } of receivers) child.kill('SIGKILL')
+  await sleep(9_000).finally(() => rename(away, balancer.socket))
+  assert.deepEqual(await balancer.states(), { s1: 'DRAIN', s2: 'DRAIN', s3: 'no check' })
+  await until(async () => (await stateOf('s1')) === 'no check' && (await stateOf('s2')) === 'no check', 20_000)
+})
 
 describe('where a program to speak with is missing, the next one does', () => {
   for (const [at, speaker] of speakers.entries()) {

@@ -428,7 +428,7 @@ for (const [name, shell] of Object.entries(shells)) {
       await talk.ask('swap gen-0001 60 tickets-1')
       await talk.ask('commit gen-0001 1')
       assert.match(await talk.ask('drop'), /^fail SERVICE_TEST_FAILED/)
-      assert.match(await talk.ask('release www'), /^ok released=0 tickets=kept$/)
+      assert.match(await talk.ask('release www 7'), /^ok released=0 tickets=kept$/)
       assert.deepEqual((await readdir(join(place.base, 'tickets'))).length, 3)
       // As a kill in the middle of the test would leave it.
       await rename(join(place.base, 'tickets'), join(place.base, '.dropped'))
@@ -439,7 +439,7 @@ for (const [name, shell] of Object.entries(shells)) {
         (await readdir(place.base)).filter((each) => /tickets|dropped/.test(each)),
         [],
       )
-      assert.match(await other.ask('release www'), /^ok released=0 zeroed= tickets=-$/)
+      assert.match(await other.ask('release www 8'), /^ok released=0 zeroed= tickets=-$/)
 
       await other.ask(`tickets tickets-1 ${hash}`, lines)
       await other.ask('swap gen-0001 60 tickets-1')
@@ -744,7 +744,9 @@ for (const [name, shell] of Object.entries(shells)) {
       const later = await place.talk()
       assert.match(await later.ask(begin(second, { token: 8 })), /^ok/)
       await bring(later, second, 'gen-0002')
-      assert.equal(await later.ask('release www'), 'ok released=2 zeroed= tickets=-')
+      assert.equal(await later.ask('release www 7'), 'fail SERVER_FENCED fence=8 token=7')
+      assert.equal(await readlink(keyPath), join(place.base, 'current', 'privkey.pem'))
+      assert.equal(await later.ask('release www 8'), 'ok released=2 zeroed= tickets=-')
       const spkis = `${first.spki} ${second.spki}`
       assert.match(await later.ask(`purge www 6 ${spkis}`), /^fail SERVER_FENCED/)
       assert.equal((await readdir(place.base)).length > 2, true)
@@ -878,7 +880,13 @@ for (const [name, shell] of Object.entries(shells)) {
           includes: { www: file },
         }
         const reloads = async () => (await readFile(join(place.root, 'reloads'), 'utf8').catch(() => '')).length / 7
-        return { place, folder, file, reloads, talk: (more = {}) => place.talk({ ...changes, ...more }) }
+        return {
+          place,
+          folder,
+          file,
+          reloads,
+          talk: (more = {}, under: readonly string[] = []) => place.talk({ ...changes, ...more }, under),
+        }
       }
 
       test('is put there, replaced and taken away; what its test refuses is as it was', async () => {
@@ -961,6 +969,43 @@ for (const [name, shell] of Object.entries(shells)) {
         assert.deepEqual(await readdir(folder), [])
         await chmod(folder, 0o777)
         assert.equal(await talk.ask('include www 60', ours('one')), 'fail SERVER_PATH_UNSAFE')
+      })
+
+      test('whose time is up while its test still fails is left to the switch, with the reload that belongs to it', async () => {
+        const { place, folder, file, reloads, talk: open } = await reading()
+        await using _place = place
+        const [bin, slow] = [join(place.root, 'bin'), join(place.root, 'slow')]
+        await mkdir(bin)
+        await writeFile(
+          join(bin, 'sync'),
+          `#!/bin/sh\n[ ! -e ${slow} ] || { rm ${slow}; sleep 1.5; }\nexec /bin/sync "$@"\n`,
+          { mode: 0o755 },
+        )
+        // The switch is slow to flush, and the test ends in that time.
+        const test = ['sh', '-c', `[ -e '${file}' ] || exit 0; touch ${slow}; sleep 1.7; exit 1`]
+        const talk = await open({ test }, ['sh', '-c', `PATH=${bin}:$PATH; exec "$@"`, 'sh'])
+        assert.equal(await talk.ask('include www 1', ours('one')), 'fail WATCHDOG_FIRED')
+        await until(async () => (await reloads()) === 1)
+        assert.deepEqual(await readdir(folder), [])
+      })
+
+      test('that could not be put back is not forgotten: the end of the connection, and the next session, try again', async () => {
+        const { place, folder, file, reloads, talk: open } = await reading()
+        await using _place = place
+        const talk = await open({
+          test: ['sh', '-c', `[ -e '${file}' ] || exit 0; rm '${file}'; mkdir '${file}'; exit 1`],
+        })
+        assert.equal(await talk.ask('include www 60', ours('one')), 'fail ROLLBACK_FAILED')
+        const old = join(place.directory, '.include', 'www.old')
+        assert.ok(existsSync(old))
+        const other = await open()
+        assert.equal(await other.ask('include www 60', ours('two')), 'fail ROLLBACK_FAILED')
+        assert.equal(await readFile(old, 'utf8'), '')
+        await rm(file, { recursive: true })
+        await talk.end()
+        assert.deepEqual(await readdir(folder), [])
+        assert.equal(await reloads(), 1)
+        assert.ok(!existsSync(old))
       })
 
       test('goes again where the reload fails', async () => {

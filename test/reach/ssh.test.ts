@@ -106,7 +106,7 @@ describe('why ssh failed', () => {
       /\/root\/\.ssh\/id has mode 0644/,
     ],
     [
-      `${connecting}debug1: Authenticated to eu-1\nsudo: a password is required`,
+      `${connecting}debug1: Authenticated to eu-1\nsudo: debug1: client_input_channel_req: channel 0\na password is required`,
       'SUDO_NEEDS_PASSWORD',
       /a password is required/,
     ],

@@ -15,7 +15,7 @@ export class Talk {
   readonly child
   readonly #lines: AsyncIterator<string>
 
-  constructor(argv: readonly string[], environment: Record<string, string>) {
+  constructor(argv: readonly string[], environment: NodeJS.ProcessEnv = process.env) {
     const [program = '', ...words] = argv
     this.child = spawn(program, words, { stdio: ['pipe', 'pipe', 'inherit'], env: environment })
     this.child.stdin.on('error', () => {})

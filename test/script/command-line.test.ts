@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { promisify } from 'node:util'
+import { serviceKinds } from '../../src/fleet/layout.ts'
 import { jsonSchema } from '../../src/fleet/schema.ts'
 import { fleetTemplate } from '../../src/fleet/template.ts'
 import { type Onecert, onecert } from '../onecert.ts'
@@ -27,6 +28,8 @@ const commands = [
   ['server', 'scan'],
   ['server', 'enrol'],
   ['server', 'release'],
+  ['server', 'add'],
+  ['server', 'remove'],
   ['server', 'discover'],
   ['config'],
   ['ca'],
@@ -52,6 +55,13 @@ test('the help of each command has an example that is that command, and its exit
     assert.equal(exit, 0)
     assert.match(stdout, new RegExp(`\\$ onecert .*${words.at(-1)}`), `${words.join(' ')}: an example`)
     assert.match(stdout, /Exit codes:\n {2}0 {3}done\n/, `${words.join(' ')}: exit codes`)
+    const [, exits = ''] = stdout.split('Exit codes:\n')
+    const statuses = [...exits.matchAll(/^ {2}(\d+)/gm)].map(([, status]) => Number(status))
+    assert.deepEqual(
+      statuses,
+      statuses.toSorted((left, right) => left - right),
+      `${words.join(' ')}: in order`,
+    )
   }
   const { stdout } = await run('--help')
   for (const [first = ''] of commands) assert.match(stdout, new RegExp(`^ {2}${first}`, 'm'), `${first} is listed`)
@@ -82,6 +92,30 @@ describe('a command line that cannot be read', () => {
       assert.match((JSON.parse(machine.stderr) as { error: { code: string } }).error.code, /^(USAGE|SERVER_UNKNOWN)$/)
     })
   }
+})
+
+test('server add takes every service that the fleet file knows', async () => {
+  const add = (name: string, service: string) => {
+    const words = ['--local', '--address', '192.0.2.99', '--site', 'www.domain.example', '--service', service]
+    return run('server', 'add', name, ...words, '--dry-run')
+  }
+  const settings: Partial<Record<string, string>> = {
+    traefik: '{ traefik: { dynamic: /etc/traefik/dynamic/tls.yaml } }',
+    command: '{ command: { reload: [service, mine, reload] } }',
+  }
+  for (const kind of serviceKinds.filter((each) => each !== 'none')) {
+    const { exit, stdout, stderr } = await add(`new-${kind}`, settings[kind] ?? kind)
+    assert.equal(exit, 0, stderr)
+    assert.ok(stdout.includes(`service: ${settings[kind] ?? kind}`), stdout)
+  }
+  const bare = await add('new-1', 'traefik')
+  assert.equal(bare.exit, 78)
+  assert.match(bare.stderr, /needs its dynamic file: write service:/)
+  for (const service of ['nginks', 'none', '{ nginx']) {
+    const { exit, stderr } = await add('new-1', service)
+    assert.equal(exit, 64, stderr)
+  }
+  assert.match((await add('new-1', 'nginks')).stderr, /nginx, apache, .*postgresql, envoy, traefik, command/)
 })
 
 describe('surroundings that are not right', () => {

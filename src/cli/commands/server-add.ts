@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { type Command, Option } from 'commander'
+import type { Command } from 'commander'
 import { recordText } from '../../actions/addresses.ts'
 import { chosenServer } from '../../actions/choice.ts'
 import { type Added, type AddPlan, addServer, planServer } from '../../actions/server-add.ts'
@@ -8,6 +8,7 @@ import { addServer as addServerTo } from '../../fleet/edit.ts'
 import { type Entry, flowEntry, type Value } from '../../fleet/entries.ts'
 import { parseFleetText, readFleetText, writeFleetText } from '../fleet-file.ts'
 import { wholeNumber } from '../numbers.ts'
+import { serviceValue, terminating } from '../service.ts'
 import { continuedBy, describe, printJson, type Shell, settingsFor, usageExit, withContext } from '../shell.ts'
 import type { Terminal } from '../terminal.ts'
 
@@ -20,7 +21,7 @@ interface Options {
   readonly local?: boolean
   readonly address?: string
   readonly port?: number
-  readonly service?: string
+  readonly service?: Value
   readonly location?: string
   readonly directory?: string
   readonly publish: boolean
@@ -40,7 +41,11 @@ export function addCommand(parent: Command, shell: Shell): void {
     .option('--local', 'this machine')
     .option('--address <ip>', 'where its own handshakes are looked at, and what is published')
     .option('--port <number>', 'of its TLS', wholeNumber(1, 65_535))
-    .addOption(new Option('--service <kind>', 'what terminates TLS there').choices(['nginx', 'apache', 'haproxy']))
+    .option(
+      '--service <kind>',
+      `what terminates TLS there: ${terminating.join(', ')}; or as the fleet file has it`,
+      serviceValue,
+    )
     .option('--location <text>', 'where it stands')
     .option('--directory <path>', 'where generations lie there')
     .option('--no-publish', 'leave the DNS as it is')
@@ -54,6 +59,7 @@ export function addCommand(parent: Command, shell: Shell): void {
     command,
     [
       'onecert server add ap-1 --ssh deploy@ap-1.domain.example --address 192.0.2.31 --service nginx --site www.domain.example',
+      "onecert server add ap-2 --local --address 192.0.2.32 --service '{ traefik: { dynamic: /etc/traefik/dynamic/tls.yaml } }' --site www.domain.example",
       'onecert server add ap-1 --site www.domain.example              # it is in the fleet file already, or go on',
       'onecert server add ap-1 --site www.domain.example --no-publish # copy and prove, leave the DNS alone',
     ],

@@ -36,7 +36,7 @@ export function removeCommand(parent: Command, shell: Shell): void {
     .option('--connect-timeout <seconds>', 'for the server', wholeNumber(1, 600), 15)
     .summary('take a server out: withdraw its address, wait, purge its key copies')
     .description(
-      'Withdraws the address of a server from the DNS, waits until no name server shows it and no resolver remembers it, purges every key copy there, and has it looked at on the server that no file with the key is left. Then it leaves the fleet file. The same command again goes on where it ended. A running service keeps what it has read: take the TLS site out of its configuration first, or stop it.',
+      'Withdraws the address of a server from the DNS, waits until no name server shows it and no resolver remembers it, purges every key copy there, and has it looked at on the server that no file with the key is left. Then it leaves the fleet file. The same command again goes on where it ended. A running service keeps what it has read: take the TLS site out of its configuration first, or stop it. What onecert config has installed there goes by onecert config --uninstall: until then nothing is purged.',
     )
   describe(
     command,
@@ -80,7 +80,7 @@ export function removeCommand(parent: Command, shell: Shell): void {
 }
 
 function printPlan(
-  { server, sites, behind, lineages, copies, inFleet }: RemovePlan,
+  { server, sites, behind, lineages, copies, inFleet, uninstalls }: RemovePlan,
   options: Options,
   out: Terminal['out'],
 ): void {
@@ -95,6 +95,7 @@ function printPlan(
   if (sites.length > 0 && !options.now && !options.lost)
     out('  wait until no name server shows it, and no resolver remembers it')
   for (const site of behind) out(`  (take it out of what stands before ${site} first: onecert cannot see that)`)
+  for (const uninstall of options.lost ? [] : uninstalls) out(`  stop here until this is done: ${uninstall}`)
   if (options.lost) out(`  record ${counted(copies.length)} there as lost`)
   else
     out(`  purge ${counted(copies.length)} of ${lineages.join(', ') || 'no certificate'}, and look that none is left`)

@@ -33,16 +33,21 @@ set_member() { # backend member state
     { told "${said:-nothing answers at $haproxy_socket}"; refuse BALANCER_REFUSED; }
 }
 
-# Not where somebody has put it into maintenance since. A balancer that is being reloaded says nothing for a moment.
-make_ready() { # backend member
-  for again in 1 2 3 4 5; do
+# Between tries, in seconds. A balancer that is being reloaded says nothing for a moment. The switch is the last that comes
+# to give a member back: it goes on for six minutes, as one that is being restarted or mended may take so long.
+session_pauses='1 1 1 1'
+switch_pauses='1 2 4 8 16 32 60 60 60 60 60'
+
+# Not where somebody has put it into maintenance since.
+make_ready() { # backend member pauses
+  for pause in $3 ''; do
     look_at_member "$1" "$2" && { [ "$state" = maint ] || set_member "$1" "$2" ready; } && return 0
-    sleep 1
+    [ -z "$pause" ] || sleep "$pause"
   done
   return 1
 }
 
-# Of a member that this session drained. The switch is ended last: where this does not succeed, it tries once more.
+# Of a member that this session drained. The switch is ended last: where this does not succeed, it goes on with that.
 give_back() { # backend member
   others_held= held=
   for each in $drained; do
@@ -50,7 +55,11 @@ give_back() { # backend member
   done
   [ -n "$held" ] || return 0
   drained=$others_held
-  make_ready "$1" "$2" >/dev/null && kill "$held" 2>/dev/null
+  # Where the time was up it has been given back, and may be drained by somebody else since. Of a switch that has ended the
+  # shell learns when it waits for something else.
+  : "$(:)"
+  if ! kill -0 "$held" 2>/dev/null; then wait "$held" && return 0; fi
+  make_ready "$1" "$2" "$session_pauses" >/dev/null && kill "$held" 2>/dev/null
 }
 
 # drain BACKEND MEMBER SECONDS: no new connections for it, until it is made ready, this connection ends or the time is up.
@@ -59,7 +68,7 @@ verb_drain() {
   look_at_member "$1" "$2" || return
   taken=no
   if [ "$state" = up ] && [ "$others" != 0 ]; then
-    in_time "$3" make_ready "$1" "$2"
+    in_time "$3" make_ready "$1" "$2" "$switch_pauses"
     drained="$drained $1/$2=$timer"
     set_member "$1" "$2" drain || { give_back "$1" "$2"; return 1; }
     taken=yes

@@ -3,7 +3,7 @@ verb_versions() {
   for each in 'nginx -V' 'haproxy -vv' 'apachectl -v' 'apache2 -v' 'httpd -v' 'caddy version' 'openssl version'; do
     program=${each%% *}
     command -v "$program" >/dev/null 2>&1 || continue
-    timeout 10 $each </dev/null 2>&1 | grep -E '[Vv]ersion|^built with|OpenSSL|^v?[0-9]' | grep -v '^configure' | head -n 8 |
+    timeout "$version_seconds" $each </dev/null 2>&1 | grep -E '[Vv]ersion|^built with|OpenSSL|^v?[0-9]' | grep -v '^configure' | head -n 8 |
       sed "s/^/: $program /"
   done
   ipv6=no
@@ -101,10 +101,9 @@ include_begin() { # name
   { [ -d "$base" ] || mkdir -p "$base"; } 2>/dev/null && [ -w "$base" ] || { not_writable "$directory"; return; }
   [ -w "${include_path%/*}" ] || { not_writable "${include_path%/*}"; return; }
   # What a session that died left unconfirmed.
-  [ ! -e "$slot.old" ] || include_undo "$1"
+  [ ! -e "$slot.old" ] || include_undo "$1" || { not_put_back; return; }
   if [ -e "$include_path" ] || [ -L "$include_path" ]; then
-    { IFS= read -r line <"$include_path"; } 2>/dev/null
-    case $line in "$include_marker"*) ;; *) told "$include_path: its first line is not of onecert"; refuse INCLUDE_FOREIGN; return ;; esac
+    is_our_include "$include_path" || { told "$include_path: its first line is not of onecert"; refuse INCLUDE_FOREIGN; return; }
     [ ! -L "$include_path" ] || { told "$include_path is a link"; refuse INCLUDE_FOREIGN; return; }
   fi
   run test_command
@@ -142,17 +141,32 @@ include_fired() {
   refuse WATCHDOG_FIRED
 }
 
-# The file as it was. Without a reload.
+# The file as it was. Without a reload. Fails where somebody else is at it already, and where it could not be put back: then
+# it is not forgotten either.
 include_undo() { # name
   mv "$slot.old" "$slot.fired" 2>/dev/null || return 1
-  if [ -s "$slot.fired" ]; then
-    umask 022
-    include_put <"$slot.fired"
-    umask 077
-  else
-    rm -f "$include_path" && flush "${include_path%/*}"
-  fi
-  rm -f "$slot.fired"
+  if include_restore 2>/dev/null; then rm -f "$slot.fired"; else mv "$slot.fired" "$slot.old"; return 1; fi
+}
+
+include_restore() {
+  if [ ! -s "$slot.fired" ]; then rm -f "$include_path" && flush "${include_path%/*}"; return; fi
+  umask 022
+  include_put <"$slot.fired"
+  set -- $?
+  umask 077
+  return "$1"
+}
+
+# The same, where what was put there is refused: only what is undone needs its switch no more.
+include_take_back() { # name
+  if include_undo "$1"; then include_disarm; return 0; fi
+  [ -e "$slot.old" ] || { include_fired; return; }
+  not_put_back
+}
+
+not_put_back() {
+  told "$include_path could not be put back"
+  refuse ROLLBACK_FAILED
 }
 
 # By one rename; until then under a name that begins with a dot, which no pattern takes in.
@@ -165,21 +179,21 @@ include_put() {
 include_test() { # name expected
   run test_command
   if [ "$status" != 0 ]; then
-    include_undo "$1"; include_disarm
+    include_take_back "$1" || return
     case $status in 124) refuse CONFIG_TEST_TIMEOUT seconds="$test_seconds" ;; *) refuse SERVICE_TEST_FAILED status="$status" ;; esac
     return 1
   fi
   shown=$(configuration_of "$service_kind" | grep '^# configuration file ')
   [ "$2" = yes ] && [ -n "$shown" ] || return 0
   case $shown in *"# configuration file $include_path:"*) return 0 ;; esac
-  include_undo "$1"; include_disarm
+  include_take_back "$1" || return
   refuse INCLUDE_NOT_READ
 }
 
 include_reload() { # name
   run reload_command
   case $status in 0 | 124) ok status="$status" path="$include_path"; return ;; esac
-  include_undo "$1"; include_disarm
+  include_take_back "$1" || return
   reload_command >/dev/null 2>&1 </dev/null || start_command >/dev/null 2>&1 </dev/null
   refuse RELOAD_FAILED status="$status"
 }
@@ -195,7 +209,7 @@ verb_include() {
   printf '%s\n' "$payload" | include_put
   status=$?
   umask 077
-  [ "$status" = 0 ] || { include_undo "$1"; include_disarm; not_writable "${include_path%/*}"; return; }
+  [ "$status" = 0 ] || { include_take_back "$1" && not_writable "${include_path%/*}"; return; }
   include_test "$1" yes && include_reload "$1"
 }
 
@@ -218,8 +232,8 @@ verb_included() {
 
 # unincluded NAME: the file as it was, reloaded.
 verb_unincluded() {
-  [ -n "$included" ] && include_undo "$1" || { include_fired; return; }
-  include_disarm
+  [ -n "$included" ] || { include_fired; return; }
+  include_take_back "$1" || return
   run reload_command
   ok status="$status"
 }

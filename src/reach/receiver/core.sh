@@ -31,12 +31,8 @@ lineage= base= rollout= token= owner= armed= sleeper= drained= uid= gid= files= 
 set_before= set_swapped= other_set=
 newline='
 '
-test_seconds=30
-reload_seconds=60
-socket_seconds=15
 output_lines=20
 journal_lines=500
-search_seconds=60
 keys_most=500
 discover_lines=1500
 discover_files=100
@@ -78,6 +74,16 @@ record() { printf '%s %s %s\n' "$rollout" "$token" "$*" >>"$base/journal"; }
 fenced() {
   [ -n "$base" ] && [ -n "$token" ] || { refuse RECEIVER_PROTOCOL why=begin-first; return 1; }
   { read -r highest <"$base/fence"; } 2>/dev/null && [ "$highest" = "$token" ] || refuse SERVER_FENCED fence="$highest" token="$token"
+}
+
+# Ours is the highest token now; refused where there is a higher one.
+raise_fence() { # token
+  highest=0
+  [ ! -s "$base/fence" ] || read -r highest <"$base/fence"
+  [ "$1" -ge "$highest" ] || { refuse SERVER_FENCED fence="$highest" token="$1"; return; }
+  [ "$1" != "$highest" ] || return 0
+  # Flushed before anything is swapped: until then there is nothing that a late writer could harm.
+  printf '%s\n' "$1" >"$base/.fence" && mv -f "$base/.fence" "$base/fence" || not_writable "$base"
 }
 
 # Run in a subshell always: as it starts no program, it costs a fraction of readlink.
@@ -299,6 +305,13 @@ tell_output() {
   [ "$status" = 0 ] || tail -n "$output_lines" "$base/.output" | while IFS= read -r line; do told "$line"; done
 }
 
+# An include file that config made, by its first line.
+is_our_include() { # file
+  line=
+  { IFS= read -r line <"$1"; } 2>/dev/null
+  case $line in "$include_marker"*) ;; *) return 1 ;; esac
+}
+
 # The service takes the files that are current. Sets way: how it was asked to. Other ticket keys need a reload.
 reload_service() {
   way=reload
@@ -340,7 +353,7 @@ select_lineage() {
 # probe ADDRESS:PORT NAME [STARTTLS]: a handshake made here, where no connection can be carried to.
 verb_probe() {
   command -v openssl >/dev/null 2>&1 || { refuse SERVER_TOOL_MISSING tool=openssl; return; }
-  shown=$(timeout 10 openssl s_client -connect "$1" -servername "$2" ${3:+-starttls "$3"} -showcerts </dev/null 2>/dev/null) ||
+  shown=$(timeout "$probe_seconds" openssl s_client -connect "$1" -servername "$2" ${3:+-starttls "$3"} -showcerts </dev/null 2>/dev/null) ||
     { refuse PROBE_FAILED; return; }
   printf '%s\n' "$shown" | {
     inside=

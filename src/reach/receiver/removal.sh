@@ -1,6 +1,8 @@
-# release: plain files again at the explicit paths, with the bytes that are current.
+# release LINEAGE TOKEN: plain files again at the explicit paths, with the bytes that are current. A process whose lease went
+# to another one takes nothing from what that one has put there.
 verb_release() {
   select_lineage "$1" || return
+  [ ! -d "$base" ] || raise_fence "$2" || return
   released=0
   for each in "$chain_path fullchain.pem" "$key_path privkey.pem" "$combined_path combined.pem"; do
     path=${each% *} name=${each##* }
@@ -14,18 +16,17 @@ verb_release() {
 }
 
 # purge LINEAGE TOKEN SPKI…: everything of the lineage goes, with its keys, and the links at the explicit paths. Fence and
-# journal stay: a late writer is refused still. Then it is looked whether a file with one of these keys is left.
+# journal stay: a late writer is refused still. Then it is looked whether a file with one of these keys is left. Nothing goes
+# while an include file of ours is there: it names what would be gone, and no reload would pass the service's test any more.
 verb_purge() {
   select_lineage "$1" || return
   token=$2 rollout=purge
   shift 2
   wanted=" $* " left=0 seen=0
   safe_paths "$base" "${chain_path%/*}/" "${key_path%/*}/" "${combined_path%/*}/" || return
+  tell_includes || { refuse INCLUDE_INSTALLED; return; }
   if [ -d "$base" ]; then
-    highest=0
-    [ ! -s "$base/fence" ] || read -r highest <"$base/fence"
-    [ "$token" -ge "$highest" ] || { refuse SERVER_FENCED fence="$highest" token="$token"; return; }
-    printf '%s\n' "$token" >"$base/.fence" && mv -f "$base/.fence" "$base/fence" || { not_writable "$base"; return; }
+    raise_fence "$token" || return
     record "purge $(current)"
     flush "$base/journal" "$base/fence" "$base"
     unlink_paths
@@ -56,6 +57,19 @@ verb_purge() {
   fi
   [ "$left" = 0 ] || { refuse PURGE_LEFT left="$left"; return; }
   ok left=0 proof="$proof" seen="$seen"
+}
+
+# Fails where there is one.
+tell_includes() {
+  installed=
+  while IFS= read -r path; do
+    [ -n "$path" ] && is_our_include "$path" || continue
+    installed=yes
+    told "$path"
+  done <<EOF
+$(include_paths)
+EOF
+  [ -z "$installed" ]
 }
 
 is_file() { [ -f "$1" ] && [ ! -L "$1" ]; }

@@ -48,7 +48,7 @@ disarm() { # name of the end
 settle() { # seconds
   unconfirmed=- before=- set_before= set_swapped=
   waited=0
-  while set -- "$1" "$base"/fired.*; [ -e "$2" ] && [ $waited -lt 40 ]; do
+  while set -- "$1" "$base"/fired.*; [ -e "$2" ] && [ "$waited" -lt "$settle_seconds" ]; do
     sleep 1
     waited=$((waited + 1))
   done
@@ -79,14 +79,7 @@ verb_begin() {
   # A service that reads its files with an account of its own passes through here.
   [ -d "$base" ] || (umask 022; mkdir -p "$base") 2>/dev/null || { not_writable "$directory"; return; }
   [ -w "$base" ] || { not_writable "$base"; return; }
-  highest=0
-  [ ! -s "$base/fence" ] || read -r highest <"$base/fence"
-  [ "$token" -ge "$highest" ] || { refuse SERVER_FENCED fence="$highest" token="$token"; return; }
-  if [ "$token" != "$highest" ]; then
-    # Flushed before anything is swapped: until then there is nothing that a late writer could harm.
-    printf '%s\n' "$token" >"$base/.fence" && mv -f "$base/.fence" "$base/fence" ||
-      { not_writable "$base"; return; }
-  fi
+  raise_fence "$token" || return
   # What a session left half-way does not lie around, least of all a key.
   set -- "$base"/.stage "$base"/.output "$base"/.sealed "$base"/done.*
   for left in "$@"; do [ ! -e "$left" ] || { rm -rf -- "$@"; break; }; done
