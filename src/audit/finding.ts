@@ -9,9 +9,18 @@ export const reasons = {
   'never-copied': 'critical',
   'not-reloaded': 'critical',
   'old-certificate': 'critical',
+  'old-process': 'critical',
   'other-certificate': 'critical',
+  'mixed-answers': 'critical',
+  'wrong-name': 'critical',
   'incomplete-chain': 'critical',
   'other-chain': 'warning',
+  'chain-order': 'warning',
+  'chain-foreign': 'warning',
+  'chain-with-root': 'notice',
+  'weak-key': 'critical',
+  'weak-signature': 'critical',
+  'weak-protocol': 'notice',
   'mixed-pair': 'critical',
   'damaged-file': 'critical',
   'not-current': 'warning',
@@ -24,6 +33,8 @@ export const reasons = {
   'address-not-ours': 'critical',
   'address-missing': 'warning',
   'name-servers-differ': 'warning',
+  'tlsa-mismatch': 'critical',
+  'caa-forbids': 'warning',
   'clock-wrong': 'warning',
   unreachable: 'warning',
   'waits-for-window': 'notice',
@@ -67,7 +78,7 @@ export function finding(reason: Reason, found: Found): Finding {
   }
 }
 
-const passing: readonly Reason[] = ['never-copied', 'not-reloaded', 'not-current', 'old-certificate']
+const passing: readonly Reason[] = ['never-copied', 'not-reloaded', 'not-current', 'old-certificate', 'old-process']
 
 /** Where a rollout was under way while it was looked: what is older on a server is its next step, and no drift. */
 export function whileChanging(found: Finding): Finding {

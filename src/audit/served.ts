@@ -1,13 +1,26 @@
-import { type Endpoint, endpointText } from '../observe/endpoint.ts'
-import { type Served, servedWrong } from '../observe/served.ts'
-import type { Desired } from './desired.ts'
+import { type Endpoint, endpointText, probedName } from '../observe/endpoint.ts'
+import type { Served } from '../observe/served.ts'
+import { nameDefects } from '../pki/defects.ts'
+import { type ChainDefect, judgeChain, readServed } from './chain.ts'
+import type { Desired, DesiredGeneration } from './desired.ts'
 import type { DiskJudged } from './disk.ts'
 import { type Finding, finding } from './finding.ts'
+import { weakKeys, weakSignatures } from './strength.ts'
 
-/** One look at an endpoint: what it served, or why that could not be seen. */
+/** An endpoint: what it served, or why that could not be seen. */
 export interface EndpointSeen {
   readonly server: string
   readonly endpoint: Endpoint
+  readonly served: Served | null
+  readonly reason: string | null
+  /** Further connections to it; absent: there were none. */
+  readonly again?: readonly OneLook[]
+  /** The older version of TLS that it takes, such as `TLSv1.1`; null: none, or nobody asked. */
+  readonly oldProtocol?: string | null
+}
+
+/** One connection: what it served, or why that could not be seen. */
+export interface OneLook {
   readonly served: Served | null
   readonly reason: string | null
 }
@@ -15,17 +28,22 @@ export interface EndpointSeen {
 /** A renewal is due when a third of the lifetime is left: with less than this it has failed again and again. */
 const lateShare = 0.2
 
+/** What is on disk may be right: the service adds to it, or reads something else. */
+const byService: readonly ChainDefect['reason'][] = ['chain-order', 'chain-foreign', 'chain-with-root']
+
 /**
- * What is served, against what should be; the disk tells which step is missing. Pure.
+ * What is served, against what should be; the disk tells which step is missing. Where its connections do not show the same,
+ * the best of them is judged, and the others are told beside it. Pure.
  * @param opensAt when its maintenance window opens, for which it waits; null: it waits for none
  */
 export function judgeServed(
   desired: Desired,
-  { server, endpoint, served, reason }: EndpointSeen,
+  seen: EndpointSeen,
   disk: DiskJudged | null,
   nowMs: number,
   opensAt: string | null = null,
 ): Finding[] {
+  const { server, endpoint } = seen
   const { certificate, newest } = desired
   const base = {
     certificate,
@@ -34,18 +52,43 @@ export function judgeServed(
     place: endpointText(endpoint),
     repair: `onecert apply ${certificate}`,
   }
-  if (served === null) {
+  const looks = [seen, ...(seen.again ?? [])]
+  const shown = looks.flatMap(({ served }) => served ?? [])
+  const best =
+    shown.find(({ chain }) => chain[0] === newest?.chain[0]) ??
+    shown.find(({ chain }) => desired.numbers.has(chain[0] ?? '')) ??
+    shown[0]
+  if (best === undefined) {
     return [
       finding('unreachable', {
         ...base,
-        what: `what it serves could not be seen: ${reason}`,
+        what: `what it serves could not be seen: ${seen.reason}`,
         repair: 'look at the server; then: onecert audit',
       }),
     ]
   }
+  return [
+    ...judgeLook(desired, base, best, disk, nowMs, opensAt),
+    ...(newest !== null && best.chain[0] === newest.chain[0] ? judgeChains(newest, base, best, shown) : []),
+    ...(newest === null ? [] : judgeOthers(desired, newest, base, best, shown)),
+    ...judgeContent(base, best),
+    ...judgeRest(base, seen, looks),
+  ]
+}
+
+/** What one connection showed. */
+function judgeLook(
+  desired: Desired,
+  base: Base,
+  served: Served,
+  disk: DiskJudged | null,
+  nowMs: number,
+  opensAt: string | null,
+): Finding[] {
+  const { certificate, newest } = desired
   const found: Finding[] = []
   const [leaf = ''] = served.chain
-  const shows = { expected: newest && generationName(newest.number, newest.chain[0]), served: seen(desired, leaf) }
+  const shows = { expected: newest && generationName(newest.number, newest.chain[0]), served: seenName(desired, leaf) }
   if (served.notAfterMs <= nowMs) {
     const since = new Date(served.notAfterMs).toISOString().slice(0, 16)
     found.push(finding('expired', { ...base, ...shows, what: `serves a certificate that expired at ${since}Z` }))
@@ -61,29 +104,15 @@ export function judgeServed(
       }),
     )
   }
-  const wrong = servedWrong(served.chain, newest)
-  if (wrong === null) return found
-  if (leaf === newest.chain[0]) {
-    const incomplete = served.chain.length < newest.chain.length
-    found.push(
-      finding(incomplete ? 'incomplete-chain' : 'other-chain', {
-        ...base,
-        ...shows,
-        what: incomplete
-          ? `serves ${served.chain.length} of ${newest.chain.length} certificates: clients without the intermediate refuse it`
-          : 'serves other intermediates',
-        served: served.chain.map((each) => each.slice(0, 8)).join(' '),
-        expected: newest.chain.map((each) => each.slice(0, 8)).join(' '),
-      }),
-    )
-  } else if (opensAt !== null && served.notAfterMs > nowMs && desired.numbers.has(leaf) && !disk?.isNewest) {
+  if (leaf === newest.chain[0]) return found
+  if (opensAt !== null && served.notAfterMs > nowMs && desired.numbers.has(leaf) && !disk?.isNewest) {
     found.push(
       finding('waits-for-window', {
         ...base,
         ...shows,
         what: `serves an older certificate until its maintenance window opens, ${opensAt}`,
         disk: disk?.current ?? null,
-        repair: `onecert apply ${certificate}, when it is open; or now: onecert apply ${certificate} --server ${server} --now "the reason"`,
+        repair: `onecert apply ${certificate}, when it is open; or now: onecert apply ${certificate} --server ${base.server} --now "the reason"`,
       }),
     )
   } else {
@@ -92,7 +121,108 @@ export function judgeServed(
   return found
 }
 
-type Base = Pick<Finding, 'certificate' | 'server' | 'site' | 'place' | 'repair'>
+/** Each way in which the newest leaf was sent. */
+function judgeChains(newest: DesiredGeneration, base: Base, best: Served, shown: readonly Served[]): Finding[] {
+  const same = shown.filter(({ chain }) => chain[0] === best.chain[0])
+  const distinct = new Map(same.map((served) => [served.chain.join(), served]))
+  const found = new Map<string, Finding>()
+  for (const { chain, certificates } of distinct.values()) {
+    for (const { reason, what } of judgeChain(chain, newest.chain, readServed(certificates))) {
+      const short = { expected: shortChain(newest.chain), served: shortChain(chain) }
+      const repair = byService.includes(reason)
+        ? `look what the service on ${base.server} sends beside the certificate; then: onecert apply ${base.certificate} --server ${base.server}`
+        : base.repair
+      found.set(reason, finding(reason, { ...base, ...short, what, repair }))
+    }
+  }
+  return [...found.values()]
+}
+
+/** Connections that show something else than the best of them. */
+function judgeOthers(
+  desired: Desired,
+  newest: DesiredGeneration,
+  base: Base,
+  best: Served,
+  shown: readonly Served[],
+): Finding[] {
+  const others = shown.filter(({ chain }) => chain[0] !== best.chain[0])
+  const [older, strangers] = [true, false].map((ours) =>
+    others.filter(({ chain }) => desired.numbers.has(chain[0] ?? '') === ours),
+  )
+  const told = (which: readonly Served[]) => ({
+    ...base,
+    expected: generationName(newest.number, newest.chain[0]),
+    served: [...new Set(which.map(({ chain }) => seenName(desired, chain[0] ?? '')))].join(', '),
+    repair: `look which processes listen on ${base.server} (ss -ltnp), and end the one that should not; then: onecert audit`,
+  })
+  const count = (which: readonly Served[]) => `${which.length} of ${shown.length} connections show`
+  const found: Finding[] = []
+  if (older?.length && best.chain[0] === newest.chain[0]) {
+    const what = `${count(older)} an older certificate, the others the newest: an old process still listens`
+    found.push(finding('old-process', { ...told(older), what }))
+  }
+  if (strangers?.length && desired.numbers.has(best.chain[0] ?? '')) {
+    const what = `${count(strangers)} a certificate that is none of this lineage: something else listens there too`
+    found.push(finding('mixed-answers', { ...told(strangers), what }))
+  }
+  return found
+}
+
+/** What every client judges, whoever issued it. */
+function judgeContent(base: Base, { certificates }: Served): Finding[] {
+  const read = readServed(certificates)
+  const [leaf] = read
+  if (!leaf) return []
+  const found: Finding[] = []
+  const add = (reason: 'wrong-name' | 'weak-key' | 'weak-signature', what: string, served: string, repair: string) =>
+    found.push(finding(reason, { ...base, what, served, repair }))
+  const [nameless] = nameDefects(leaf, [probedName(base.site)])
+  if (nameless) {
+    const repair = `look which virtual host answers for ${base.site} there, and whether the certificate has the name; then: onecert audit`
+    add('wrong-name', `serves a certificate without the name ${base.site}`, nameless.failure.fact ?? '', repair)
+  }
+  const [keys, signatures] = [weakKeys(read), weakSignatures(read)]
+  const again = `make a stronger one: onecert renew ${base.certificate} --rekey`
+  if (keys.length > 0) add('weak-key', 'serves a certificate with a weak key', keys.join('; '), again)
+  if (signatures.length > 0) {
+    const repair = `have it issued anew: onecert renew ${base.certificate}; or ask the CA for its present intermediate`
+    add('weak-signature', 'serves a certificate that is weakly signed', signatures.join('; '), repair)
+  }
+  return found
+}
+
+/** What is no matter of the certificate. */
+function judgeRest(base: Base, { oldProtocol = null }: EndpointSeen, looks: readonly OneLook[]): Finding[] {
+  const found: Finding[] = []
+  if (oldProtocol !== null) {
+    found.push(
+      finding('weak-protocol', {
+        ...base,
+        what: `takes ${oldProtocol}`,
+        expected: 'TLS 1.2 or newer',
+        served: oldProtocol,
+        repair: 'take TLS 1.0 and 1.1 out of the configuration of the service; then: onecert audit',
+      }),
+    )
+  }
+  const failed = looks.filter(({ served }) => served === null)
+  if (failed.length > 0) {
+    found.push(
+      finding('unreachable', {
+        ...base,
+        what: `${failed.length} of ${looks.length} connections showed nothing: ${failed[0]?.reason}`,
+        repair: 'look at the server; then: onecert audit',
+      }),
+    )
+  }
+  return found
+}
+
+interface Base extends Pick<Finding, 'certificate' | 'place' | 'repair'> {
+  readonly server: string
+  readonly site: string
+}
 
 function wrongLeaf(
   desired: Desired,
@@ -115,9 +245,13 @@ function wrongLeaf(
     : finding('never-copied', { ...found, what: 'was never given the new certificate, and serves an older one' })
 }
 
-function seen({ numbers }: Desired, leaf: string): string {
+function seenName({ numbers }: Desired, leaf: string): string {
   const number = numbers.get(leaf)
   return number === undefined ? `leaf ${leaf.slice(0, 8)}` : generationName(number, leaf)
+}
+
+function shortChain(chain: readonly string[]): string {
+  return chain.map((each) => each.slice(0, 8)).join(' ')
 }
 
 /** For people. */
