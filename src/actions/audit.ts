@@ -4,7 +4,7 @@ import type { Desired } from '../audit/desired.ts'
 import { type DiskJudged, judgeDisk } from '../audit/disk.ts'
 import { type Finding, finding, inOrder, whileChanging } from '../audit/finding.ts'
 import { judgeKeys } from '../audit/keys.ts'
-import { generationName, judgeServed } from '../audit/served.ts'
+import { type EndpointSeen, generationName, judgeServed } from '../audit/served.ts'
 import { type Subject, subject } from '../audit/subject.ts'
 import { asOnecertError, type OnecertError } from '../base/errors.ts'
 import { inLanes } from '../base/lanes.ts'
@@ -19,6 +19,7 @@ import { auditNames } from './audit-names.ts'
 import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
 import { lookAtAll } from './look.ts'
+import { handshakesOf, lookAgain } from './look-again.ts'
 import { resumptionOf } from './resumption.ts'
 import { sampleBalancers } from './sample.ts'
 import { type Visit, visit } from './visit.ts'
@@ -32,6 +33,8 @@ export interface Audit {
   readonly looked: {
     readonly certificates: number
     readonly endpoints: number
+    /** Connections to them: several to each that can be seen from here. */
+    readonly handshakes: number
     /** Servers whose files were looked at. */
     readonly disks: number
     readonly upstreams: number
@@ -64,6 +67,7 @@ export async function audit(context: Context, choice: Choice, onProgress: OnAudi
   const { visits, failures } = visited
   const subjects: Subject[] = []
   let endpoints = 0
+  let handshakes = 0
   for (const certificate of certificates) {
     const { name } = certificate
     const desired = await desiredOf(context, certificate)
@@ -87,8 +91,10 @@ export async function audit(context: Context, choice: Choice, onProgress: OnAudi
     }
     const throughServers = [...visits.values()].flatMap(({ looked }) => looked.get(name) ?? [])
     const onLooked = (done: number, of: number) => onProgress({ doing: `handshakes for ${name}`, done, of })
-    const looked = [...(await lookAtAll(placed, signal, onLooked)), ...throughServers]
+    const fromHere = await lookAgain(await lookAtAll(placed, signal, onLooked), signal, onLooked)
+    const looked: readonly EndpointSeen[] = [...fromHere, ...throughServers]
     endpoints += looked.length
+    for (const seen of looked) handshakes += handshakesOf(seen)
     for (const seen of looked) {
       const opens = opensAt(fleet.servers.get(seen.server), nowMs, seen.served?.notAfterMs ?? null)
       const findings = judgeServed(desired, seen, disks.get(seen.server) ?? null, nowMs, opens)
@@ -113,7 +119,7 @@ export async function audit(context: Context, choice: Choice, onProgress: OnAudi
   return {
     findings: inOrder(settled.flatMap(({ findings }) => findings)),
     subjects: settled,
-    looked: { certificates: certificates.length, endpoints, disks: visits.size, upstreams: behind.length },
+    looked: { certificates: certificates.length, endpoints, handshakes, disks: visits.size, upstreams: behind.length },
   }
 }
 

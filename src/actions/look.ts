@@ -13,8 +13,9 @@ export interface Looked {
   readonly reason: string | null
 }
 
-const parallel = 64
-const timeoutMs = 5_000
+/** At once. */
+export const parallel = 64
+export const timeoutMs = 5_000
 
 /** One handshake from here with each endpoint, `parallel` at a time; servers behind `through-server` are left out. */
 export async function lookAtAll(
@@ -22,21 +23,24 @@ export async function lookAtAll(
   signal: AbortSignal,
   onLooked: (done: number, of: number) => void = () => {},
 ): Promise<Looked[]> {
-  const look = lookDirectly(signal)
   const all = placements
     .filter(({ server }) => server.probe === 'direct')
     .flatMap((placement) => endpointsOf(placement).map((endpoint) => ({ server: placement.server.name, endpoint })))
   const looked: Looked[] = []
   await inLanes(all, parallel, async ({ server, endpoint }) => {
-    signal.throwIfAborted()
-    try {
-      const { served } = await look(endpoint, timeoutMs)
-      looked.push({ server, endpoint, served, reason: null })
-    } catch (error) {
-      signal.throwIfAborted()
-      looked.push({ server, endpoint, served: null, reason: asOnecertError(error).failure.what })
-    }
+    looked.push({ server, endpoint, ...(await lookOnce(endpoint, signal)) })
     onLooked(looked.length, all.length)
   })
   return looked
+}
+
+/** One handshake from here. */
+export async function lookOnce(endpoint: Endpoint, signal: AbortSignal): Promise<Pick<Looked, 'served' | 'reason'>> {
+  signal.throwIfAborted()
+  try {
+    return { served: (await lookDirectly(signal)(endpoint, timeoutMs)).served, reason: null }
+  } catch (error) {
+    signal.throwIfAborted()
+    return { served: null, reason: asOnecertError(error).failure.what }
+  }
 }

@@ -44,7 +44,10 @@ export function judgeChain(
   const roots = kin.filter(({ selfSigned }) => selfSigned)
   if (missing.length > 0 && !leadsOn(certificates, others)) {
     const there = wanted.length - missing.length
-    add('incomplete-chain', `serves ${there} of ${wanted.length} certificates: clients without the intermediate refuse it`)
+    add(
+      'incomplete-chain',
+      `serves ${there} of ${wanted.length} certificates: clients without the intermediate refuse it`,
+    )
   } else if (others.length > 0) {
     add('other-chain', `serves other intermediates: ${others.map(nameOf).join(', ')}`)
   }
@@ -58,7 +61,8 @@ export function judgeChain(
     const names = foreign.map((each) => nameIn(certificates, each)).join(', ')
     add('chain-foreign', `sends along what belongs to no chain of its certificate: ${names}`)
   }
-  if (roots.length > 0) add('chain-with-root', `sends a root along, of no use to anybody: ${roots.map(nameOf).join(', ')}`)
+  if (roots.length > 0)
+    add('chain-with-root', `sends a root along, of no use to anybody: ${roots.map(nameOf).join(', ')}`)
   return defects
 }
 
@@ -68,10 +72,7 @@ function kinOf(links: readonly X509[], certificates: readonly X509[]): X509[] {
   // Each round finds at least one more, else it is the last one.
   for (let round = 0; round < certificates.length; round++) {
     const found = certificates.filter(
-      (each) =>
-        !links.includes(each) &&
-        !kin.includes(each) &&
-        [...links, ...kin].some((lower) => issued(each, lower)),
+      (each) => !links.includes(each) && !kin.includes(each) && [...links, ...kin].some((lower) => issued(each, lower)),
     )
     if (found.length === 0) break
     kin.push(...found)

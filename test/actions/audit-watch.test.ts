@@ -4,7 +4,11 @@ import type { Audit } from '../../src/actions/audit.ts'
 import { auditRounds, pauseMs, type Round, type Rounds } from '../../src/actions/audit-watch.ts'
 import { OnecertError } from '../../src/base/errors.ts'
 
-const right: Audit = { findings: [], subjects: [], looked: { certificates: 1, endpoints: 1, disks: 1, upstreams: 0 } }
+const right: Audit = {
+  findings: [],
+  subjects: [],
+  looked: { certificates: 1, endpoints: 1, handshakes: 5, disks: 1, upstreams: 0 },
+}
 
 /** Rounds against a clock that only goes on when it is waited for, until `roundsMax` were asked for. */
 async function rounds(

@@ -18,7 +18,7 @@ const lines = (findings: readonly Finding[], columns: number | null = null, serv
 }
 
 test('nothing found is one line', () => {
-  assert.deepEqual(lines([]), ['nothing wrong: looked at 30 endpoints, the files of 30 servers'])
+  assert.deepEqual(lines([]), ['nothing wrong: looked at 30 endpoints (150 handshakes), the files of 30 servers'])
 })
 
 test('one finding: what, the facts, the command, the verdict', () => {
@@ -34,7 +34,7 @@ test('one finding: what, the facts, the command, the verdict', () => {
     '  expected generation 8 · on disk generation 8 · served generation 7',
     '  next: onecert apply www',
     '',
-    '1 critical: looked at 30 endpoints, the files of 30 servers',
+    '1 critical: looked at 30 endpoints (150 handshakes), the files of 30 servers',
   ])
 })
 
@@ -51,7 +51,7 @@ test('what is the same at many servers is said once, with one command for all', 
   assert.equal(text[1], '  the disk of SERVER has something else')
   assert.equal(text[2], `  ${names(12).join(', ')}`)
   assert.equal(text[3], `  next: onecert apply www --server ${names(12).join(' ')}`)
-  assert.equal(text.at(-1), '12 critical: looked at 30 endpoints, the files of 30 servers')
+  assert.equal(text.at(-1), '12 critical: looked at 30 endpoints (150 handshakes), the files of 30 servers')
 })
 
 test('what differs in more than its place is not put together', () => {
@@ -85,7 +85,7 @@ test('many findings: the verdict first and last, and the command that mends what
   ])
   const verdict = '2 critical, 1 warning, 1 could not be looked at, 1 notice'
   assert.equal(text[0], `${verdict} on 3 of 30 servers`)
-  assert.equal(text.at(-2), `${verdict}: looked at 30 endpoints, the files of 30 servers`)
+  assert.equal(text.at(-2), `${verdict}: looked at 30 endpoints (150 handshakes), the files of 30 servers`)
   assert.equal(text.at(-1), 'next: onecert audit --fix   (repairs 1 of 5; it shows what, and asks)')
   assert.ok(text.includes('not seen  web-3  unreachable'))
 })

@@ -73,7 +73,7 @@ describe('what an audit finds, told to pipelines, watched, and mended', () => {
     assert.equal(xmllint(junit.stdout, '--xpath', 'string(/testsuites/@failures)'), '0')
     const [out, sarif] = [join(fleet.directory, 'audit.xml'), join(fleet.directory, 'audit.sarif')]
     const both = await fleet.run('audit', '--format', 'junit', '--out', out)
-    assert.match(both.stdout, /^nothing wrong: looked at 2 endpoints, the files of 2 servers\n$/)
+    assert.match(both.stdout, /^nothing wrong: looked at 2 endpoints \(10 handshakes\), the files of 2 servers\n$/)
     xmllint(await readFile(out, 'utf8'), '--noout', '--schema', schema)
     assert.equal((await fleet.run('audit', '--format', 'sarif', '--out', sarif)).exit, 0)
     const { version, runs } = JSON.parse(await readFile(sarif, 'utf8'))
@@ -229,7 +229,7 @@ describe('what an audit finds, told to pipelines, watched, and mended', () => {
     assert.equal(exit, 1)
     assert.equal(stdout.match(/this is repaired now:/g)?.length, 1, stdout)
     assert.match(stdout, /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ {2}new:$/m)
-    assert.match(stdout, /Z {2}1 critical just now: looked at 1 endpoint, the files of 1 server$/m)
+    assert.match(stdout, /Z {2}1 critical just now: looked at 1 endpoint \(5 handshakes\), the files of 1 server$/m)
     assert.match(stderr, /SERVICE_|it is broken/)
   })
 

@@ -72,7 +72,10 @@ describe('two proxies, one of them a standby, in front of an upstream', () => {
     const before = await fleet.run('ledger', '--json')
     for (let round = 0; round < 10; round++) assert.deepEqual(await found(0), [])
     const { stdout } = await fleet.run('audit')
-    assert.match(stdout, /^nothing wrong: looked at 2 endpoints, the files of 3 servers, 2 upstreams\n$/)
+    assert.match(
+      stdout,
+      /^nothing wrong: looked at 2 endpoints \(10 handshakes\), the files of 3 servers, 2 upstreams\n$/,
+    )
     assert.equal((await fleet.run('ledger', '--json')).stdout, before.stdout)
   })
 

@@ -74,7 +74,7 @@ describe('a reverse proxy that encrypts to its upstream again, with a certificat
   test('no key of the site is on the upstream, and its own key is none of the proxy: nothing is wrong', async () => {
     const { exit, stdout } = await fleet.run('audit')
     assert.equal(exit, 0, stdout)
-    assert.match(stdout, /looked at 2 endpoints, the files of 2 servers, 1 upstream/)
+    assert.match(stdout, /looked at 2 endpoints \(10 handshakes\), the files of 2 servers, 1 upstream/)
     const copies = JSON.parse((await fleet.run('ledger', 'keys', '--json')).stdout)
     const places = JSON.stringify(copies)
     assert.match(places, /"server":"edge","lineage":"www"/)

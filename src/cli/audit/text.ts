@@ -52,9 +52,9 @@ export function verdictStyle(findings: readonly Finding[]): 'red' | 'yellow' | '
   return findings.some(({ severity }) => severity === 'warning') ? 'yellow' : 'green'
 }
 
-export function lookedText({ endpoints, disks, upstreams }: Audit['looked']): string {
+export function lookedText({ endpoints, handshakes, disks, upstreams }: Audit['looked']): string {
   const behind = upstreams > 0 ? `, ${counted(upstreams, 'upstream')}` : ''
-  return `looked at ${counted(endpoints, 'endpoint')}, the files of ${counted(disks, 'server')}${behind}`
+  return `looked at ${counted(endpoints, 'endpoint')} (${counted(handshakes, 'handshake')}), the files of ${counted(disks, 'server')}${behind}`
 }
 
 /** Each finding with its facts and its repair; those that differ in nothing but where they are together. */
