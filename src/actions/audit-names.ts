@@ -1,20 +1,27 @@
 import { judgeDns } from '../audit/dns.ts'
-import { finding } from '../audit/finding.ts'
+import { type Finding, finding } from '../audit/finding.ts'
+import type { EndpointSeen } from '../audit/served.ts'
 import { type Subject, subject } from '../audit/subject.ts'
+import { judgeTlsa } from '../audit/tlsa.ts'
 import { asOnecertError } from '../base/errors.ts'
 import type { Certificate, Fleet, Site } from '../fleet/fleet.ts'
 import { zoneOfSite } from '../fleet/zone.ts'
 import { lookAtDns } from '../observe/dns.ts'
 import { probedName } from '../observe/endpoint.ts'
+import { lookAtTlsa, tlsaName } from '../observe/tlsa.ts'
 import { canonicalAddress, isPublicName } from '../pki/names.ts'
 import type { Context } from './context.ts'
 import { quarantineOf } from './quarantine.ts'
 
 /**
- * What the DNS says of the names of a certificate, for sites whose servers it leads to. A name of a private suffix is
- * looked at only where the fleet file has its zone.
+ * What the DNS says of the names of a certificate: the addresses of sites whose servers it leads to, and the TLSA records of
+ * what is served. A name of a private suffix is looked at only where the fleet file has its zone.
  */
-export async function auditNames(context: Context, { name: certificate }: Certificate): Promise<Subject[]> {
+export async function auditNames(
+  context: Context,
+  { name: certificate }: Certificate,
+  looked: readonly EndpointSeen[],
+): Promise<Subject[]> {
   const { fleet, signal } = context
   const subjects: Subject[] = []
   for (const site of fleet.sites.values()) {
@@ -22,21 +29,32 @@ export async function auditNames(context: Context, { name: certificate }: Certif
     const zone = zoneOfSite(fleet, site.name)
     const own = await ownAddresses(context, fleet, site)
     const name = probedName(site.name)
-    if (own.length === 0 || (!zone && !isPublicName(name))) continue
+    if (!zone && !isPublicName(name)) continue
     const settings = { resolvers: zone?.resolvers ?? [], ...(zone && { authoritativePort: zone.port }) }
     const base = { certificate, site: site.name }
+    const ports = Map.groupBy(
+      looked.filter(({ endpoint }) => endpoint.name === site.name),
+      ({ endpoint }) => endpoint.port,
+    )
+    const findings: Finding[] = []
     try {
-      const findings = judgeDns(certificate, site.name, own, await lookAtDns(name, settings, signal))
-      subjects.push(subject('dns', { ...base, findings }))
+      if (own.length > 0)
+        findings.push(...judgeDns(certificate, site.name, own, await lookAtDns(name, settings, signal)))
+      for (const [port, seen] of ports) {
+        const sights = await lookAtTlsa(name, port, settings, signal)
+        findings.push(...judgeTlsa(certificate, tlsaName(name, port), sights, seen))
+      }
     } catch (error) {
       signal.throwIfAborted()
-      const unseen = finding('unreachable', {
-        ...base,
-        what: `the DNS could not be asked: ${asOnecertError(error).failure.what}`,
-        repair: 'onecert audit, when the name servers answer',
-      })
-      subjects.push(subject('dns', { ...base, findings: [unseen] }))
+      findings.push(
+        finding('unreachable', {
+          ...base,
+          what: `the DNS could not be asked: ${asOnecertError(error).failure.what}`,
+          repair: 'onecert audit, when the name servers answer',
+        }),
+      )
     }
+    subjects.push(subject('dns', { ...base, findings }))
   }
   return subjects
 }

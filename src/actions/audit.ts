@@ -15,6 +15,7 @@ import { endpointText } from '../observe/endpoint.ts'
 import { handshake } from '../observe/handshake.ts'
 import { parseCertificates } from '../pki/certificate.ts'
 import { turnOf } from '../rollout/turn.ts'
+import { auditCaa } from './audit-caa.ts'
 import { auditNames } from './audit-names.ts'
 import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
@@ -104,11 +105,13 @@ export async function audit(context: Context, choice: Choice, onProgress: OnAudi
       )
     }
     onProgress({ doing: `the DNS, balancers and upstreams of ${name}`, done: 0, of: 0 })
-    subjects.push(...(await auditNames(context, certificate)))
+    subjects.push(...(await auditNames(context, certificate, looked)))
     subjects.push(...(await auditAcross(context, certificate, desired)))
     for (const upstream of behind.filter((each) => each.certificates.includes(name)))
       subjects.push(await auditUpstream(context, desired, upstream, visited))
   }
+  onProgress({ doing: 'CAA records', done: 0, of: 0 })
+  subjects.push(...(await auditCaa(context, certificates)))
   const after = await leases()
   const changing = certificates
     .filter((_, at) => before[at]?.held || after[at]?.held || before[at]?.token !== after[at]?.token)

@@ -1,7 +1,7 @@
 import { type Answer, decode, encode } from 'dns-packet'
 import { fail, quote } from '../base/errors.ts'
 
-export type RecordType = 'A' | 'AAAA' | 'CAA' | 'CNAME' | 'NS' | 'SOA' | 'TXT'
+export type RecordType = 'A' | 'AAAA' | 'CAA' | 'CNAME' | 'NS' | 'SOA' | 'TLSA' | 'TXT'
 
 /** An answer of a name server, as far as we read it. */
 export interface Message {

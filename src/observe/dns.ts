@@ -113,7 +113,8 @@ async function look(
   }
 }
 
-function refused({ rcode, authoritative }: Message, as: DnsSight['as']): string | null {
+/** Why an answer tells nothing; null: it does. */
+export function refused({ rcode, authoritative }: Message, as: DnsSight['as']): string | null {
   if (rcode !== 0 && rcode !== nameUnknown) return `it says ${rcodeName(rcode)}`
   // RFC 1035 section 4.1.1: without AA it speaks from a cache, or for a zone that it does not have.
   return as === 'authority' && !authoritative ? `not authoritative for it (${rcodeName(rcode)}, no AA)` : null

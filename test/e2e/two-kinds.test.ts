@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
-import { readFile, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import type { KeyKind } from '../../src/fleet/fleet.ts'
 import { handshake } from '../../src/observe/handshake.ts'
 import { deliver } from '../authority.ts'
-import { siteName, startFleet } from '../real/fleet.ts'
+import { audited, siteName, startFleet } from '../real/fleet.ts'
 
 test('one site with an EC and an RSA certificate: each is carried, seen by its own clients, and renewed by itself', async () => {
   await using fleet = await startFleet({ 'eu-1': 'nginx' })
@@ -52,4 +55,28 @@ test('one site with an EC and an RSA certificate: each is carried, seen by its o
   assert.deepEqual([await seen('ecdsa'), await seen('rsa')], [ec.fingerprint, renewed.fingerprint])
   const status = await fleet.run('status')
   assert.match(status.stdout, /2 of 2 endpoints proven/)
+
+  assert.deepEqual(await audited(fleet), [])
+  // The RSA pair of before, read by a reload while the link led to it; the EC pair is the newest all the time.
+  const point = async (generation: string) => {
+    await rm(base)
+    await symlink(generation, base)
+  }
+  const generations = (await readdir(join(base, '..'))).filter((each) => each.startsWith('gen-')).sort()
+  assert.equal(generations.length, 2)
+  await point(generations[0] ?? '')
+  const [program = '', ...words] = server.service.reload
+  await promisify(execFile)(program, words)
+  for (let tries = 0; tries < 100 && (await seen('rsa')) !== rsa.fingerprint; tries++) await sleep(50)
+  await point(generations[1] ?? '')
+  let found: { reason: string; certificate: string }[] = []
+  // Old workers serve for a moment.
+  for (let tries = 0; tries < 10 && found[0]?.reason !== 'not-reloaded'; tries++) {
+    found = (JSON.parse((await fleet.run('audit', '--json')).stdout) as { findings: typeof found }).findings
+  }
+  assert.deepEqual(
+    found.map(({ reason, certificate }) => `${certificate} ${reason}`),
+    ['rsa not-reloaded'],
+  )
+  assert.deepEqual([await seen('ecdsa'), await seen('rsa')], [ec.fingerprint, rsa.fingerprint])
 })

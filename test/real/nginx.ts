@@ -6,6 +6,8 @@ export interface NginxOptions extends Endpoint, Pick<NginxConfiguration, 'connec
   readonly sites: readonly TlsSite[]
   /** Expect the PROXY protocol on the port. */
   readonly proxyProtocol?: boolean
+  /** Another process may listen at the same port (SO_REUSEPORT). */
+  readonly reuseport?: boolean
   /** Directives for each server block, such as `ssl_protocols TLSv1.2;`. */
   readonly serverLines?: readonly string[]
   /** A plain HTTP server on the same address. */
@@ -17,12 +19,21 @@ export interface NginxOptions extends Endpoint, Pick<NginxConfiguration, 'connec
 }
 
 export async function startNginx(options: NginxOptions): Promise<RunningService> {
-  const { sites, proxyProtocol, http, serverLines = [], httpBlockLines = [], mainLines = [], connectionsMax } = options
+  const {
+    sites,
+    proxyProtocol,
+    reuseport,
+    http,
+    serverLines = [],
+    httpBlockLines = [],
+    mainLines = [],
+    connectionsMax,
+  } = options
   const { address, port } = await chooseEndpoint(options)
   const directory = await makeDirectory('nginx')
   const servers = sites.map(
     (site) => `  server {
-    listen ${address}:${port} ssl${proxyProtocol ? ' proxy_protocol' : ''};
+    listen ${address}:${port} ssl${proxyProtocol ? ' proxy_protocol' : ''}${reuseport ? ' reuseport' : ''};
     server_name ${site.names.join(' ')};
     ssl_certificate ${site.chain};
     ssl_certificate_key ${site.key};

@@ -4,14 +4,13 @@ import { readBounded } from '../../base/durable.ts'
 import { asOnecertError, fail, OnecertError } from '../../base/errors.ts'
 import { inLanes } from '../../base/lanes.ts'
 import type { Secret } from '../../base/secret.ts'
-import { makeResolver } from '../../dns/resolver.ts'
 import type { AcmeIssuer } from '../../fleet/fleet.ts'
 import { assessBundle, type Bundle } from '../../pki/bundle.ts'
 import { parseCertificates, type X509 } from '../../pki/certificate.ts'
 import { defaultAnchors } from '../../pki/chain.ts'
 import { spkiOf } from '../../pki/key.ts'
 import { nameSet } from '../../pki/names.ts'
-import { requireCaa } from '../dns/caa.ts'
+import { caaResolver, requireCaa } from '../dns/caa.ts'
 import type { Issuer, Order } from '../issuer.ts'
 import { keptKey, leafKey } from '../leaf-key.ts'
 import { replacesOf } from '../predecessor.ts'
@@ -134,9 +133,8 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
   /** A refusal by the CA counts against its limits: CAA is looked at before it is asked, where it is a public one. */
   async function mayIssue(client: AcmeClient, { names }: OpenOrder): Promise<void> {
     const { meta } = await client.directory()
-    const dns = spec.dns01 ?? spec.dnsPersist01
-    if (spec.caFile !== undefined && dns === undefined) return
-    const resolver = makeResolver(dns?.resolvers.length ? { servers: dns.resolvers } : {})
+    const resolver = caaResolver(spec)
+    if (resolver === null) return
     await inLanes(names, caaLookupsMax, (name) =>
       requireCaa(name, meta.caaIdentities, resolver, signal).catch((error: unknown) => {
         // What we cannot look up, the CA may; it decides.

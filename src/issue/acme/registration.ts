@@ -90,20 +90,36 @@ export async function openAccount(
 
 async function clientWith(
   spec: AcmeIssuer,
-  { keys, clock, signal, withinMs }: AcmeTools,
+  tools: AcmeTools,
   { spki, url }: Pick<KnownAccount, 'spki' | 'url'>,
 ): Promise<AcmeClient> {
-  const pem = await keys.get(keyShelf(spec.name), spki)
+  const pem = await tools.keys.get(keyShelf(spec.name), spki)
+  return openWith(spec, tools, new Secret<KeyObject>(createPrivateKey(pem.reveal())), url)
+}
+
+type Limits = Pick<AcmeTools, 'clock' | 'signal' | 'withinMs'>
+
+async function openWith(
+  spec: AcmeIssuer,
+  { clock, signal, withinMs }: Limits,
+  accountKey: Secret<KeyObject>,
+  accountUrl: string | null,
+): Promise<AcmeClient> {
   return openAcme({
     issuer: spec.name,
     directoryUrl: spec.directory,
-    accountKey: new Secret<KeyObject>(createPrivateKey(pem.reveal())),
-    accountUrl: url,
+    accountKey,
+    accountUrl,
     clock,
     signal,
     ...(withinMs !== undefined && { withinMs }),
     ...(spec.caFile !== undefined && { trust: await textFile(spec.caFile) }),
   })
+}
+
+/** For what a CA says of itself: no account is needed for it, and none is made. */
+export function anonymousClient(spec: AcmeIssuer, limits: Limits): Promise<AcmeClient> {
+  return openWith(spec, limits, generatePrivateKey('ec-p256'), null)
 }
 
 /** What a dns-persist-01 record names the account by. It is registered by now. */

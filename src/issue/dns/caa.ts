@@ -1,6 +1,7 @@
 import { fail, quote } from '../../base/errors.ts'
 import { ancestors } from '../../dns/message.ts'
-import type { Resolver } from '../../dns/resolver.ts'
+import { makeResolver, type Resolver } from '../../dns/resolver.ts'
+import type { AcmeIssuer } from '../../fleet/fleet.ts'
 
 /** RFC 8659 section 4.1. */
 export interface CaaRecord {
@@ -36,6 +37,13 @@ export async function caaFacts(name: string, resolver: Resolver, signal: AbortSi
     if (records.length > 0) return { at, records }
   }
   return { at: null, records: [] }
+}
+
+/** Who is asked before the CA is; null where it is a private one, whose names the DNS need not know. */
+export function caaResolver({ caFile, dns01, dnsPersist01 }: AcmeIssuer): Resolver | null {
+  const dns = dns01 ?? dnsPersist01
+  if (caFile !== undefined && dns === undefined) return null
+  return makeResolver(dns?.resolvers.length ? { servers: dns.resolvers } : {})
 }
 
 /**
