@@ -34,7 +34,7 @@ export interface Audit {
   readonly looked: {
     readonly certificates: number
     readonly endpoints: number
-    /** Connections to them: several to each that can be seen from here. */
+    /** Connections to them: several to each that answers. */
     readonly handshakes: number
     /** Servers whose files were looked at. */
     readonly disks: number

@@ -7,11 +7,11 @@ import { lookOnce, parallel, timeoutMs } from './look.ts'
  * With the first one: 5. Of two processes that share a port alike, one is missed by 1 audit in 16; what looks again and
  * again finds it.
  */
-const furtherLooks = 4
+export const furtherLooks = 4
 
 /**
  * Further connections to each endpoint that answered, in rounds, so that those to one server come apart; and one that
- * offers nothing newer than TLS 1.1. Endpoints that can be seen from here alone.
+ * offers nothing newer than TLS 1.1. For what can be seen from here.
  */
 export async function lookAgain(
   seen: readonly EndpointSeen[],

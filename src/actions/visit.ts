@@ -1,3 +1,4 @@
+import type { EndpointSeen, OneLook } from '../audit/served.ts'
 import { asOnecertError } from '../base/errors.ts'
 import type { Placement, Server } from '../fleet/fleet.ts'
 import { type DiskFacts, type KeyFacts, lookForKeys, lookOnDisk } from '../observe/disk.ts'
@@ -5,7 +6,7 @@ import { endpointsOf } from '../observe/endpoint.ts'
 import { lookThrough } from '../rollout/prober.ts'
 import { receiverFor } from '../rollout/receiver.ts'
 import type { Context } from './context.ts'
-import type { Looked } from './look.ts'
+import { furtherLooks } from './look-again.ts'
 
 /** What was found on a server, over one connection. */
 export interface Visit {
@@ -14,7 +15,7 @@ export interface Visit {
   /** null: the server has no tool to look for them. */
   readonly keys: KeyFacts | null
   /** What it serves, where that cannot be seen from here; by lineage. */
-  readonly looked: ReadonlyMap<string, readonly Looked[]>
+  readonly looked: ReadonlyMap<string, readonly EndpointSeen[]>
 }
 
 const connectTimeoutMs = 15_000
@@ -35,20 +36,24 @@ export async function visit(context: Context, server: Server, placed: ReadonlyMa
   })
   try {
     const disks = new Map<string, DiskFacts>()
-    const looked = new Map<string, Looked[]>()
+    const looked = new Map<string, EndpointSeen[]>()
     const look = lookThrough(connection)
     for (const [lineage, placement] of placed) {
       disks.set(lineage, await lookOnDisk(connection.request, lineage))
       if (server.probe === 'direct') continue
-      const seen: Looked[] = []
+      const seen: EndpointSeen[] = []
       for (const endpoint of endpointsOf(placement)) {
-        const base = { server: server.name, endpoint }
-        try {
-          const { served } = await look(endpoint, handshakeTimeoutMs)
-          seen.push({ ...base, served, reason: null })
-        } catch (thrown) {
-          seen.push({ ...base, served: null, reason: asOnecertError(thrown).failure.what })
+        const once = async (): Promise<OneLook> => {
+          try {
+            return { served: (await look(endpoint, handshakeTimeoutMs)).served, reason: null }
+          } catch (thrown) {
+            return { served: null, reason: asOnecertError(thrown).failure.what }
+          }
         }
+        const first = await once()
+        const again: OneLook[] = []
+        while (first.served !== null && again.length < furtherLooks) again.push(await once())
+        seen.push({ server: server.name, endpoint, ...first, again })
       }
       looked.set(lineage, seen)
     }

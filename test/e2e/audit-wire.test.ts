@@ -164,6 +164,12 @@ test('two nginx share a port: an old one beside the new one is found, and a stra
     assert.match(findings[0]?.what ?? '', /^[1-4] of 5 connections show an older certificate, the others the newest/)
     assert.match(findings[0]?.expected ?? '', /^generation 2/)
     assert.match(findings[0]?.served ?? '', /^generation 1/)
+    // Through the connection to the server too.
+    await fleet.configure((document) => {
+      document.servers['eu-1'].probe = 'through-server'
+    })
+    await untilFound(fleet, 'old-process')
+    await fleet.configure(() => {})
   }
   await untilFound(fleet)
 
