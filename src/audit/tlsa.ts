@@ -14,18 +14,20 @@ const hashes: Readonly<Record<number, string>> = { 1: 'sha256', 2: 'sha512' }
 /**
  * Whether what endpoints serve is what TLSA records promise, at each name server that has some (RFC 6698, RFC 7671). Pure.
  * @param owner the name of the records
+ * @param anchors the roots that clients know; absent: the public ones
  */
 export function judgeTlsa(
   certificate: string,
   owner: string,
   sights: readonly TlsaSight[],
   seen: readonly EndpointSeen[],
+  anchors?: readonly X509[],
 ): Finding[] {
   return seen.flatMap(({ server, endpoint, served }) => {
     const sent = readServed(served?.certificates ?? [])
     const [leaf] = sent
     if (!leaf) return []
-    const root = rootOf(leaf, sent)
+    const root = rootOf(leaf, sent, anchors)
     const wrong = sights.filter(({ failure, records }) => {
       const usable = records.filter(isUsable)
       return failure === null && usable.length > 0 && !usable.some((record) => matches(record, sent, root))
@@ -64,9 +66,9 @@ function matches({ usage, selector, matching, data }: TlsaRecord, sent: readonly
   })
 }
 
-function rootOf(leaf: X509, sent: readonly X509[]): X509 | null {
+function rootOf(leaf: X509, sent: readonly X509[], anchors: readonly X509[] | undefined): X509 | null {
   try {
-    return buildChain(leaf, sent).root ?? null
+    return buildChain(leaf, sent, anchors).root ?? null
   } catch {
     return null
   }

@@ -40,11 +40,11 @@ describe('TLSA records against what is served', () => {
     records,
     failure: null,
   })
-  const judge = (sights: readonly TlsaSight[], sent = [leaf, intermediate]) => {
+  const judge = (sights: readonly TlsaSight[], sent = [leaf, intermediate], anchors?: readonly X509[]) => {
     const certificates = sent.flatMap((each) => each?.der ?? [])
     const served = { chain: [], certificates, notAfterMs: 0, subject: name, spki: '' }
     const endpoint = { address: '192.0.2.25', port: 25, name }
-    return judgeTlsa('mail', owner, sights, [{ server: 'mx-1', endpoint, served, reason: null }])
+    return judgeTlsa('mail', owner, sights, [{ server: 'mx-1', endpoint, served, reason: null }], anchors)
   }
   const matched = (...records: readonly TlsaRecord[]) => judge([sight('ns1', ...records)]).length === 0
 
@@ -62,6 +62,18 @@ describe('TLSA records against what is served', () => {
           assert.equal(matched(record(usage, selector, matching, root)), false, 'it was not sent')
         }
       }
+    }
+  })
+  test('a root that was sent counts; one that clients know counts for the usage that trusts it', () => {
+    const known = root ? [root] : []
+    for (const [usage, sent, anchors, right] of [
+      [0, [leaf, intermediate, root], undefined, true],
+      [2, [leaf, intermediate, root], undefined, true],
+      [0, [leaf, intermediate], known, true],
+      [2, [leaf, intermediate], known, false],
+    ] as const) {
+      const found = judge([sight('ns1', record(usage, 1, 1, root))], [...sent], anchors)
+      assert.equal(found.length === 0, right, `usage ${usage}, ${sent.length} sent`)
     }
   })
   test('one that matches is enough; none at all is nothing', () => {
