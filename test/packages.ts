@@ -22,6 +22,7 @@ export const testPackages: readonly DebianPackage[] = [
   { name: 'inotify-tools', reason: 'sees files as Envoy and Traefik do' },
   { name: 'perl-base', reason: 'the same, where there is no netcat that can' },
   { name: 'python3-minimal', reason: 'the same, where there is no perl' },
+  { name: 'acl', reason: 'keys that are opened to others beside owner and mode' },
   { name: 'openssh-server', reason: 'servers to log in to' },
   { name: 'openssh-client', reason: 'ssh is how servers are reached; ssh-keygen makes their keys' },
   { name: 'pebble', reason: 'an ACME CA, with pebble-challtestsrv beside it' },

@@ -1,16 +1,21 @@
 import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
+import { judgeConfigured, type OwnFiles } from '../audit/configured.ts'
 import type { Desired } from '../audit/desired.ts'
 import { type DiskJudged, judgeDisk } from '../audit/disk.ts'
 import { type Finding, finding, inOrder, whileChanging } from '../audit/finding.ts'
 import { judgeKeys } from '../audit/keys.ts'
-import { type EndpointSeen, generationName, judgeServed } from '../audit/served.ts'
+import { judgeRevokedCurrent, judgeRevokedServed } from '../audit/revoked.ts'
+import { judgeRights } from '../audit/rights.ts'
+import { judgeSeats } from '../audit/seats.ts'
+import { generationName, judgeServed } from '../audit/served.ts'
 import { type Subject, subject } from '../audit/subject.ts'
 import { asOnecertError, type OnecertError } from '../base/errors.ts'
 import { inLanes } from '../base/lanes.ts'
 import type { Certificate, Fleet, Placement, Server, Upstream } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import { sourcesOf } from '../issue/sources.ts'
+import { keyCopies } from '../ledger/keycopies.ts'
 import { endpointText } from '../observe/endpoint.ts'
 import { handshake } from '../observe/handshake.ts'
 import { parseCertificates } from '../pki/certificate.ts'
@@ -20,10 +25,12 @@ import { auditNames } from './audit-names.ts'
 import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
 import { lookAtAll } from './look.ts'
-import { handshakesOf, lookAgain } from './look-again.ts'
+import { handshakesOf, type LookedAgain, lookAgain } from './look-again.ts'
 import { resumptionOf } from './resumption.ts'
+import { revocationOf } from './revoke.ts'
 import { sampleBalancers } from './sample.ts'
-import { type Visit, visit } from './visit.ts'
+import { lastSeen, recordSeen, since } from './seen.ts'
+import { keyRightsOf, type Visit, visit } from './visit.ts'
 
 export interface Audit {
   /** Of all subjects, the worst first. `unreachable` is neither good nor bad. */
@@ -55,8 +62,8 @@ const parallel = 16
 const handshakeTimeoutMs = 5_000
 
 /**
- * What should be, what lies on the servers and what they serve, compared: each difference is named. Nothing is changed
- * anywhere, and no private key leaves a server: whose key it is, the server computes itself.
+ * What should be, what lies on the servers and what they serve, compared: each difference is named. Nothing is changed but
+ * the store, which keeps when what was seen; no private key leaves a server: whose key it is, the server computes itself.
  */
 export async function audit(context: Context, choice: Choice, onProgress: OnAuditProgress = () => {}): Promise<Audit> {
   const { fleet, store, clock, signal } = context
@@ -64,54 +71,56 @@ export async function audit(context: Context, choice: Choice, onProgress: OnAudi
   const leases = () => Promise.all(certificates.map(({ name }) => store.lease(name, clock.nowMs())))
   const before = await leases()
   const behind = upstreamsOf(fleet, certificates)
-  const visited = await visitAll(context, certificates, behind, choice, onProgress)
-  const { visits, failures } = visited
+  const servers = await visitAll(context, certificates, behind, choice, onProgress)
+  const { visits, failures } = servers
+  const seen = await lastSeen(context)
+  const lookedAll: LookedAgain[] = []
   const subjects: Subject[] = []
-  let endpoints = 0
-  let handshakes = 0
   for (const certificate of certificates) {
     const { name } = certificate
-    const desired = await desiredOf(context, certificate)
     const nowMs = clock.nowMs()
+    const desired = await desiredOf(context, certificate, nowMs)
     subjects.push(judgeIssued(desired))
     const placed = placements(fleet, name).filter(({ server }) => isChosen(choice, server.name))
     const disks = new Map<string, DiskJudged>()
     for (const { server } of placed) {
-      const { disks: facts, keys } = visits.get(server.name) ?? {}
-      const disk = facts?.get(name)
+      const visited = visits.get(server.name)
+      const disk = visited?.disks.get(name)
       const waits = opensAt(server, nowMs, null) !== null
       if (disk) disks.set(server.name, judgeDisk(desired, server.name, disk, nowMs, waits))
       const own = await ownPaths(fleet, server, certificate)
-      const copies = keys ? judgeKeys(desired, { server: server.name, facts: keys, own, behind: null }) : []
+      const sites = ownFiles(fleet, server, certificates, name)
       const findings = [
-        ...notVisited(name, server.name, failures),
+        ...since(notVisited(name, server.name, failures), seen.files(server.name), nowMs),
         ...(disks.get(server.name)?.findings ?? []),
-        ...copies,
+        ...(visited ? judgeVisit(fleet, { server, certificate, desired, own, sites }, visited) : []),
       ]
       subjects.push(subject('files', { certificate: name, server: server.name, findings }))
     }
     const throughServers = [...visits.values()].flatMap(({ looked }) => looked.get(name) ?? [])
     const onLooked = (done: number, of: number) => onProgress({ doing: `handshakes for ${name}`, done, of })
     const fromHere = await lookAgain(await lookAtAll(placed, signal, onLooked), signal, onLooked)
-    const looked: readonly EndpointSeen[] = [...fromHere, ...throughServers]
-    endpoints += looked.length
-    for (const seen of looked) handshakes += handshakesOf(seen)
-    for (const seen of looked) {
-      const opens = opensAt(fleet.servers.get(seen.server), nowMs, seen.served?.notAfterMs ?? null)
-      const findings = judgeServed(desired, seen, disks.get(seen.server) ?? null, nowMs, opens)
-      const { server, endpoint } = seen
+    const looked = [...fromHere, ...throughServers]
+    lookedAll.push(...looked)
+    for (const look of looked) {
+      const { server, endpoint, served } = look
+      const opens = opensAt(fleet.servers.get(server), nowMs, served?.notAfterMs ?? null)
+      const judged = judgeServed(desired, look, disks.get(server) ?? null, nowMs, opens)
+      const findings = [...since(judged, seen.endpoint(server, endpoint), nowMs), ...judgeRevokedServed(desired, look)]
       subjects.push(
         subject('served', { certificate: name, server, site: endpoint.name, place: endpointText(endpoint), findings }),
       )
     }
+    subjects.push(...(await auditSeats(context, certificate, desired, visits, choice)))
     onProgress({ doing: `the DNS, balancers and upstreams of ${name}`, done: 0, of: 0 })
     subjects.push(...(await auditNames(context, certificate, looked)))
     subjects.push(...(await auditAcross(context, certificate, desired)))
     for (const upstream of behind.filter((each) => each.certificates.includes(name)))
-      subjects.push(await auditUpstream(context, desired, upstream, visited))
+      subjects.push(await auditUpstream(context, desired, upstream, servers))
   }
   onProgress({ doing: 'CAA records', done: 0, of: 0 })
   subjects.push(...(await auditCaa(context, certificates)))
+  await recordSeen(context, lookedAll, visits.keys())
   const after = await leases()
   const changing = certificates
     .filter((_, at) => before[at]?.held || after[at]?.held || before[at]?.token !== after[at]?.token)
@@ -122,13 +131,43 @@ export async function audit(context: Context, choice: Choice, onProgress: OnAudi
   return {
     findings: inOrder(settled.flatMap(({ findings }) => findings)),
     subjects: settled,
-    looked: { certificates: certificates.length, endpoints, handshakes, disks: visits.size, upstreams: behind.length },
+    looked: {
+      certificates: certificates.length,
+      endpoints: lookedAll.length,
+      handshakes: lookedAll.reduce((sum, each) => sum + handshakesOf(each), 0),
+      disks: visits.size,
+      upstreams: behind.length,
+    },
   }
 }
 
 function judgeIssued({ certificate, newest }: Desired): Subject {
   const found = { certificate, what: 'no certificate was issued yet', repair: `onecert apply ${certificate}` }
   return subject('issued', { certificate, findings: newest === null ? [finding('not-issued', found)] : [] })
+}
+
+/** What a visit showed of one lineage, but for its generations themselves. */
+function judgeVisit(
+  fleet: Fleet,
+  given: {
+    readonly server: Server
+    readonly certificate: Certificate
+    readonly desired: Desired
+    readonly own: readonly string[]
+    readonly sites: ReadonlyMap<string, OwnFiles>
+  },
+  { disks, keys, configured }: Visit,
+): Finding[] {
+  const { server, certificate, desired, own, sites } = given
+  const place = { certificate: certificate.name, server: server.name }
+  const disk = disks.get(certificate.name)
+  const searched = { server: server.name, own, behind: null }
+  return [
+    ...(disk ? judgeRevokedCurrent(desired, server.name, disk) : []),
+    ...(disk ? judgeRights(desired, server.name, disk, keyRightsOf(fleet, server, certificate.name)) : []),
+    ...(keys ? judgeKeys(desired, { ...searched, facts: keys }) : []),
+    ...(configured ? judgeConfigured(place, sites, configured) : []),
+  ]
 }
 
 function notVisited(certificate: string, server: string, failures: ReadonlyMap<string, OnecertError>): Finding[] {
@@ -143,6 +182,27 @@ function notVisited(certificate: string, server: string, failures: ReadonlyMap<s
       repair: failure.next?.replaceAll('onecert apply', 'onecert audit') ?? `onecert audit --server ${server}`,
     }),
   ]
+}
+
+/** Each copy of the key against the seats of the licence, where there is one. */
+async function auditSeats(
+  { fleet, ledger }: Context,
+  { name, licence }: Certificate,
+  { keys }: Desired,
+  visits: Visited['visits'],
+  choice: Choice,
+): Promise<Subject[]> {
+  if (licence === undefined) return []
+  const seen = [...visits].filter(([, { disks }]) => disks.get(name)?.files.some(({ spki }) => spki && keys.has(spki)))
+  const findings = judgeSeats({
+    certificate: name,
+    placed: placements(fleet, name).map(({ server }) => server.name),
+    recorded: keyCopies(await ledger.entries({ lineage: name })),
+    seen: new Set(seen.map(([server]) => server)),
+    seats: licence.servers,
+  })
+  const chosen = findings.filter(({ server }) => server === null || isChosen(choice, server))
+  return [subject('licence', { certificate: name, findings: chosen })]
 }
 
 /** What no server shows by itself: what comes through a balancer, and whether sessions of one server resume on others. */
@@ -240,7 +300,8 @@ async function visitAll(
   return { visits, failures }
 }
 
-async function desiredOf({ store }: Context, { name }: Certificate): Promise<Desired> {
+async function desiredOf(context: Context, { name }: Certificate, nowMs: number): Promise<Desired> {
+  const { store } = context
   const generations = await store.generations(name)
   const newest = await store.newestGeneration(name)
   return {
@@ -256,6 +317,16 @@ async function desiredOf({ store }: Context, { name }: Certificate): Promise<Des
       chainHash: createHash('sha256').update(newest.chainPem).digest('hex'),
     },
     numbers: new Map(generations.map(({ fingerprint, number }) => [fingerprint, number])),
+    generations: new Map(
+      await Promise.all(
+        generations.map(async (row) => {
+          // What has expired is told as such.
+          const revoked = row.notAfterMs > nowMs ? await revocationOf(context, row) : null
+          const known = { notBeforeMs: row.notBeforeMs, revoked }
+          return [row.number, known] as const
+        }),
+      ),
+    ),
     keys: new Set(generations.map(({ spki }) => spki)),
   }
 }
@@ -266,6 +337,32 @@ async function ownPaths({ issuers: all }: Fleet, server: Server, { name, issuers
   // What comes from this machine is there still: the issuer's own key is no copy of ours.
   const here = server.reach.kind === 'local' ? issuers.flatMap((issuer) => all.get(issuer) ?? []) : []
   return [...own, ...(await Promise.all(here.map(sourcesOf))).flat()]
+}
+
+/** Of the sites of a server, those that are told of with this certificate: one with two certificates is told of once. */
+function ownFiles(
+  { sites }: Fleet,
+  server: Server,
+  chosen: readonly Certificate[],
+  lineage: string,
+): ReadonlyMap<string, OwnFiles> {
+  const told = [...sites.values()].filter(
+    ({ certificates, topology }) =>
+      topology.servers.includes(server.name) &&
+      chosen.find(({ name }) => certificates.includes(name))?.name === lineage,
+  )
+  return new Map(
+    told.map(({ name, certificates }) => [
+      name,
+      {
+        folders: certificates.map((each) => `${server.directory}/${each}`),
+        paths: certificates.flatMap((each) => {
+          const { chain, key, combined } = server.files.get(each) ?? {}
+          return [chain, key, combined].flatMap((path) => path ?? [])
+        }),
+      },
+    ]),
+  )
 }
 
 /** An upstream, and the lineages of the sites in front of it. */

@@ -1,13 +1,13 @@
-import { fail, OnecertError, quote } from '../base/errors.ts'
+import { fail, quote } from '../base/errors.ts'
 import type { Additions, Entry } from '../fleet/entries.ts'
 import type { Fleet, Server, SshReach } from '../fleet/fleet.ts'
-import { covers, isAddress, parseHostName } from '../pki/names.ts'
+import { covers, isAddress } from '../pki/names.ts'
 import type { Connection } from '../reach/connection.ts'
 import { expectOk } from '../rollout/conversation.ts'
 import { receiverFor } from '../rollout/receiver.ts'
 import { type Discovery, readDiscovery } from '../services/discover/discover.ts'
 import { discoverable } from '../services/discover/dump.ts'
-import type { FileFacts, FoundFiles, FoundSite } from '../services/discover/found.ts'
+import { type FileFacts, type FoundFiles, type FoundSite, namesOf } from '../services/discover/found.ts'
 import type { Context } from './context.ts'
 
 export interface DiscoverOptions {
@@ -171,23 +171,6 @@ function proposal(
     if (shown.includes(discovery)) servers.push(serverEntry(name, server, kind, found, files, options, remarks))
   }
   return { entries: { issuers: [], certificates: [], servers, sites }, remarks: [...new Set(remarks)] }
-}
-
-/** The host names of a site; where the configuration has none, those of its certificate. */
-function namesOf(site: FoundSite, facts: ReadonlyMap<string, FileFacts>): string[] {
-  const written = site.names.flatMap(hostName)
-  const shown = site.certificates.flatMap(({ chain }) => facts.get(chain)?.names ?? []).flatMap(hostName)
-  // Caddy does not say which certificate is for which name.
-  return [...new Set(written.length > 0 ? written : shown)]
-}
-
-function hostName(text: string): string[] {
-  try {
-    return [parseHostName(text)]
-  } catch (error) {
-    if (!(error instanceof OnecertError)) throw error
-    return []
-  }
 }
 
 function lineageFor({ certificates }: Fleet, names: readonly string[]): string | null {

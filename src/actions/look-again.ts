@@ -1,7 +1,9 @@
 import type { EndpointSeen, OneLook } from '../audit/served.ts'
 import { inLanes } from '../base/lanes.ts'
 import { oldProtocolAt } from '../observe/old-protocol.ts'
-import { lookOnce, parallel, timeoutMs } from './look.ts'
+import { type Looked, lookOnce, parallel, timeoutMs } from './look.ts'
+
+export type LookedAgain = Looked & Pick<EndpointSeen, 'again' | 'oldProtocol'>
 
 /**
  * With the first one: 5. Of two processes that share a port alike, one is missed by 1 audit in 16; what looks again and
@@ -14,12 +16,12 @@ export const furtherLooks = 4
  * offers nothing newer than TLS 1.1. For what can be seen from here.
  */
 export async function lookAgain(
-  seen: readonly EndpointSeen[],
+  seen: readonly Looked[],
   signal: AbortSignal,
   onLooked: (done: number, of: number) => void,
-): Promise<EndpointSeen[]> {
-  const further = new Map<EndpointSeen, OneLook[]>()
-  const oldProtocols = new Map<EndpointSeen, string | null>()
+): Promise<LookedAgain[]> {
+  const further = new Map<Looked, OneLook[]>()
+  const oldProtocols = new Map<Looked, string | null>()
   for (const each of seen) if (each.served !== null) further.set(each, [])
   const answering = [...further.keys()]
   const of = answering.length * (furtherLooks + 1)

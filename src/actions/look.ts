@@ -2,13 +2,15 @@ import { asOnecertError } from '../base/errors.ts'
 import { inLanes } from '../base/lanes.ts'
 import type { Placement } from '../fleet/fleet.ts'
 import { type Endpoint, endpointsOf } from '../observe/endpoint.ts'
-import type { Served } from '../observe/served.ts'
+import type { Served, Vantage } from '../observe/served.ts'
 import { lookDirectly } from '../rollout/prober.ts'
 
 export interface Looked {
   readonly server: string
   readonly endpoint: Endpoint
   readonly served: Served | null
+  /** From where it was seen. */
+  readonly vantage: Vantage | null
   /** Why there is nothing to see. */
   readonly reason: string | null
 }
@@ -35,12 +37,12 @@ export async function lookAtAll(
 }
 
 /** One handshake from here. */
-export async function lookOnce(endpoint: Endpoint, signal: AbortSignal): Promise<Pick<Looked, 'served' | 'reason'>> {
+export async function lookOnce(endpoint: Endpoint, signal: AbortSignal): Promise<Omit<Looked, 'server' | 'endpoint'>> {
   signal.throwIfAborted()
   try {
-    return { served: (await lookDirectly(signal)(endpoint, timeoutMs)).served, reason: null }
+    return { ...(await lookDirectly(signal)(endpoint, timeoutMs)), reason: null }
   } catch (error) {
     signal.throwIfAborted()
-    return { served: null, reason: asOnecertError(error).failure.what }
+    return { served: null, vantage: null, reason: asOnecertError(error).failure.what }
   }
 }

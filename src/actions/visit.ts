@@ -1,12 +1,16 @@
-import type { EndpointSeen, OneLook } from '../audit/served.ts'
+import { type KeyRights, keyRights } from '../audit/rights.ts'
 import { asOnecertError } from '../base/errors.ts'
-import type { Placement, Server } from '../fleet/fleet.ts'
+import type { Fleet, Placement, Server } from '../fleet/fleet.ts'
 import { type DiskFacts, type KeyFacts, lookForKeys, lookOnDisk } from '../observe/disk.ts'
 import { endpointsOf } from '../observe/endpoint.ts'
 import { lookThrough } from '../rollout/prober.ts'
-import { receiverFor } from '../rollout/receiver.ts'
+import { receiverFor, receiverSettings } from '../rollout/receiver.ts'
+import { type Discovery, readDiscovery } from '../services/discover/discover.ts'
+import { dumpable } from '../services/discover/dump.ts'
+import { serviceOf } from '../services/drivers.ts'
 import type { Context } from './context.ts'
-import { furtherLooks } from './look-again.ts'
+import type { Looked } from './look.ts'
+import { furtherLooks, type LookedAgain } from './look-again.ts'
 
 /** What was found on a server, over one connection. */
 export interface Visit {
@@ -15,7 +19,9 @@ export interface Visit {
   /** null: the server has no tool to look for them. */
   readonly keys: KeyFacts | null
   /** What it serves, where that cannot be seen from here; by lineage. */
-  readonly looked: ReadonlyMap<string, readonly EndpointSeen[]>
+  readonly looked: ReadonlyMap<string, readonly LookedAgain[]>
+  /** What the configuration of its service says; null: that cannot be read. */
+  readonly configured: Discovery | null
 }
 
 const connectTimeoutMs = 15_000
@@ -36,29 +42,44 @@ export async function visit(context: Context, server: Server, placed: ReadonlyMa
   })
   try {
     const disks = new Map<string, DiskFacts>()
-    const looked = new Map<string, EndpointSeen[]>()
+    const looked = new Map<string, LookedAgain[]>()
     const look = lookThrough(connection)
     for (const [lineage, placement] of placed) {
-      disks.set(lineage, await lookOnDisk(connection.request, lineage))
+      const { reader } = keyRightsOf(fleet, server, lineage)
+      disks.set(lineage, await lookOnDisk(connection.request, lineage, reader && 'user' in reader ? reader.user : null))
       if (server.probe === 'direct') continue
-      const seen: EndpointSeen[] = []
+      const seen: LookedAgain[] = []
       for (const endpoint of endpointsOf(placement)) {
-        const once = async (): Promise<OneLook> => {
+        const once = async (): Promise<Omit<Looked, 'server' | 'endpoint'>> => {
           try {
-            return { served: (await look(endpoint, handshakeTimeoutMs)).served, reason: null }
+            return { ...(await look(endpoint, handshakeTimeoutMs)), reason: null }
           } catch (thrown) {
-            return { served: null, reason: asOnecertError(thrown).failure.what }
+            return { served: null, vantage: null, reason: asOnecertError(thrown).failure.what }
           }
         }
         const first = await once()
-        const again: OneLook[] = []
+        const again: Omit<Looked, 'server' | 'endpoint'>[] = []
         while (first.served !== null && again.length < furtherLooks) again.push(await once())
         seen.push({ server: server.name, endpoint, ...first, again })
       }
       looked.set(lineage, seen)
     }
-    return { disks, looked, keys: await lookForKeys(connection.request) }
+    const service = serviceOf(server.service)
+    const kind = placed.size === 0 ? null : dumpable(service, server.service.test === undefined)
+    const [keys, answer] = await Promise.all([
+      lookForKeys(connection.request),
+      kind === null ? null : connection.request('discover', [kind]),
+    ])
+    return { disks, looked, keys, configured: kind && answer?.ok ? readDiscovery(kind, answer.output) : null }
   } finally {
     await connection.close()
   }
+}
+
+/** As a rollout makes the files with the key. */
+export function keyRightsOf(fleet: Fleet, server: Server, lineage: string): KeyRights {
+  const folder = `${server.directory}/${lineage}`
+  const made = receiverSettings(fleet, server).lineages.find((each) => each.lineage === lineage)
+  const wanted = { folder, mode: made?.keyMode ?? '0600', ...(made?.owner !== undefined && { owner: made.owner }) }
+  return keyRights(serviceOf(server.service), wanted, server.files.get(lineage)?.owner)
 }

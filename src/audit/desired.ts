@@ -5,8 +5,16 @@ export interface Desired {
   readonly newest: DesiredGeneration | null
   /** The leaf (SHA-256, lower hex) of each generation, with its number. */
   readonly numbers: ReadonlyMap<string, number>
+  /** By number. */
+  readonly generations: ReadonlyMap<number, KnownGeneration>
   /** The SPKI of each key that the lineage ever had. */
   readonly keys: ReadonlySet<string>
+}
+
+export interface KnownGeneration {
+  readonly notBeforeMs: number
+  /** Why `onecert revoke` took it back, or its key; null: it did not. */
+  readonly revoked: string | null
 }
 
 export interface DesiredGeneration {

@@ -57,20 +57,6 @@ export function judgeDisk(
       }),
     )
   }
-  for (const file of [...facts.files, ...facts.paths]) {
-    const place = 'path' in file ? file.path : `${file.generation}/${file.file}`
-    if (file.spki === null || !openToOthers(file)) continue
-    findings.push(
-      finding('key-readable', {
-        ...base,
-        place,
-        what: 'a private key can be read by every account of the server',
-        expected: 'mode 600, or 640 with the group of the service',
-        disk: `mode ${file.mode}, ${file.owner}`,
-        repair: `on ${server}: chmod o= ${place}; consider: onecert renew ${certificate} --rekey`,
-      }),
-    )
-  }
   for (const { path, kind, hash } of facts.paths) {
     if (kind === 'ours' || facts.current === null) continue
     findings.push(
@@ -95,9 +81,25 @@ export function judgeDisk(
       finding('clock-wrong', {
         ...base,
         what: `its clock is ${Math.round(Math.abs(aheadMs) / 60_000)} minutes ${aheadMs > 0 ? 'ahead' : 'behind'}`,
-        expected: new Date(nowMs).toISOString().slice(0, 16),
-        disk: new Date(facts.clockMs).toISOString().slice(0, 16),
+        expected: minute(nowMs),
+        disk: minute(facts.clockMs),
         repair: `set the clock of ${server}`,
+      }),
+    )
+  }
+  const beginsMs = desired.generations.get(Number(number))?.notBeforeMs
+  if (beginsMs !== undefined && facts.clockMs < beginsMs) {
+    findings.push(
+      finding('not-yet-valid', {
+        ...base,
+        place: facts.current,
+        what: 'by its clock, the certificate on it has not begun yet',
+        expected: `valid from ${minute(beginsMs)}`,
+        disk: `its clock ${minute(facts.clockMs)}`,
+        repair:
+          aheadMs < -clockDriftMostMs
+            ? `set the clock of ${server}`
+            : `wait until ${minute(beginsMs)}; then: onecert audit`,
       }),
     )
   }
@@ -114,7 +116,6 @@ function isDamaged(
   return (file !== 'privkey.pem' && hash !== chainHash) || (file !== 'fullchain.pem' && told && spki === null)
 }
 
-/** Its last octal digit lets others read. */
-function openToOthers({ mode }: FileFacts): boolean {
-  return mode !== null && (Number.parseInt(mode, 8) & 0o004) !== 0
+function minute(timeMs: number): string {
+  return `${new Date(timeMs).toISOString().slice(0, 16)}Z`
 }

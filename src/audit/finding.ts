@@ -6,6 +6,7 @@ export const reasons = {
   'not-issued': 'critical',
   expired: 'critical',
   expiring: 'warning',
+  revoked: 'critical',
   'never-copied': 'critical',
   'not-reloaded': 'critical',
   'old-certificate': 'critical',
@@ -25,9 +26,13 @@ export const reasons = {
   'damaged-file': 'critical',
   'not-current': 'warning',
   'path-not-ours': 'warning',
+  'other-files': 'warning',
   'key-readable': 'critical',
+  'key-unreadable': 'critical',
+  'key-rights': 'warning',
   'key-elsewhere': 'warning',
   'key-on-upstream': 'critical',
+  'no-seat': 'warning',
   'other-member': 'critical',
   'resumption-broken': 'warning',
   'address-not-ours': 'critical',
@@ -36,6 +41,7 @@ export const reasons = {
   'tlsa-mismatch': 'critical',
   'caa-forbids': 'warning',
   'clock-wrong': 'warning',
+  'not-yet-valid': 'warning',
   unreachable: 'warning',
   'waits-for-window': 'notice',
   'being-changed': 'notice',
@@ -58,6 +64,8 @@ export interface Finding {
   readonly expected: string | null
   readonly disk: string | null
   readonly served: string | null
+  /** Of what could not be looked at: when it was last seen (ISO 8601); null: that is not known. */
+  readonly since: string | null
   /** The command that repairs it, or what a person has to do. */
   readonly repair: string
 }
@@ -74,6 +82,7 @@ export function finding(reason: Reason, found: Found): Finding {
     expected: null,
     disk: null,
     served: null,
+    since: null,
     ...found,
   }
 }

@@ -20,6 +20,23 @@ export interface FileFacts {
   readonly hash: string | null
   /** SHA-256 of the SubjectPublicKeyInfo of the key in it, computed on the server; null: none, or no openssl there. */
   readonly spki: string | null
+  readonly acl: Acl | null
+}
+
+/** POSIX access control list; `unread`: there is one, and nothing on the server that could read it. */
+export type Acl = readonly AclEntry[] | 'unread'
+
+export interface AclEntry {
+  readonly kind: 'user' | 'group' | 'mask' | 'other'
+  /** Empty: the owner, the group of the file. */
+  readonly name: string
+  /** Such as `r--`. */
+  readonly rights: string
+}
+
+/** A folder on the way to the key that not everybody may pass. */
+export interface FolderFacts extends Pick<FileFacts, 'mode' | 'owner' | 'acl'> {
+  readonly path: string
 }
 
 /** What lies on a server of one lineage. */
@@ -32,6 +49,9 @@ export interface DiskFacts {
     readonly path: string
     readonly kind: 'ours' | 'link' | 'file' | 'missing'
   })[]
+  readonly above: readonly FolderFacts[]
+  /** Of the account that was asked about; null: there is no such account, or none was asked about. */
+  readonly groups: readonly string[] | null
   readonly clockMs: number
   /** False: there is no openssl there, so that no key could be told from another. */
   readonly told: boolean
@@ -51,15 +71,24 @@ export interface KeyFacts {
   readonly told: boolean
 }
 
-/** @throws OnecertError RECEIVER_PROTOCOL */
-export async function lookOnDisk(ask: Ask, lineage: string): Promise<DiskFacts> {
-  const { ok, facts, output } = await ask('look', [lineage])
+/**
+ * @param account whose groups are asked for
+ * @throws OnecertError RECEIVER_PROTOCOL
+ */
+export async function lookOnDisk(ask: Ask, lineage: string, account: string | null = null): Promise<DiskFacts> {
+  const { ok, facts, output } = await ask('look', account === null ? [lineage] : [lineage, account])
   if (!ok) fail('RECEIVER_PROTOCOL', { what: `the files of ${lineage} could not be looked at` })
   const files: DiskFacts['files'][number][] = []
   const paths: DiskFacts['paths'][number][] = []
+  const above: FolderFacts[] = []
   for (const line of output) {
-    const [place = '', name = '', mode = '-', owner = '-', hash = '-', spki = '-'] = line.split(' ')
-    const found = { mode: known(mode), owner: known(owner), hash: known(hash), spki: known(spki) }
+    const [, itsMode, itsOwner = '', itsAcl = '', folder] = /^above (\S+) (\S+) (\S+) (.+)$/.exec(line) ?? []
+    if (itsMode !== undefined && folder !== undefined) {
+      above.push({ path: folder, mode: itsMode, owner: itsOwner, acl: aclOf(itsAcl) })
+      continue
+    }
+    const [place = '', name = '', mode = '-', owner = '-', hash = '-', spki = '-', acl = '-'] = line.split(' ')
+    const found = { mode: known(mode), owner: known(owner), hash: known(hash), spki: known(spki), acl: aclOf(acl) }
     const [, kind] = /^path=(ours|link|file|missing)$/.exec(place) ?? []
     if (kind) paths.push({ ...found, path: name, kind: kind as DiskFacts['paths'][number]['kind'] })
     else if (/^gen-\d+(\.\d+)?$/.test(place)) files.push({ ...found, generation: place, file: name })
@@ -70,6 +99,8 @@ export async function lookOnDisk(ask: Ask, lineage: string): Promise<DiskFacts> 
     current: known(facts.get('current') ?? '-'),
     files,
     paths,
+    above,
+    groups: known(facts.get('groups') ?? '-')?.split(',') ?? null,
     clockMs: Number(facts.get('clock')) * 1000,
     told: facts.get('openssl') === 'yes',
   }
@@ -89,4 +120,14 @@ export async function lookForKeys(ask: Ask): Promise<KeyFacts> {
 
 function known(word: string): string | null {
   return word === '-' ? null : word
+}
+
+/** What a receiver says of one: `user:deploy:r--,group::---,mask::r--`. */
+function aclOf(word: string): Acl | null {
+  if (word === '-') return null
+  const entries = word.split(',').flatMap((entry): AclEntry[] => {
+    const [, kind, name = '', rights = ''] = /^(user|group|mask|other):([^:]*):([r-][w-][x-])$/.exec(entry) ?? []
+    return kind === undefined ? [] : [{ kind: kind as AclEntry['kind'], name, rights }]
+  })
+  return entries.length === 0 ? 'unread' : entries
 }

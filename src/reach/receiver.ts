@@ -75,8 +75,8 @@ const filesFor: Readonly<Record<Purpose, readonly string[]>> = {
   rollout: ['rollout', 'haproxy'],
   removal: ['removal'],
   challenge: ['challenge'],
-  audit: ['audit'],
-  configuration: ['configuration', 'haproxy'],
+  audit: ['audit', 'discover'],
+  configuration: ['configuration', 'discover', 'haproxy'],
   balancer: ['haproxy', 'balancer'],
   enrol: ['enrol'],
 }

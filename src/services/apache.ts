@@ -23,6 +23,7 @@ export function apache(settings: ServiceSettings): Service {
     }),
     reload: settings.reload ?? ['apachectl', '-k', 'graceful'],
     start: settings.start ?? ['systemctl', 'start', 'apache2'],
+    keyReader: 'root',
     reloadKeepsOldOnError: false,
     ticketKeys: null,
   }

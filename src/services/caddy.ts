@@ -20,6 +20,7 @@ export function caddy(settings: ServiceSettings): Service {
     start: settings.start ?? ['systemctl', 'start', 'caddy'],
     keyMode: '0640',
     keyOwner: `root:${account}`,
+    keyReader: account,
     reloadKeepsOldOnError: true,
   }
 }

@@ -12,6 +12,7 @@ export function dovecot(settings: ServiceSettings): Service {
     sealing: null,
     reload: settings.reload ?? ['doveadm', 'reload'],
     start: settings.start ?? ['systemctl', 'start', 'dovecot'],
+    keyReader: 'root',
     reloadKeepsOldOnError: false,
   }
 }

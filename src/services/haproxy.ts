@@ -24,6 +24,7 @@ export function haproxy(settings: ServiceSettings): Service {
     reload: settings.reload ?? ['systemctl', 'reload', 'haproxy'],
     ...(settings.socket !== undefined && { socket: settings.socket }),
     start: settings.start ?? ['systemctl', 'start', 'haproxy'],
+    keyReader: 'root',
     reloadKeepsOldOnError: true,
     ticketKeys: 'lines',
   }

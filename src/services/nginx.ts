@@ -17,6 +17,7 @@ export function nginx(settings: ServiceSettings): Service {
     }),
     reload: settings.reload ?? ['nginx', '-s', 'reload'],
     start: settings.start ?? ['systemctl', 'start', 'nginx'],
+    keyReader: 'root',
     reloadKeepsOldOnError: true,
     ticketKeys: 'files',
   }

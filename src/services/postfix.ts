@@ -15,6 +15,7 @@ export function postfix(settings: ServiceSettings): Service {
     sealing: null,
     reload: settings.reload ?? ['postfix', 'reload'],
     start: settings.start ?? ['systemctl', 'start', 'postfix'],
+    keyReader: 'root',
     reloadKeepsOldOnError: false,
   }
 }

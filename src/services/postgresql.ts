@@ -19,6 +19,15 @@ export function postgresql(settings: ServiceSettings): Service {
     start: settings.start ?? (cluster ? ['pg_ctlcluster', ...cluster, 'start'] : ['systemctl', 'start', 'postgresql']),
     keyMode: '0640',
     keyOwner: 'root:postgres',
+    keyReader: 'postgres',
+    keyRefusal,
     reloadKeepsOldOnError: true,
   }
+}
+
+/** As its check_ssl_key_file_permissions has it. */
+function keyRefusal({ mode, user }: { readonly mode: number; readonly user: string }): string | null {
+  const most = user === 'root' ? 0o640 : 0o600
+  if ((mode & ~most & 0o077) === 0) return null
+  return `PostgreSQL takes no key of ${user} that is open wider than 0${most.toString(8)}`
 }

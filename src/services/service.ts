@@ -17,6 +17,10 @@ export interface Service {
   /** Octal text and `user:group`, where the software reads its key with an account of its own. */
   readonly keyMode?: string
   readonly keyOwner?: string
+  /** The account that opens the key; `root` where that is done before rights are given up. Absent: nobody knows. */
+  readonly keyReader?: string
+  /** Why a key is not taken that its account could read; null: it is taken. */
+  readonly keyRefusal?: (key: { readonly mode: number; readonly user: string }) => string | null
   /** False: a reload that the software cannot digest ends it, so it never shares a wave with the last healthy server. */
   readonly reloadKeepsOldOnError: boolean
   /** How it reads session ticket keys; null: it cannot take other ones with a reload. */

@@ -24,6 +24,10 @@ const desired: Desired = {
     ['leaf7', 7],
     ['leaf8', 8],
   ]),
+  generations: new Map([
+    [7, { notBeforeMs: nowMs - 90 * dayMs, revoked: null }],
+    [8, { notBeforeMs: nowMs - 30 * dayMs, revoked: null }],
+  ]),
   keys: new Set(['key7', 'key8']),
 }
 
@@ -39,6 +43,7 @@ const file = (facts: Partial<FileFacts> = {}): FileFacts => ({
   owner: 'root:root',
   hash: 'empty',
   spki: null,
+  acl: null,
   ...facts,
 })
 
@@ -58,6 +63,8 @@ function disk(
         { generation: current, file: 'privkey.pem', ...file({ spki: `key${number}`, ...key }) },
       ],
       paths: [],
+      above: [],
+      groups: null,
       clockMs: nowMs + 1_000,
       told: true,
       ...rest,
@@ -123,12 +130,19 @@ describe('what lies on disk', () => {
     ['other certificates', { chain: { hash: 'other' } }, ['damaged-file']],
     ['a key that openssl cannot read', { key: { spki: null } }, ['damaged-file']],
     ['a key of another pair', { key: { spki: 'stranger' } }, ['mixed-pair']],
-    ['a key that everybody can read', { key: { mode: '644' } }, ['key-readable']],
-    ['a key that everybody can write and read', { key: { mode: '666' } }, ['key-readable']],
-    ['a key for the group of the service', { key: { mode: '640' } }, []],
     ['a key that we cannot read ourselves', { key: { hash: null } }, []],
     ['a key, and no openssl there to tell whose', { key: { spki: null }, told: false }, []],
     ['a clock that is six minutes behind', { clockMs: nowMs - 6 * 60_000 }, ['clock-wrong']],
+    [
+      'a clock by which what is current has not begun',
+      { clockMs: nowMs - 31 * dayMs },
+      ['clock-wrong', 'not-yet-valid'],
+    ],
+    [
+      'a clock that is far behind, and an older one that has begun',
+      { number: 7, clockMs: nowMs - 31 * dayMs },
+      ['not-current', 'clock-wrong'],
+    ],
     ['a clock that is four minutes ahead', { clockMs: nowMs + 4 * 60_000 }, []],
     [
       'a plain file at an explicit path',

@@ -25,6 +25,7 @@ const desired: Desired = {
     ['leaf7', 7],
     ['leaf8', 8],
   ]),
+  generations: new Map(),
   keys: new Set(['key7', 'key8']),
 }
 

@@ -16,7 +16,7 @@ import {
   startAcmeProxy,
   unavailable,
 } from '../real/acme-proxy.ts'
-import { type FleetDocument, type RealFleet, startFleet } from '../real/fleet.ts'
+import { audited, type FleetDocument, type RealFleet, startFleet } from '../real/fleet.ts'
 import { type Pebble, startPebble } from '../real/pebble.ts'
 
 const httpPort = 5002
@@ -295,9 +295,12 @@ describe('a certificate from an ACME CA is renewed', () => {
     const revoked = await fleet.run('revoke', 'www', '--reason', 'keyCompromise')
     assert.equal(revoked.exit, 0, revoked.stderr)
     assert.match(revoked.stdout, /generation 1 .* is revoked at lab/)
+    const both = fleet.servers.flatMap(({ name }) => [`${name} revoked`, `${name} revoked`])
+    assert.deepEqual(await audited(fleet), both.sort(), 'it is served, and it is current')
     assert.match(await apply(fleet), /generation 2 issued/)
     const [first, second] = await generations(fleet)
     assert.notEqual(second?.spki, first?.spki)
+    assert.deepEqual(await audited(fleet), [])
     const orders = ordered()
     await apply(fleet)
     assert.equal(ordered(), orders)

@@ -18,7 +18,7 @@ import {
   writeFile,
 } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type LineageSettings, type ReceiverSettings, receiverText } from '../../src/reach/receiver.ts'
@@ -201,18 +201,106 @@ for (const [name, shell] of Object.entries(shells)) {
     test('what lies here is told for an audit: hashes, modes and the SPKI of each key, and nothing is changed', async () => {
       await using place = await makePlace(shell, { layout: 'combined' })
       const talk = await place.talk()
-      assert.match((await talk.tell('look www')).answer, /^ok clock=\d+ current=- openssl=yes$/)
+      assert.match((await talk.tell('look www')).answer, /^ok clock=\d+ current=- openssl=yes groups=-$/)
       const made = makeGeneration('1')
       await talk.ask(`begin www r1 7 ${made.spki} 60 ${sha256(made.chain + made.key)} ${made.keyHash}`)
       await bring(talk, made, 'gen-0001')
       const before = await readdir(place.base)
       const { output, answer } = await talk.tell('look www')
-      assert.match(answer, /^ok clock=\d+ current=gen-0001 openssl=yes$/)
+      assert.match(answer, /^ok clock=\d+ current=gen-0001 openssl=yes groups=-$/)
       const owner = execFileSync('id', ['-un'], { encoding: 'utf8' }).trim()
       const group = execFileSync('id', ['-gn'], { encoding: 'utf8' }).trim()
-      assert.deepEqual(output, [`gen-0001 combined.pem 600 ${owner}:${group} ${made.chainHash} ${made.spki}`])
+      assert.deepEqual(output, [`gen-0001 combined.pem 600 ${owner}:${group} ${made.chainHash} ${made.spki} -`])
       assert.deepEqual(await readdir(place.base), before)
       assert.equal(await talk.ask('look shop'), 'fail RECEIVER_OUTDATED lineage=shop')
+    })
+
+    test('who may read a key is told: its ACL, the folders on the way that not everybody may pass, the groups of an account', async () => {
+      await using place = await makePlace(shell)
+      const talk = await place.talk()
+      const made = makeGeneration('1')
+      await talk.ask(begin(made))
+      await bring(talk, made, 'gen-0001')
+      const key = join(place.base, 'gen-0001', 'privkey.pem')
+      const about = async (account = '') => {
+        const { output, answer } = await talk.tell(`look www ${account}`.trim())
+        const fields = output.find((line) => line.includes(' privkey.pem '))?.split(' ') ?? []
+        return { mode: fields[2], acl: fields[6], above: output.filter((line) => line.startsWith('above ')), answer }
+      }
+      const before = await about()
+      assert.deepEqual([before.mode, before.acl, before.above], ['600', '-', []])
+
+      execFileSync('setfacl', ['-m', 'u:daemon:r,g:users:r', key])
+      const opened = await about()
+      assert.deepEqual(
+        [opened.mode, opened.acl],
+        ['640', 'user::rw-,user:daemon:r--,group::---,group:users:r--,mask::r--,other::---'],
+      )
+
+      // A getfacl that fails stands for none: the ls of busybox does not show that there is an ACL.
+      const broken = join(place.root, 'busybox', 'getfacl')
+      await mkdir(dirname(broken), { recursive: true })
+      await writeFile(broken, '#!/bin/sh\nexit 1\n', { mode: 0o755 })
+      const without = await place.talk({}, ['env', `PATH=${dirname(broken)}:${process.env.PATH}`])
+      const { output } = await without.tell('look www')
+      const shown = output.find((line) => line.includes(' privkey.pem '))?.split(' ')[6]
+      assert.equal(shown, shell[0] === 'busybox' ? '-' : '+')
+      await rm(broken)
+
+      const owner = `${execFileSync('id', ['-un'], { encoding: 'utf8' }).trim()}:${execFileSync('id', ['-gn'], { encoding: 'utf8' }).trim()}`
+      await chmod(place.base, 0o750)
+      assert.deepEqual((await about()).above, [`above 750 ${owner} - ${place.base}`])
+      execFileSync('setfacl', ['-m', 'u:daemon:x', place.base])
+      assert.deepEqual((await about()).above, [
+        `above 750 ${owner} user::rwx,user:daemon:--x,group::r-x,mask::r-x,other::--- ${place.base}`,
+      ])
+
+      execFileSync('setfacl', ['-b', place.base])
+      await chmod(place.base, 0o711)
+      assert.deepEqual((await about()).above, [], 'everybody may pass, though not look')
+      await chmod(place.base, 0o754)
+      assert.deepEqual((await about()).above, [`above 754 ${owner} - ${place.base}`])
+      await chmod(place.base, 0o755)
+      const elsewhere = join(place.root, 'elsewhere')
+      await mkdir(elsewhere, { mode: 0o700 })
+      await rename(place.base, join(elsewhere, 'www'))
+      await symlink(join(elsewhere, 'www'), place.base)
+      assert.deepEqual((await about()).above, [`above 700 ${owner} - ${elsewhere}`], 'where its links lead')
+
+      assert.match((await about('daemon')).answer, / groups=daemon$/)
+      assert.match((await about('no-such-account')).answer, / groups=-$/)
+    })
+
+    test('a directory behind a link is taken, if where it leads is safe', async () => {
+      await using place = await makePlace(shell)
+      const [link, behind] = [join(place.root, 'link'), join(place.root, 'behind')]
+      await mkdir(behind, { mode: 0o755 })
+      await symlink(behind, link)
+      const made = makeGeneration('1')
+      const talk = await place.talk({ directory: join(link, 'onecert') })
+      assert.match(await talk.ask(begin(made)), /^ok /)
+      await chmod(behind, 0o777)
+      const open = await place.talk({ directory: join(link, 'onecert') })
+      const { output, answer } = await open.tell(begin(made, { token: 8 }))
+      assert.deepEqual(
+        [output, answer],
+        [[`${behind} can be written by everybody (mode 777)`], 'fail SERVER_PATH_UNSAFE'],
+      )
+    })
+
+    test('a path that a configuration names is told with where its links lead', async () => {
+      await using place = await makePlace(shell)
+      const [plain, linked] = [join(place.root, 'plain.crt'), join(place.root, 'linked.crt')]
+      await writeFile(plain, '', { mode: 0o644 })
+      await symlink('plain.crt', linked)
+      const dump = ['printf', '%s\\n', `ssl_certificate ${plain};`, `ssl_certificate ${linked};`]
+      const talk = await place.talk({ dumps: { nginx: dump } })
+      const { output, answer } = await talk.tell('discover nginx')
+      assert.equal(answer, 'ok found=yes cut=no')
+      assert.deepEqual(
+        output.filter((line) => line.startsWith('# real ')),
+        [`# real ${linked} ${plain}`],
+      )
     })
 
     test('explicit paths are told with what they are', async () => {

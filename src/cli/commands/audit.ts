@@ -49,7 +49,7 @@ export function auditCommand(program: Command, shell: Shell): void {
     .option('--yes', 'do not ask before the repairs')
     .summary('compare what should be with what lies on the servers and what they serve')
     .description(
-      'Looks at the files of every server, for copies of private keys, and at every address with a fresh handshake. Nothing is changed, but with --fix: then what apply can mend is mended, by the same rollout.',
+      'Looks at the files of every server and at what the configuration of its service names, for copies of private keys, and at every address with a fresh handshake. Nothing is changed, but with --fix: then what apply can mend is mended, by the same rollout.',
     )
   describe(
     command,

@@ -8,9 +8,11 @@ print_chain() {
   done <"$1"
 }
 
-# look LINEAGE: what lies here of it, for an audit; nothing is changed. A line for each file:
-#   GENERATION FILE MODE OWNER HASH SPKI     and, for explicit paths,     path=KIND PATH MODE OWNER HASH SPKI
-# HASH: SHA-256 of all in it but a private key; SPKI: of its private key. "-": none, or it cannot be read.
+# look LINEAGE [ACCOUNT]: what lies here of it, for an audit; nothing is changed. A line for each file:
+#   GENERATION FILE MODE OWNER HASH SPKI ACL   and, for explicit paths,   path=KIND PATH MODE OWNER HASH SPKI ACL
+# HASH: SHA-256 of all in it but a private key; SPKI: of its private key; ACL: see acl_of. "-": none, or it cannot be read.
+# A line for each folder on the way to the key that not everybody may pass:   above MODE OWNER ACL PATH
+# groups: those of ACCOUNT; "-" where there is no such account.
 verb_look() {
   select_lineage "$1" || return
   # Before the files: a rollout that swaps meanwhile has written them, and none of them is missing then.
@@ -30,7 +32,10 @@ verb_look() {
     [ -e "$path" ] || kind=missing
     tell_file "path=$kind $path" "$path"
   done
-  ok clock="$(date +%s)" current="$read_now" openssl="$(has_openssl)"
+  tell_above "$base/current/$key_file" "$key_path" "$combined_path"
+  groups=
+  [ -z "${2-}" ] || groups=$(id -Gn "$2" 2>/dev/null | tr ' ' ,)
+  ok clock="$(date +%s)" current="$read_now" openssl="$(has_openssl)" groups="${groups:--}"
 }
 
 has_openssl() { if command -v openssl >/dev/null 2>&1; then printf yes; else printf no; fi; }
@@ -42,7 +47,32 @@ tell_file() { # words file
     hash=$(print_chain "$2" | hash_of)
     spki=$(spki_of "$2")
   fi
-  told "$1 $facts $hash $spki"
+  told "$1 $facts $hash $spki $(acl_of "$2")"
+}
+
+# Who has rights beside owner, group and others: the entries of the access control list, with commas; "+": there is one, and
+# nothing here that reads it; "-": none. The ls of busybox does not show that there is one.
+acl_of() {
+  # Without -s a file that has none would have entries too.
+  acl=$(getfacl -cpsE -- "$1" 2>/dev/null) || case $(ls -ldL -- "$1" 2>/dev/null) in ??????????+*) acl=+ ;; esac
+  if [ -n "$acl" ]; then printf '%s' "$acl" | tr '\n' ,; else printf -- -; fi
+}
+
+tell_above() { # file…
+  components=
+  for file in "$@"; do
+    [ -e "$file" ] || continue
+    add_components "${file%/*}"
+    real=$(readlink -f -- "$file") && add_components "${real%/*}"
+  done
+  set -f
+  saved=$IFS IFS=$newline
+  set -- $components
+  IFS=$saved
+  set +f
+  stat -L -c '%a %U:%G %n' -- / "$@" 2>/dev/null | sort -u | while read -r mode its_owner path; do
+    case $mode in *[1357]) ;; *) told "above $mode $its_owner $(acl_of "$path") $path" ;; esac
+  done
 }
 
 # keys: the files in PEM below the key folders and our own directory that hold a private key. A line for each:

@@ -169,14 +169,17 @@ safe_paths() {
   components= indirect=
   for path in "$@"; do
     while [ ! -e "$path" ] && [ ! -L "$path" ]; do path=${path%/*}; [ -n "$path" ] || path=/; done
-    set -- "$@" "${path%/}"
+    path=${path%/}
+    # What is not set is the root here: an empty word leads nowhere.
+    set -- "$@" "${path:-/}"
     shift
-    add_components "${path%/}"
+    add_components "$path"
   done
   set -f
   saved=$IFS IFS=$newline
   if [ -n "$indirect" ]; then
-    leads_to=$(realpath -- "$@" 2>/dev/null) ||
+    # The one of busybox takes no "--".
+    leads_to=$(realpath "$@" 2>/dev/null) ||
       { IFS=$saved; set +f; told 'one of the paths leads nowhere'; refuse SERVER_PATH_UNSAFE; return; }
     for path in $leads_to; do add_components "$path"; done
   fi

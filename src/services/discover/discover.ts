@@ -27,6 +27,6 @@ const parsers: Readonly<
 /** What the receiver's verb `discover` printed, read. Pure; what it cannot read is not there. */
 export function readDiscovery(kind: Discoverable, lines: readonly string[]): Discovery {
   const facts = fileFacts(lines)
-  const configuration = lines.filter((line) => !/^# (file|names) /.test(line))
+  const configuration = lines.filter((line) => !/^# (file|names|real) /.test(line))
   return { kind, sites: parsers[kind](configuration, facts), facts }
 }

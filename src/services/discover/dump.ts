@@ -30,6 +30,15 @@ export function dumpsFor({ kind, test }: Pick<Service, 'kind' | 'test'>): Readon
   return own === null ? usual : { ...usual, [kind]: own }
 }
 
+/**
+ * Which software is to be asked for its configuration, so that it is the one that runs there; null: nobody knows how. A test
+ * of another shape may be of another configuration than the usual one.
+ */
+export function dumpable({ kind, test }: Pick<Service, 'kind' | 'test'>, isUsualTest: boolean): Discoverable | null {
+  const known = discoverable.find((each) => each === kind)
+  return known !== undefined && (isUsualTest || ownDump(kind, test) !== null) ? known : null
+}
+
 function ownDump(kind: string, test: readonly string[]): readonly string[] | null {
   const last = test.at(-1)
   switch (kind) {
@@ -42,8 +51,11 @@ function ownDump(kind: string, test: readonly string[]): readonly string[] | nul
       const files = test.flatMap((word, at) => (test[at - 1] === '-f' ? [word] : []))
       return files.length > 0 ? ['printf', '%s\\n', ...files] : null
     }
-    case 'caddy':
-      return test[1] === 'validate' ? [test[0] ?? 'caddy', 'adapt', '--pretty', ...test.slice(2)] : null
+    case 'caddy': {
+      // Behind the words that make it another account.
+      const at = test.indexOf('validate')
+      return at > 0 ? [test[at - 1] ?? 'caddy', 'adapt', '--pretty', ...test.slice(at + 1)] : null
+    }
     default:
       return null
   }

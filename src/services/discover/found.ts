@@ -1,3 +1,6 @@
+import { OnecertError } from '../../base/errors.ts'
+import { parseHostName } from '../../pki/names.ts'
+
 /** What a configuration says about TLS. Paths are those of the server. */
 export interface FoundSite {
   /** As they are written there: host names, also with `*`, or patterns of the software. */
@@ -26,6 +29,8 @@ export interface FileFacts {
   readonly owner: string
   /** Host names in the certificate, where it is one. */
   readonly names: readonly string[]
+  /** Where the path leads, if there are links in it. */
+  readonly real?: string
 }
 
 export interface ConfigurationFile {
@@ -53,6 +58,9 @@ export function fileFacts(lines: readonly string[]): Map<string, FileFacts> {
     const [, named = '', names = ''] = /^# names (\/[^ ]+) (.+)$/.exec(line) ?? []
     const known = facts.get(named)
     if (known) facts.set(named, { ...known, names: names.trim().split(/ +/) })
+    const [, link = '', real = ''] = /^# real (\/[^ ]+) (\/.+)$/.exec(line) ?? []
+    const leading = facts.get(link)
+    if (leading) facts.set(link, { ...leading, real })
   }
   return facts
 }
@@ -75,4 +83,21 @@ export function parseListen(text: string, portDefault: number): Listen[] {
 /** A word without the quotes around it. */
 export function unquoted(word: string): string {
   return word.replace(/^(["'])(.*)\1$/, '$2')
+}
+
+/** The host names of a site; where the configuration has none, those of its certificate. */
+export function namesOf(site: FoundSite, facts: ReadonlyMap<string, FileFacts>): string[] {
+  const written = site.names.flatMap(hostName)
+  const shown = site.certificates.flatMap(({ chain }) => facts.get(chain)?.names ?? []).flatMap(hostName)
+  // Caddy does not say which certificate is for which name.
+  return [...new Set(written.length > 0 ? written : shown)]
+}
+
+function hostName(text: string): string[] {
+  try {
+    return [parseHostName(text)]
+  } catch (error) {
+    if (!(error instanceof OnecertError)) throw error
+    return []
+  }
 }

@@ -1,0 +1,48 @@
+import type { DiskFacts } from '../observe/disk.ts'
+import { endpointText } from '../observe/endpoint.ts'
+import type { Desired } from './desired.ts'
+import { type Finding, finding } from './finding.ts'
+import { type EndpointSeen, generationName } from './served.ts'
+
+/** What `onecert revoke` took back, and a server still serves. Pure. */
+export function judgeRevokedServed(desired: Desired, { server, endpoint, served }: EndpointSeen): Finding[] {
+  const [leaf] = served?.chain ?? []
+  const number = leaf === undefined ? undefined : desired.numbers.get(leaf)
+  const reason = number === undefined ? null : (desired.generations.get(number)?.revoked ?? null)
+  if (number === undefined || reason === null) return []
+  return [
+    finding('revoked', {
+      ...baseOf(desired, server),
+      site: endpoint.name,
+      place: endpointText(endpoint),
+      what: `serves a certificate that is revoked (${reason})`,
+      served: generationName(number, leaf),
+    }),
+  ]
+}
+
+/** What `onecert revoke` took back, and a service would read with its next start. Pure. */
+export function judgeRevokedCurrent(desired: Desired, server: string, { current }: DiskFacts): Finding[] {
+  const number = Number(/^gen-0*(\d+)/.exec(current ?? '')?.[1])
+  const reason = desired.generations.get(number)?.revoked ?? null
+  if (reason === null) return []
+  return [
+    finding('revoked', {
+      ...baseOf(desired, server),
+      place: current,
+      what: `holds a certificate as current that is revoked (${reason})`,
+      disk: `generation ${number}`,
+    }),
+  ]
+}
+
+/** Where the newest one is revoked, `apply` gets another. */
+function baseOf({ certificate, newest, generations }: Desired, server: string) {
+  const usable = newest !== null && !generations.get(newest.number)?.revoked
+  return {
+    certificate,
+    server,
+    expected: usable ? generationName(newest.number, newest.chain[0]) : 'a new generation',
+    repair: `onecert apply ${certificate}`,
+  }
+}
