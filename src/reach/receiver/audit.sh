@@ -8,6 +8,13 @@ print_chain() {
   done <"$1"
 }
 
+holds_key() {
+  while IFS= read -r line; do
+    case $line in -----BEGIN*'PRIVATE KEY-----') return 0 ;; esac
+  done <"$1"
+  return 1
+}
+
 # look LINEAGE [ACCOUNT]: what lies here of it, for an audit; nothing is changed. A line for each file:
 #   GENERATION FILE MODE OWNER HASH SPKI ACL   and, for explicit paths,   path=KIND PATH MODE OWNER HASH SPKI ACL
 # HASH: SHA-256 of all in it but a private key; SPKI: of its private key; ACL: see acl_of. "-": none, or it cannot be read.
@@ -45,7 +52,8 @@ tell_file() { # words file
   hash=- spki=-
   if [ -r "$2" ]; then
     hash=$(print_chain "$2" | hash_of)
-    spki=$(spki_of "$2")
+    # Most files hold certificates only, and a start of openssl is most of what a look costs a server.
+    ! holds_key "$2" || spki=$(spki_of "$2")
   fi
   told "$1 $facts $hash $spki $(acl_of "$2")"
 }

@@ -131,14 +131,12 @@ list_generations() {
   done
 }
 
-# The SPKI of the key in a file: the SHA-256 of its public key. "-" where there is no openssl, or it cannot read it.
+# The SPKI of the key in a file: the SHA-256 of its public key. "-" where there is no openssl, or it cannot read it: what is
+# hashed then is nothing. A passphrase is not asked for: there may be a terminal.
 spki_of() {
-  # A passphrase is not asked for: there may be a terminal.
-  if openssl pkey -in "$1" -passin pass: -noout </dev/null >/dev/null 2>&1; then
-    openssl pkey -in "$1" -passin pass: -pubout -outform DER </dev/null 2>/dev/null | hash_of
-  else
-    printf -- -
-  fi
+  digest=$(openssl pkey -in "$1" -passin pass: -pubout -outform DER </dev/null 2>/dev/null | hash_of)
+  [ "$digest" != e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 ] || digest=-
+  printf %s "$digest"
 }
 
 # Without openssl the answer is no, and the key travels.
