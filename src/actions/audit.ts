@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
+import { judgeBalancer } from '../audit/balancer.ts'
 import { judgeConfigured, type OwnFiles } from '../audit/configured.ts'
 import type { Desired } from '../audit/desired.ts'
 import { type DiskJudged, judgeDisk } from '../audit/disk.ts'
@@ -8,7 +9,8 @@ import { judgeKeys } from '../audit/keys.ts'
 import { judgeRevokedCurrent, judgeRevokedServed } from '../audit/revoked.ts'
 import { judgeRights } from '../audit/rights.ts'
 import { judgeSeats } from '../audit/seats.ts'
-import { generationName, judgeServed } from '../audit/served.ts'
+import { judgeServed } from '../audit/served.ts'
+import { onStandby } from '../audit/standby.ts'
 import { type Subject, subject } from '../audit/subject.ts'
 import { asOnecertError, type OnecertError } from '../base/errors.ts'
 import { inLanes } from '../base/lanes.ts'
@@ -106,7 +108,8 @@ export async function audit(context: Context, choice: Choice, onProgress: OnAudi
       const { server, endpoint, served } = look
       const opens = opensAt(fleet.servers.get(server), nowMs, served?.notAfterMs ?? null)
       const judged = judgeServed(desired, look, disks.get(server) ?? null, nowMs, opens)
-      const findings = [...since(judged, seen.endpoint(server, endpoint), nowMs), ...judgeRevokedServed(desired, look)]
+      const told = isStandby(fleet, server, endpoint.name) ? judged.map(onStandby) : judged
+      const findings = [...since(told, seen.endpoint(server, endpoint), nowMs), ...judgeRevokedServed(desired, look)]
       subjects.push(
         subject('served', { certificate: name, server, site: endpoint.name, place: endpointText(endpoint), findings }),
       )
@@ -206,29 +209,16 @@ async function auditSeats(
 }
 
 /** What no server shows by itself: what comes through a balancer, and whether sessions of one server resume on others. */
-async function auditAcross(context: Context, certificate: Certificate, { newest }: Desired): Promise<Subject[]> {
+async function auditAcross(context: Context, certificate: Certificate, desired: Desired): Promise<Subject[]> {
+  const { newest } = desired
   const base = { certificate: certificate.name, server: null }
   const repair = `onecert apply ${certificate.name}`
   const sampled = newest === null ? [] : await sampleBalancers(context, certificate.name, newest.chain)
   const balancers = sampled.map(({ site, address, port, sample }) => {
-    const found = { ...base, site, place: `${address}:${port}` }
-    const others = sample.seen.flatMap(({ wrong: why, connections }) =>
-      why === null
-        ? []
-        : [
-            finding('other-member', {
-              ...found,
-              what: `through the balancer ${connections} of ${sample.connections} connections show something else`,
-              expected: newest && generationName(newest.number, newest.chain[0]),
-              served: why,
-              repair: `look which servers the balancer has beside those of the fleet file; then: ${repair}`,
-            }),
-          ],
-    )
-    if (sample.failed === 0) return subject('balancer', { ...found, findings: others })
-    const what = `${sample.failed} of ${sample.connections} connections through the balancer showed nothing: ${sample.failure}`
-    const unseen = finding('unreachable', { ...found, what, repair: 'look at the balancer; then: onecert audit' })
-    return subject('balancer', { ...found, findings: [...others, unseen] })
+    const place = `${address}:${port}`
+    const opens = waitingMember(context, site)
+    const findings = judgeBalancer(desired, { site, place, ...sample }, opens)
+    return subject('balancer', { ...base, site, place, findings })
   })
   const rings = await resumptionOf(context, certificate)
   const apart = rings.map(({ site, verdict, reason, odd }) => {
@@ -244,6 +234,19 @@ async function auditAcross(context: Context, certificate: Certificate, { newest 
     return subject('resumption', { ...base, site, findings })
   })
   return [...balancers, ...apart]
+}
+
+/** When the window of a member opens that waits for one; null: none does. */
+function waitingMember({ fleet, clock }: Context, site: string): string | null {
+  const members = fleet.sites.get(site)?.topology.servers ?? []
+  return (
+    members.map((each) => opensAt(fleet.servers.get(each), clock.nowMs(), null)).find((each) => each !== null) ?? null
+  )
+}
+
+function isStandby({ sites }: Fleet, server: string, site: string): boolean {
+  const topology = sites.get(site)?.topology
+  return topology?.kind === 'reverse-proxy' && topology.standby.includes(server)
 }
 
 /** As a rollout would have it; null: it would not wait. */

@@ -11,6 +11,7 @@ export const reasons = {
   'not-reloaded': 'critical',
   'old-certificate': 'critical',
   'old-process': 'critical',
+  'standby-stale': 'critical',
   'other-certificate': 'critical',
   'mixed-answers': 'critical',
   'wrong-name': 'critical',
@@ -87,7 +88,17 @@ export function finding(reason: Reason, found: Found): Finding {
   }
 }
 
-const passing: readonly Reason[] = ['never-copied', 'not-reloaded', 'not-current', 'old-certificate', 'old-process']
+/** What a rollout itself makes for a moment: also links at explicit paths, and other ticket keys than the next server's. */
+const passing: readonly Reason[] = [
+  'never-copied',
+  'not-reloaded',
+  'not-current',
+  'old-certificate',
+  'old-process',
+  'standby-stale',
+  'path-not-ours',
+  'resumption-broken',
+]
 
 /** Where a rollout was under way while it was looked: what is older on a server is its next step, and no drift. */
 export function whileChanging(found: Finding): Finding {

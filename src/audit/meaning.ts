@@ -8,9 +8,10 @@ export const meanings: Record<Reason, string> = {
   revoked: '`onecert` revoked it, and it is served, or is what the service is to read',
   'never-copied': 'an older certificate is on disk and is served',
   'not-reloaded': 'the new certificate is on disk; an older one is served',
-  'old-certificate': 'an older one is served; the disk could not be looked at',
+  'old-certificate': 'an older one is served: through a balancer, or where the disk could not be looked at',
   'old-process':
     'some connections show an older one, others the newest: an old process still listens beside the new one',
+  'standby-stale': 'a standby serves an older one: nobody sees it before the day on which it takes over',
   'other-certificate': 'what is served is none of this lineage: another virtual host answers, or a stranger',
   'mixed-answers': 'some connections show a certificate that is none of this lineage, others the right one',
   'wrong-name': 'what is served does not hold the name of the site: every client refuses it',

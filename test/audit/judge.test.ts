@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Desired } from '../../src/audit/desired.ts'
 import { judgeDisk } from '../../src/audit/disk.ts'
-import { finding, inOrder } from '../../src/audit/finding.ts'
+import { finding, inOrder, whileChanging } from '../../src/audit/finding.ts'
 import { judgeKeys } from '../../src/audit/keys.ts'
 import { type EndpointSeen, judgeServed } from '../../src/audit/served.ts'
+import { onStandby } from '../../src/audit/standby.ts'
 import type { DiskFacts, FileFacts } from '../../src/observe/disk.ts'
 
 const dayMs = 86_400_000
@@ -205,4 +206,24 @@ test('what waits for its window is no drift, unless it has expired, is a strange
   assert.deepEqual(found(waiting, ['leaf7', 'intermediate'], nowMs - 1), ['expired', 'never-copied'])
   assert.deepEqual(found(waiting, ['stranger']), ['other-certificate'])
   assert.deepEqual(found(disk(), ['leaf7', 'intermediate']), ['not-reloaded'])
+})
+
+test('a standby that is stale has a reason of its own, and the sentence says which step is missing', () => {
+  const on = (lies: ReturnType<typeof disk> | null, ...given: Parameters<typeof served>) =>
+    judgeServed(desired, served(...given), lies, nowMs).map(onStandby)
+  const [copied] = on(disk(), ['leaf7', 'intermediate'])
+  assert.equal(copied?.reason, 'standby-stale')
+  assert.match(copied?.what ?? '', /^is a standby, and has the new certificate on disk and serves an older one/)
+  assert.deepEqual(reasonsOf(on(disk({ number: 7 }), ['leaf7', 'intermediate'])), ['standby-stale'])
+  assert.deepEqual(reasonsOf(on(disk(), ['stranger'])), ['other-certificate'])
+  assert.deepEqual(on(disk(), ['leaf8', 'intermediate']), [])
+})
+
+test('while somebody is at work, only what a rollout itself makes is no drift', () => {
+  const of = (reason: Parameters<typeof finding>[0]) =>
+    whileChanging(finding(reason, { certificate: 'www', what: '', repair: '' })).reason
+  for (const reason of ['never-copied', 'standby-stale', 'path-not-ours', 'resumption-broken'] as const)
+    assert.equal(of(reason), 'being-changed')
+  for (const reason of ['expired', 'mixed-pair', 'key-readable', 'other-certificate', 'other-member'] as const)
+    assert.equal(of(reason), reason)
 })

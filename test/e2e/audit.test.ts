@@ -86,7 +86,7 @@ describe('two proxies, one of them a standby, in front of an upstream', () => {
     const findings = await found(1)
     assert.deepEqual(
       findings.map(({ reason, server }) => `${server} ${reason}`),
-      ['edge-2 never-copied', 'edge-2 not-current'],
+      ['edge-2 standby-stale', 'edge-2 not-current'],
     )
     assert.match(findings[0]?.expected ?? '', /^generation 2/)
     assert.match(findings[0]?.served ?? '', /^generation 1/)
