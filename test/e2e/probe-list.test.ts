@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { watchMemory } from '../memory.ts'
 import { onecert } from '../onecert.ts'
 import { type CertificateFiles, writeCertificate } from '../real/certificate.ts'
 import { startNginx } from '../real/nginx.ts'
@@ -209,16 +210,11 @@ async function peakOf(lines: number): Promise<number> {
   const out = path('out')
   await rm(out, { force: true })
   const { child, ended } = run.start('probe', '--from', list, '--out', out)
-  let peakBytes = 0
-  const watch = setInterval(async () => {
-    const status = await readFile(`/proc/${child.pid}/status`, 'utf8').catch(() => '')
-    peakBytes = Math.max(peakBytes, 1_024 * Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0))
-  }, 50)
+  const peakBytes = watchMemory(child)
   const { exit, stderr } = await ended
-  clearInterval(watch)
   assert.equal(exit, 2)
   assert.match(stderr, new RegExp(`${lines} lines: ${lines / 20} ok, 0 wrong, ${(lines / 20) * 19} unseen, 0 bad`))
-  return peakBytes
+  return peakBytes()
 }
 
 test('on a terminal there is a bar with the share, the rate and what is left; results stay apart from it', async () => {
