@@ -1,6 +1,6 @@
 import { asOnecertError, fail, quote } from '../base/errors.ts'
 import { closest } from '../base/similar.ts'
-import { requireAnother } from '../fleet/edit.ts'
+import { requireAnother } from '../fleet/edit/server.ts'
 import type { Server } from '../fleet/fleet.ts'
 import { zoneOfSite } from '../fleet/zone.ts'
 import type { Entry } from '../ledger/entry.ts'

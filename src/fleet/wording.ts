@@ -2,7 +2,8 @@ import type { z } from 'zod'
 import { catalogue, type ErrorCode } from '../base/catalogue.ts'
 import { quote } from '../base/errors.ts'
 import { closest } from '../base/similar.ts'
-import { fleetSchema, type Refusal } from './schema.ts'
+import type { Refusal } from './schema/grammar.ts'
+import { fleetSchema } from './schema.ts'
 import type { Path, Source } from './source.ts'
 
 /** What the schema finds wrong, in words that follow the place: `"servers.web-1.port" must be at most 65535`. */

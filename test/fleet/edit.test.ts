@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addEntries, addServer, removeServer, setHostKey } from '../../src/fleet/edit.ts'
+import { addEntries } from '../../src/fleet/edit/entries.ts'
+import { addServer, removeServer, setHostKey } from '../../src/fleet/edit/server.ts'
 import { entriesText } from '../../src/fleet/entries.ts'
 import { fleetTemplate } from '../../src/fleet/template.ts'
 import { refusalOf } from '../base/refusals.ts'

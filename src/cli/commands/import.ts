@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { type CertbotImport, fleetEntries, readCertbot } from '../../actions/import-certbot.ts'
 import { fail, quote } from '../../base/errors.ts'
-import { addEntries } from '../../fleet/edit.ts'
+import { addEntries } from '../../fleet/edit/entries.ts'
 import { type Additions, entriesText } from '../../fleet/entries.ts'
 import { parseFleetText, readFleetText, writeFleetText } from '../fleet-file.ts'
 import { openFleet } from '../open.ts'

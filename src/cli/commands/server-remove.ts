@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { planRemoval, type Removed, type RemovePlan, removeServer } from '../../actions/server-remove.ts'
 import { fail } from '../../base/errors.ts'
-import { removeServer as removeServerFrom } from '../../fleet/edit.ts'
+import { removeServer as removeServerFrom } from '../../fleet/edit/server.ts'
 import { parseFleetText, readFleetText, writeFleetText } from '../fleet-file.ts'
 import { wholeNumber } from '../numbers.ts'
 import { confirm } from '../prompt.ts'
