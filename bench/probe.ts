@@ -20,7 +20,7 @@ const ports = { 'TLS 1.3': 8443, 'TLS 1.2': 9001 } as const
 /** The service has one core, the client the other. */
 const cores = { server: 0, client: 1 }
 const parallel = 256
-const listProbes = process.env.LONG ? 1_000_000 : 5_000
+const listProbes = process.env.LONG ? 1_000_000 : 50_000
 const timeoutMs = 3_600_000
 const peers = join(import.meta.dirname, 'peers')
 
@@ -56,7 +56,6 @@ export const probe: Trial = {
   runs: 1,
   packages: [
     ...testPackages,
-    { name: 'golang-go', reason: 'a peer: crypto/tls' },
     { name: 'gcc', reason: 'peers in C' },
     { name: 'libc6-dev', reason: 'the same' },
     { name: 'libssl-dev', reason: 'a peer: libssl' },
@@ -156,10 +155,10 @@ async function makeClients(directory: string, list: string, files: CertificateFi
     return file
   }
   return [
-    { client: 'onecert', protocols: both, probes: 3_000, run: node('ours.ts') },
+    { client: 'onecert', protocols: both, probes: 50_000, run: node('ours.ts') },
     { client: 'node:tls', protocols: both, probes: 2_000, run: node('node-tls-naive.ts') },
     { client: 'node:tls, tuned', protocols: both, probes: 2_000, run: node('node-tls-tuned.ts') },
-    { client: 'Go crypto/tls', protocols: both, probes: 20_000, run: measuring(program('go-client')) },
+    { client: 'Go crypto/tls', protocols: both, probes: 50_000, run: measuring(program('go-client')) },
     { client: 'C, libssl', protocols: both, probes: 5_000, run: measuring(program('libssl')) },
     { client: 'C, signature checked', protocols: ['TLS 1.2'], probes: 50_000, run: measuring(program('proof12')) },
     { client: 'python3 ssl, 32 threads', protocols: both, probes: 3_000, run: (...of) => python(...of, 32) },

@@ -111,7 +111,13 @@ export async function audit(context: Context, choice: Choice, onProgress: OnAudi
       const told = isStandby(fleet, server, endpoint.name) ? judged.map(onStandby) : judged
       const findings = [...since(told, seen.endpoint(server, endpoint), nowMs), ...judgeRevokedServed(desired, look)]
       subjects.push(
-        subject('served', { certificate: name, server, site: endpoint.name, place: endpointText(endpoint), findings }),
+        subject('served', {
+          certificate: name,
+          server,
+          site: endpoint.name || null,
+          place: endpointText(endpoint),
+          findings,
+        }),
       )
     }
     subjects.push(...(await auditSeats(context, certificate, desired, visits, choice)))

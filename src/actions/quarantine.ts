@@ -132,7 +132,7 @@ async function factsOf(
       const newest = await store.newestGeneration(lineage)
       const here = placements(fleet, lineage)
         .filter(({ server }) => servers.includes(server))
-        .map((placement) => ({ ...placement, names: [site.name] }))
+        .map((placement) => ({ ...placement, names: [site.name], withoutSni: site.withoutSni === true }))
       const chain = newest ? parseCertificates(Buffer.from(newest.chainPem), { file: lineage }) : []
       return { here, chain: chain.map(({ fingerprint }) => fingerprint), looked: await lookAtAll(here, signal) }
     }),

@@ -1,6 +1,6 @@
 import { asOnecertError, OnecertError } from '../base/errors.ts'
 import type { Endpoint } from '../observe/endpoint.ts'
-import type { Served } from '../observe/served.ts'
+import type { Observed } from '../observe/served.ts'
 import { parseCertificate, type X509 } from '../pki/certificate.ts'
 import { buildChain, findDisorder } from '../pki/chain.ts'
 import { dateDefects, nameDefects, signatureDefects, useDefects } from '../pki/defects.ts'
@@ -20,9 +20,14 @@ export interface Probed {
   readonly proof: boolean
   readonly leaf: LeafFacts | null
   readonly chain: ChainFacts | null
-  /** What else the handshake showed. */
-  readonly session: Readonly<Record<string, unknown>>
+  /** What else the handshake showed; null: there was none. */
+  readonly session: SessionFacts | null
 }
+
+type SessionFacts = Pick<
+  Observed,
+  'version' | 'cipher' | 'group' | 'alpn' | 'ocspStaple' | 'scts' | 'way' | 'wayReason'
+>
 
 interface LeafFacts {
   readonly subject: string
@@ -59,7 +64,7 @@ const dayMs = 86_400_000
 /** A million endpoints have a few chains among them; of more the oldest are forgotten. */
 const chainsMax = 512
 
-export type ProbeJudge = (endpoint: Endpoint, seen: Served | OnecertError, nowMs: number) => Probed
+export type ProbeJudge = (endpoint: Endpoint, seen: Observed | OnecertError, nowMs: number) => Probed
 
 /** Judges what was served by itself. Chains that were judged before are remembered: building one costs more than a handshake. */
 export function makeProbeJudge(): ProbeJudge {
@@ -82,12 +87,11 @@ export function makeProbeJudge(): ProbeJudge {
   }
 }
 
-/** What the leaf does not tell already. */
-function sessionOf({ chain: _, certificates: __, notAfterMs: ___, subject: ____, spki: _____, ...rest }: Served) {
-  return Object.fromEntries(Object.entries(rest).filter(([, value]) => typeof value !== 'object'))
+function sessionOf({ version, cipher, group, alpn, ocspStaple, scts, way, wayReason }: Observed): SessionFacts {
+  return { version, cipher, group, alpn, ocspStaple, scts, way, wayReason }
 }
 
-const nothing = { proof: false, leaf: null, chain: null, session: {} } as const
+const nothing = { proof: false, leaf: null, chain: null, session: null } as const
 
 function judge({ certificates, chain, problems }: Read, name: string, nowMs: number) {
   const [leaf] = certificates

@@ -48,7 +48,7 @@ export function judgeServed(
   const base = {
     certificate,
     server,
-    site: endpoint.name,
+    site: endpoint.name || null,
     place: endpointText(endpoint),
     repair: `onecert apply ${certificate}`,
   }
@@ -171,16 +171,17 @@ function judgeOthers(
 
 /** What every client judges, whoever issued it. */
 function judgeContent(base: Base, { certificates }: Served): Finding[] {
+  const { site } = base
   const read = readServed(certificates)
   const [leaf] = read
   if (!leaf) return []
   const found: Finding[] = []
   const add = (reason: 'wrong-name' | 'weak-key' | 'weak-signature', what: string, served: string, repair: string) =>
     found.push(finding(reason, { ...base, what, served, repair }))
-  const [nameless] = nameDefects(leaf, [probedName(base.site)])
+  const [nameless] = site === null ? [] : nameDefects(leaf, [probedName(site)])
   if (nameless) {
-    const repair = `look which virtual host answers for ${base.site} there, and whether the certificate has the name; then: onecert audit`
-    add('wrong-name', `serves a certificate without the name ${base.site}`, nameless.failure.fact ?? '', repair)
+    const repair = `look which virtual host answers for ${site} there, and whether the certificate has the name; then: onecert audit`
+    add('wrong-name', `serves a certificate without the name ${site}`, nameless.failure.fact ?? '', repair)
   }
   const [keys, signatures] = [weakKeys(read), weakSignatures(read)]
   const again = `make a stronger one: onecert renew ${base.certificate} --rekey`
@@ -221,7 +222,7 @@ function judgeRest(base: Base, { oldProtocol = null }: EndpointSeen, looks: read
 
 interface Base extends Pick<Finding, 'certificate' | 'place' | 'repair'> {
   readonly server: string
-  readonly site: string
+  readonly site: string | null
 }
 
 function wrongLeaf(

@@ -223,6 +223,7 @@ export const catalogue = {
   PROBE_TIMEOUT: unavailable,
   PROBE_NO_STARTTLS: unavailable,
   PROBE_NOT_TLS: unavailable,
+  PROBE_UNPROVEN: unavailable,
   PROBE_FAILED: unavailable,
   PROBE_FORBIDDEN: denied,
 } as const satisfies Record<string, CatalogueEntry>

@@ -8,6 +8,7 @@ import {
   reportProxies,
   reportSitesTwice,
   reportStrangers,
+  reportTwoDefaults,
   reportUncovered,
   reportWithoutService,
 } from './consistency/site.ts'
@@ -33,6 +34,7 @@ export function reportInconsistencies(source: Source): void {
   reportEmptyLocations(source, fleet)
   reportSharedAddresses(source, fleet.servers ?? {})
   reportSitesTwice(source, Object.keys(fleet.sites ?? {}))
+  reportTwoDefaults(source, fleet)
   for (const [name, site] of Object.entries(fleet.sites ?? {})) {
     const path = ['sites', name]
     const certificates = site?.certificate

@@ -65,7 +65,8 @@ function normalise(written: FleetAsWritten, directory: string): Fleet {
     sites: new Map(
       Object.entries(written.sites).map(([text, each]) => {
         const name = parseHostName(text)
-        return [name, { name, certificates: [each.certificate].flat(), topology: topologyOf(each, directory) }]
+        const site: Site = { name, certificates: [each.certificate].flat(), topology: topologyOf(each, directory) }
+        return [name, each['without-sni'] ? { ...site, withoutSni: true } : site]
       }),
     ),
     zones: new Map(

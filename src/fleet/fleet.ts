@@ -187,7 +187,7 @@ export interface Listener {
   readonly proxyProtocol?: ProxyProtocol
 }
 
-export type Starttls = 'smtp' | 'imap' | 'pop3' | 'postgres'
+export type Starttls = 'smtp' | 'imap' | 'pop3' | 'ftp' | 'ldap' | 'xmpp' | 'postgres' | 'mysql'
 
 export type ProxyProtocol = 'v1' | 'v2'
 
@@ -262,6 +262,8 @@ export interface Site {
   /** One, or a pair: one with an EC key, and one with an RSA key for clients that know no other. */
   readonly certificates: readonly string[]
   readonly topology: DnsTopology | LoadBalancerTopology | ReverseProxyTopology
+  /** Clients that name no host get it too: it is the default of each of its servers. */
+  readonly withoutSni?: boolean
 }
 
 export interface DnsTopology {
@@ -329,6 +331,8 @@ export type KeyKind = 'ecdsa' | 'rsa'
 export interface Placement {
   readonly server: Server
   readonly names: readonly string[]
+  /** What a client sees that names no host has to be proved too. */
+  readonly withoutSni?: boolean
   /** Where another lineage is served beside it: clients of which kind see this one. */
   readonly keyKind?: KeyKind
 }

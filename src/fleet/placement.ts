@@ -12,7 +12,8 @@ export function placements(fleet: Fleet, certificate: string): Placement[] {
   }
   return [...fleet.servers.values()].flatMap((server) => {
     const served = names.get(server.name)
-    return served ? [{ server, names: served, ...(keyKind && { keyKind }) }] : []
+    const withoutSni = sites.some((site) => site.withoutSni && site.topology.servers.includes(server.name))
+    return served ? [{ server, names: served, ...(withoutSni && { withoutSni }), ...(keyKind && { keyKind }) }] : []
   })
 }
 

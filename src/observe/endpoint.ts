@@ -3,22 +3,27 @@ import type { KeyKind, Listener, Placement } from '../fleet/fleet.ts'
 /** Where a certificate is looked at. */
 export interface Endpoint extends Listener {
   readonly address: string
-  /** Sent as SNI. */
+  /** Sent as SNI; empty: none is sent, as by a client that knows only the address. */
   readonly name: string
   /** As a client that takes only certificates of this kind; absent: of both. */
   readonly keyKind?: KeyKind
 }
 
-/** Each name at each port of a server. */
-export function endpointsOf({ server, names, keyKind }: Placement): Endpoint[] {
-  return names.flatMap((name) =>
+/** Each name at each port of a server, and no name where that is to show the same. */
+export function endpointsOf({ server, names, withoutSni, keyKind }: Placement): Endpoint[] {
+  return [...names, ...(withoutSni ? [''] : [])].flatMap((name) =>
     server.listeners.map((listener) => ({ ...listener, address: server.address, name, ...(keyKind && { keyKind }) })),
   )
 }
 
 /** It identifies an endpoint too. */
 export function endpointText({ address, port, name }: Endpoint): string {
-  return `${address.includes(':') ? `[${address}]` : address}:${port} (${name})`
+  return `${address.includes(':') ? `[${address}]` : address}:${port} (${name || 'no name'})`
+}
+
+/** What is sent as SNI; undefined: none. */
+export function serverNameOf({ name }: Endpoint): string | undefined {
+  return name === '' ? undefined : probedName(name)
 }
 
 /** A wildcard is no host name: some name below it stands for it. */

@@ -1,7 +1,8 @@
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { OnecertError } from '../base/errors.ts'
+import type { HandshakeOptions } from './contact.ts'
 import type { Endpoint } from './endpoint.ts'
-import { type HandshakeOptions, meet } from './handshake.ts'
+import { meet } from './node-tls.ts'
 
 let context: SecureContext | undefined
 

@@ -1,7 +1,8 @@
 import type { TLSSocket } from 'node:tls'
 import { OnecertError } from '../base/errors.ts'
+import type { HandshakeOptions } from './contact.ts'
 import type { Endpoint } from './endpoint.ts'
-import { type HandshakeOptions, meet, trustingNothing } from './handshake.ts'
+import { meet, trustingNothing } from './node-tls.ts'
 
 export const protocols = ['TLSv1.2', 'TLSv1.3'] as const
 export type Protocol = (typeof protocols)[number]

@@ -142,9 +142,10 @@ function planServer(
   }
   for (const endpoint of endpointsOf(placement)) {
     const served = known.served.get(endpointText(endpoint))
-    if (served == null) return say('check', `${endpoint.name} could not be looked at from here`)
+    const site = endpoint.name || 'the default site'
+    if (served == null) return say('check', `${site} could not be looked at from here`)
     const wrong = servedWrong(served, generation)
-    if (wrong) return say('check', `${endpoint.name} ${wrong}`)
+    if (wrong) return say('check', `${site} ${wrong}`)
   }
   if (tickets === 'missing') return say('tickets', 'has older ticket keys, or none')
   if (tickets === 'apart') return say('tickets', 'sessions do not resume there: reloaded once more')

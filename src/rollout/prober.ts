@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fail, OnecertError } from '../base/errors.ts'
-import { type Endpoint, endpointText, probedName } from '../observe/endpoint.ts'
+import { type Endpoint, endpointText, serverNameOf } from '../observe/endpoint.ts'
 import { handshake } from '../observe/handshake.ts'
 import type { Served, Vantage } from '../observe/served.ts'
 import { spkiOf } from '../pki/key.ts'
@@ -29,15 +29,18 @@ export function lookThrough(connection: Connection): Look {
   let forwards = true
   return async (endpoint, timeoutMs) => {
     if (forwards) {
-      const stream = await connection.forward(endpoint.address, endpoint.port)
-      if (stream) {
-        try {
-          return { served: await handshake(endpoint, { timeoutMs, stream }), vantage: 'forwarded' }
-        } catch (error) {
-          if (!(error instanceof OnecertError && error.code === 'PROBE_FAILED')) throw error
-          // A prohibited forward ends like a handshake that broke: the server's own look tells them apart.
-          if (endpoint.proxyProtocol && !(await forbidden(connection))) throw error
-        }
+      let led = false
+      const open = async () => {
+        const stream = await connection.forward(endpoint.address, endpoint.port)
+        led ||= stream !== null
+        return stream
+      }
+      try {
+        return { served: await handshake(endpoint, { timeoutMs, open }), vantage: 'forwarded' }
+      } catch (error) {
+        if (!(error instanceof OnecertError && error.code === 'PROBE_FAILED')) throw error
+        // No forward, or one that is prohibited, ends like a handshake that broke: the server's own look tells them apart.
+        if (led && endpoint.proxyProtocol && !(await forbidden(connection))) throw error
       }
       forwards = false
     }
@@ -60,10 +63,10 @@ async function askServer(connection: Connection, endpoint: Endpoint, timeoutMs: 
     })
   }
   const address = endpoint.address.includes(':') ? `[${endpoint.address}]` : endpoint.address
-  const { port, name, starttls } = endpoint
+  const { port, starttls } = endpoint
   const answer = await connection.request(
     'probe',
-    [`${address}:${port}`, probedName(name), ...(starttls ? [starttls] : [])],
+    [`${address}:${port}`, serverNameOf(endpoint) ?? '-', ...(starttls ? [starttls] : [])],
     { timeoutMs: timeoutMs + 15_000 },
   )
   const pem = answer.output.join('\n')

@@ -68,6 +68,8 @@ test('what an address serves is told, with all that tells it from another', asyn
     /valid .*, 29 days left$/m,
     /chain +CN=www\.lab\.example \([0-9a-f]{8}\) ← CN=Test Intermediate \([0-9a-f]{8}\)$/m,
     /builds from the served bytes alone, but to no public root/,
+    /tls +TLS 1\.2 · TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 · P-256 · http\/1\.1$/m,
+    /beside +no OCSP response, no SCT$/m,
     /proof +it signed this handshake/,
   ])
     assert.match(stdout, told)
@@ -78,6 +80,16 @@ test('what an address serves is told, with all that tells it from another', asyn
   assert.equal(endpoint.chain?.fingerprints.length, 2)
   assert.deepEqual([endpoint.verdict, endpoint.proof, endpoint.chain.complete], ['ok', true, true])
   assert.ok(endpoint.leaf.notAfterMs > beforeEpochMs)
+  assert.deepEqual(endpoint.session, {
+    version: 'TLSv1.2',
+    cipher: 'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256',
+    group: 'P-256',
+    alpn: 'http/1.1',
+    ocspStaple: false,
+    scts: 0,
+    way: 'own',
+    wayReason: null,
+  })
 })
 
 describe('what is wrong is told first, and ends with 1', () => {
@@ -191,7 +203,7 @@ describe('a command line that makes no sense looks at nothing', () => {
     [['192.0.2.1'], 64, /no host name to ask for/],
     [['192.0.2.1', '--from', 'list'], 64, /a list and addresses/],
     [['192.0.2.1', '--name', name, '--timeout', 'soon'], 64, /a duration/],
-    [['192.0.2.1', '--name', name, '--starttls', 'gopher'], 64, /smtp, imap/],
+    [['192.0.2.1', '--name', name, '--starttls', 'gopher'], 64, /smtp, ftp, imap/],
     [['192.0.2.1', '--name', name, '--resume'], 64, /belong to a list/],
     [['--from', 'list', '--resume'], 64, /--out FILE --resume/],
     [['https://www.lab.example/'], 65, /write only the name: www\.lab\.example/],

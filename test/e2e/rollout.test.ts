@@ -280,6 +280,7 @@ test('an endpoint that cannot be reached from here is proved through the server,
   })
   await fleet.configure((document) => {
     for (const server of Object.values<{ probe?: string }>(document.servers)) server.probe = 'through-server'
+    document.sites[siteName]['without-sni'] = true
   })
   const sold = await fleet.buy()
   const { exit, stderr } = await fleet.run('apply')
@@ -293,11 +294,18 @@ test('an endpoint that cannot be reached from here is proved through the server,
   assert.match((await fleet.run('plan')).stdout, /0 of 2 servers will be changed, 2 looked at there/)
   assert.match((await fleet.run('apply')).stdout, /2 of 2 servers proven .*0 brought to it now, 2 had it/)
   assert.deepEqual(await reloads(), before)
-  const status = await fleet.run.json<{ endpoints: { server: string; vantage: string }[] }>('status')
-  assert.deepEqual(Object.fromEntries(status.endpoints.map(({ server, vantage }) => [server, vantage])), {
-    forwarding: 'forwarded',
-    prohibiting: 'on-server',
-  })
+  const { endpoints } = await fleet.run.json<{ endpoints: { server: string; site: string; vantage: string }[] }>(
+    'status',
+  )
+  assert.deepEqual(
+    endpoints.map(({ server, site, vantage }) => [server, site, vantage]),
+    [
+      ['forwarding', siteName, 'forwarded'],
+      ['forwarding', '', 'forwarded'],
+      ['prohibiting', siteName, 'on-server'],
+      ['prohibiting', '', 'on-server'],
+    ],
+  )
   assert.match(
     (await fleet.run('status')).stdout,
     new RegExp(`${siteName}.*seen through the server at .* not from outside`),

@@ -439,6 +439,16 @@ const defects: readonly Defect[] = [
     told: /the site "www\.domain\.example" is here.*the first is "WWW\.domain\.example" in line 44/s,
   },
   {
+    what: 'two default sites of one server with different certificates',
+    change: [
+      'API.domain.example: { certificate: api, dns: [us-1] }',
+      'API.domain.example: { certificate: api, dns: [us-1], without-sni: true }\n  a.app.domain.example: { certificate: www, without-sni: true, dns: [us-1] }',
+    ],
+    code: 'CONFIG_BAD_VALUE',
+    at: 'true, dns',
+    told: /"API\.domain\.example" and "a\.app\.domain\.example" are both the default of "us-1", with different certificates/,
+  },
+  {
     what: 'a quarantine without dns',
     change: ['reverse-proxy: { servers: [edge]', 'quarantine: {}\n    reverse-proxy: { servers: [edge]'],
     code: 'CONFIG_BAD_VALUE',

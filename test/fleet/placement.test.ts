@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { lineagesOn, membershipsOf, placements } from '../../src/fleet/placement.ts'
+import { endpointsOf } from '../../src/observe/endpoint.ts'
 import { good, parse } from './good.ts'
 
 const fleet = parse(good)
@@ -14,6 +15,23 @@ test('a certificate is placed on every server of its sites, in the order of the 
     ['edge', '*.app.domain.example'],
     ['other', 'shop.domain.example'],
   ])
+})
+
+test('a default site is looked at without a name too, on each of its servers, and on no other', () => {
+  const fleet = parse(good.replace('dns: [eu-1, us-1] }', 'dns: [eu-1, us-1], without-sni: true }'))
+  const names = placements(fleet, 'www').map((each) => [each.server.name, ...endpointsOf(each).map(({ name }) => name)])
+  assert.deepEqual(names, [
+    ['eu-1', 'www.domain.example', ''],
+    ['us-1', 'www.domain.example', 'shop.domain.example', ''],
+    ['edge', '*.app.domain.example'],
+    ['other', 'shop.domain.example'],
+  ])
+  assert.deepEqual(
+    placements(fleet, 'api')
+      .flatMap(endpointsOf)
+      .map(({ name }) => name),
+    ['api.domain.example'],
+  )
 })
 
 test('a certificate of another site is not placed beside it', () => {

@@ -28,6 +28,17 @@ async function listening(server: Server, look: (port: number) => Promise<void>):
 
 const at = (port: number, timeoutMs = 2_000) => handshake({ address: '127.0.0.1', port, name }, { timeoutMs })
 
+/** Of a ClientHello record, in their order. */
+function extensionTypes(record: Buffer): number[] {
+  let at = 5 + 4 + 2 + 32
+  at += 1 + record.readUInt8(at)
+  at += 2 + record.readUInt16BE(at)
+  at += 1 + record.readUInt8(at) + 2
+  const types: number[] = []
+  for (; at < record.length; at += 4 + record.readUInt16BE(at + 2)) types.push(record.readUInt16BE(at))
+  return types
+}
+
 async function refused(looking: Promise<unknown>, code: string): Promise<OnecertError> {
   const error = await looking.then(
     () => assert.fail('no refusal'),
@@ -72,19 +83,27 @@ describe('a handshake shows what is served, and no more', () => {
     })
   })
 
-  test('each is a full one: a session is never resumed, so the key is proved each time', async () => {
-    const authority = await createAuthority()
-    const { leafPem, keyPem } = await authority.sell({ names: [name] })
-    const reused: boolean[] = []
-    // In TLS 1.2 the server is done before the client is: none of its sides is missed.
-    const server = createTlsServer({ key: keyPem, cert: leafPem, maxVersion: 'TLSv1.2' }, (socket) => {
-      reused.push(socket.isSessionReused())
-      socket.on('error', () => {})
+  test('each is a full one: no session is named, and no hello is like another, so the key is proved each time', async () => {
+    const hellos: Buffer[] = []
+    const listener = createServer((socket) => {
+      socket
+        .on('error', () => {})
+        .once('data', (hello) => {
+          hellos.push(hello)
+          socket.end('no')
+        })
     })
-    await listening(server, async (port) => {
-      for (let round = 0; round < 4; round++) await at(port)
+    await listening(listener, async (port) => {
+      for (let round = 0; round < 2; round++) await refused(at(port), 'PROBE_NOT_TLS')
     })
-    assert.deepEqual(reused, [false, false, false, false])
+    const [first, second] = hellos.map((hello) => hello.subarray(11, 43).toString('hex'))
+    assert.notEqual(first, second)
+    for (const hello of hellos) {
+      const types = extensionTypes(hello)
+      assert.ok(types.includes(51), 'a key share')
+      // RFC 5077 (session tickets) and RFC 8446 section 4.2.11 (pre-shared keys).
+      assert.ok(!types.includes(35) && !types.includes(41), `${types}`)
+    }
   })
 
   test('the name is what the server is asked for; a wildcard is asked for by a name that it covers', async () => {

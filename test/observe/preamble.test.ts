@@ -63,7 +63,20 @@ interface Script {
   readonly replies: Readonly<Record<string, string>>
 }
 
-const good: Record<Starttls, Script> = {
+/** A response of LDAP to the request of StartTLS. */
+const ldapRequest = '0\x1d\x02\x01\x01w\x18\x80\x161.3.6.1.4.1.1466.20037'
+/** MySQL's first packet, with these flags in the lower half. */
+const mysqlGreeting = (low: number, high: number) => {
+  const body = `\n8.0.36\0\x05\0\0\0abcdefgh\0${String.fromCharCode(low, high)}\x2d\x02\0\xff\xdf\x15${'\0'.repeat(10)}ijklmnopqrst\0`
+  return `${String.fromCharCode(body.length)}\0\0\0${body}`
+}
+const xmppOpen =
+  "<?xml version='1.0'?><stream:stream to='www.lab.example' xmlns='jabber:client' " +
+  "xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>"
+const xmppStart = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+
+/** MySQL's client goes on without an answer: it is tried with a real server only. */
+const good: Record<Exclude<Starttls, 'mysql'>, Script> = {
   smtp: {
     greeting: '220-mx.lab.example\r\n220 ready\r\n',
     replies: {
@@ -77,6 +90,14 @@ const good: Record<Starttls, Script> = {
   },
   pop3: { greeting: '+OK ready\r\n', replies: { STLS: '+OK begin\r\n' } },
   postgres: { replies: { '\0\0\0\b\x04\xd2\x16/': 'S' } },
+  ftp: { greeting: '220-welcome\r\n220 ready\r\n', replies: { 'AUTH TLS': '234 go ahead\r\n' } },
+  ldap: { replies: { [ldapRequest]: '0\x84\0\0\0\x10\x02\x01\x01x\x84\0\0\0\x07\x0a\x01\0\x04\0\x04\0' } },
+  xmpp: {
+    replies: {
+      [xmppOpen]: `<stream:stream version='1.0'><stream:features>${xmppStart}</stream:features>`,
+      [xmppStart]: "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+    },
+  },
 }
 
 const unwilling: readonly (readonly [Starttls, Script, RegExp])[] = [
@@ -86,6 +107,12 @@ const unwilling: readonly (readonly [Starttls, Script, RegExp])[] = [
   ['imap', { ...good.imap, replies: { 'a STARTTLS': 'a BAD what\r\n' } }, /a BAD what/],
   ['pop3', { ...good.pop3, replies: { STLS: '-ERR no\r\n' } }, /-ERR no/],
   ['postgres', { replies: { '\0\0\0\b\x04\xd2\x16/': 'N' } }, /"N"/],
+  ['ftp', { ...good.ftp, replies: { 'AUTH TLS': '502 no\r\n' } }, /502 no/],
+  ['ldap', { replies: { [ldapRequest]: '0\x0c\x02\x01\x01x\x07\x0a\x01\x02\x04\0\x04\0' } }, /it said/],
+  ['xmpp', { replies: { [xmppOpen]: '<stream:stream><stream:features/>' } }, /<stream:features\/>/],
+  ['xmpp', { replies: { ...good.xmpp.replies, [xmppStart]: '<failure/></stream:stream>' } }, /<failure\/>/],
+  ['mysql', { greeting: mysqlGreeting(0xff, 0xf7), replies: {} }, /8\.0\.36/],
+  ['mysql', { greeting: '\x0f\0\0\0\xffj\x04Host blocked', replies: {} }, /Host blocked/],
   ['imap', { greeting: 'HTTP/1.1 400 Bad Request\r\n', replies: {} }, /HTTP\/1\.1 400/],
 ]
 
@@ -124,7 +151,7 @@ async function scripted(script: Script, look: (listener: Listener) => Promise<vo
 }
 
 describe('TLS that begins inside of another protocol', () => {
-  for (const starttls of Object.keys(good) as Starttls[]) {
+  for (const starttls of Object.keys(good) as (keyof typeof good)[]) {
     test(`${starttls}: it is asked for, and the certificate is seen`, async () => {
       await scripted(good[starttls], async ({ port }) => {
         const { chain } = await handshake({ address: '127.0.0.1', port, name, starttls }, { timeoutMs: 5_000 })

@@ -160,7 +160,9 @@ test('what is served is the generation only with this leaf and this chain, in or
   assert.equal(servedWrong([...chain, 'root'], { chain }), null, 'a root at the end does no harm')
   assert.match(servedWrong(['other', 'one', 'two'], { chain }) ?? '', /serves other, expected leaf/)
   assert.match(servedWrong(['leaf', 'one'], { chain }) ?? '', /incomplete/)
-  assert.match(servedWrong(['leaf', 'two', 'one'], { chain }) ?? '', /another chain/)
+  assert.match(servedWrong(['leaf', 'other', 'one'], { chain }) ?? '', /another chain/)
+  assert.match(servedWrong(['leaf', 'two', 'one'], { chain }) ?? '', /another order/)
+  assert.match(servedWrong(['leaf', 'leaf', 'one', 'two'], { chain }) ?? '', /others in between/)
   assert.match(servedWrong([], { chain }) ?? '', /serves nothing/)
 })
 

@@ -13,6 +13,7 @@ import type { KeyKind, ProxyProtocol, Starttls } from '../../fleet/fleet.ts'
 import { endpointText } from '../../observe/endpoint.ts'
 import { starttlsKinds } from '../../observe/preamble.ts'
 import { instant, listed } from '../../pki/text.ts'
+import { keepHeapSmall } from '../heap.ts'
 import { showListProgress } from '../list-progress.ts'
 import { wholeNumber } from '../numbers.ts'
 import type { GlobalOptions } from '../settings.ts'
@@ -113,6 +114,7 @@ export function probeCommand(program: Command, shell: Shell): void {
     if (resume && out === undefined)
       fail('USAGE', { what: '--resume needs to know what is done already', next: 'name it: --out FILE --resume' })
     shell.stopping = 'what is done is written, what was begun is left out'
+    keepHeapSmall()
     const { input, bytes } = await openList(from)
     const done = resume && out !== undefined ? await readDone(out) : null
     const output = out === undefined ? standardOutput() : await openOutput(out, { resume })
@@ -203,8 +205,12 @@ function printEndpoint(probed: Probed, terminal: Terminal): void {
       chain.subjects.map((each, at) => `${quote(each)} (${chain.fingerprints[at]?.slice(0, 8)})`).join(' ← '),
     )
     fact('', chainText(chain))
-    const seen = Object.entries(session).map(([name, value]) => `${name} ${quote(String(value))}`)
-    if (seen.length > 0) fact('session', seen.join(' · '))
+  }
+  if (session) {
+    const { version, cipher, group, alpn } = session
+    fact('tls', [version.replace('v', ' '), cipher, group, alpn && quote(alpn)].filter(Boolean).join(' · '))
+    fact('beside', besideText(session))
+    if (session.wayReason !== null) fact('by', `node:tls: ${quote(session.wayReason, 200)}`)
   }
   if (probed.proof) fact('proof', 'it signed this handshake: it holds the private key')
   terminal.out('')
@@ -215,6 +221,12 @@ function printProblem({ code, failure }: OnecertError, before: string, terminal:
   terminal.out(`  ${terminal.style('bold', code)}: ${failure.what}`)
   if (failure.fact) terminal.out(`    ${failure.fact}`)
   if (failure.next) terminal.out(`    next: ${failure.next}`)
+}
+
+/** What comes along with the certificate. */
+function besideText({ ocspStaple, scts }: NonNullable<Probed['session']>): string {
+  if (ocspStaple === null) return 'an OCSP response or SCTs were not looked for'
+  return `${ocspStaple ? 'an OCSP response' : 'no OCSP response'}, ${scts === 0 ? 'no SCT' : `${scts} SCTs`}`
 }
 
 function daysText(days: number): string {

@@ -66,7 +66,7 @@ function printStatus(found: Status, terminal: Terminal): void {
   const rows = found.endpoints.map((each) => [
     each.server,
     each.location ?? '',
-    each.site,
+    each.site || '(no name)',
     `${each.address}:${each.port}`,
     each.generation === null ? '-' : String(each.generation),
     short(each.served),

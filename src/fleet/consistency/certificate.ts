@@ -1,6 +1,6 @@
 import { quote } from '../../base/errors.ts'
 import type { Source } from '../source.ts'
-import { kindOf, type Outline } from './outline.ts'
+import { kindOf, type Outline, serversOf } from './outline.ts'
 import { hostNameOf } from './reference.ts'
 
 /** What can be told without the CA: how it would have to be convinced of each name, and that no such way is there. */
@@ -44,9 +44,7 @@ const takeTickets = ['nginx', 'haproxy']
 /** Of a mixed fleet those that can have them; where no server can, the wish is a mistake. */
 export function reportTicketsForNobody(source: Source, certificate: string, { sites, servers }: Outline): void {
   const names = Object.values(sites ?? {}).flatMap((site) =>
-    [site?.certificate].flat().includes(certificate)
-      ? [site?.dns ?? [], site?.['load-balancer']?.servers ?? [], site?.['reverse-proxy']?.servers ?? []].flat()
-      : [],
+    site && [site.certificate].flat().includes(certificate) ? serversOf(site) : [],
   )
   const kinds = [...new Set(names)].map((name) => kindOf(servers?.[name ?? '']?.service))
   if (kinds.length === 0 || kinds.some((kind) => kind === undefined || takeTickets.includes(kind))) return

@@ -72,6 +72,7 @@ export const outline = z
           })
           .optional()
           .catch(undefined),
+        'without-sni': z.boolean().default(false).catch(false),
         quarantine: z.unknown().optional(),
       }),
     ),
@@ -90,4 +91,10 @@ export type Outline = z.output<typeof outline>
 
 export function kindOf(service: string | Record<string, unknown> | undefined): string | undefined {
   return typeof service === 'object' ? Object.keys(service)[0] : service
+}
+
+type SiteOutline = NonNullable<NonNullable<Outline['sites']>[string]>
+
+export function serversOf(site: SiteOutline): (string | undefined)[] {
+  return [site.dns, site['load-balancer']?.servers ?? [], site['reverse-proxy']?.servers ?? []].flat()
 }

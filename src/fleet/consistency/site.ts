@@ -3,7 +3,7 @@ import { quote } from '../../base/errors.ts'
 import { covers } from '../../pki/names.ts'
 import type { Path, Source } from '../source.ts'
 import { zoneNameOf } from '../zone.ts'
-import type { balanced, Outline } from './outline.ts'
+import { type balanced, type Outline, serversOf } from './outline.ts'
 import { hostNameOf, listCharactersMax, refer, repetitions } from './reference.ts'
 
 export function reportSitesTwice(source: Source, written: readonly string[]): void {
@@ -153,6 +153,25 @@ export function reportStrangers(source: Source, path: Path, balancer: z.output<t
       source.report('CONFIG_BAD_VALUE', place, () => ({
         what: `"${quote(before)}" and "${quote(second)}" are one server of HAProxy: "${quote(names[again] ?? '')}"`,
         next: 'give each its own name in "members"',
+      }))
+    }
+  }
+}
+
+/** A port shows one certificate, or a pair, to whoever names no host. */
+export function reportTwoDefaults(source: Source, { sites = {} }: Outline): void {
+  const defaults = new Map<string | undefined, string>()
+  const certificatesOf = (name: string) => [sites[name]?.certificate].flat().sort().join()
+  for (const [name, site] of Object.entries(sites)) {
+    if (!site?.['without-sni']) continue
+    for (const server of serversOf(site)) {
+      const other = defaults.get(server)
+      defaults.set(server, other ?? name)
+      if (other === undefined || server === undefined || certificatesOf(name) === certificatesOf(other)) continue
+      source.report('CONFIG_BAD_VALUE', ['sites', name, 'without-sni'], () => ({
+        what: `"${quote(other)}" and "${quote(name)}" are both the default of "${quote(server)}", with different certificates`,
+        fact: 'who names no host sees one of them',
+        next: 'take "without-sni" away from one of them',
       }))
     }
   }

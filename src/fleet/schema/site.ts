@@ -41,6 +41,10 @@ export const site = z
       })
       .optional()
       .describe('TLS ends at these proxies; upstreams hold no key'),
+    'without-sni': z
+      .boolean()
+      .default(false)
+      .describe('each server serves it to clients that name no host too: it is the default there'),
     quarantine: z
       .strictObject({
         before: duration(1_000, 90 * dayMs)

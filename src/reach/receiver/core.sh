@@ -351,10 +351,13 @@ select_lineage() {
   key_file=${files##* }
 }
 
-# probe ADDRESS:PORT NAME [STARTTLS]: a handshake made here, where no connection can be carried to.
+# probe ADDRESS:PORT NAME|- [STARTTLS]: a handshake made here, where no connection can be carried to.
 verb_probe() {
   command -v openssl >/dev/null 2>&1 || { refuse SERVER_TOOL_MISSING tool=openssl; return; }
-  shown=$(timeout "$probe_seconds" openssl s_client -connect "$1" -servername "$2" ${3:+-starttls "$3"} -showcerts </dev/null 2>/dev/null) ||
+  if [ "$2" = - ]; then set -- "$1" "${3-}" -noservername; else set -- "$1" "${3-}" -servername "$2"; fi
+  where=$1 protocol=$2
+  shift 2
+  shown=$(timeout "$probe_seconds" openssl s_client -connect "$where" "$@" ${protocol:+-starttls "$protocol"} -showcerts </dev/null 2>/dev/null) ||
     { refuse PROBE_FAILED; return; }
   printf '%s\n' "$shown" | {
     inside=
