@@ -8,7 +8,6 @@ import { type Finding, finding, inOrder, whileChanging } from '../audit/finding.
 import { judgeKeys } from '../audit/keys.ts'
 import { judgeRevokedCurrent, judgeRevokedServed } from '../audit/revoked.ts'
 import { judgeRights } from '../audit/rights.ts'
-import { judgeSeats } from '../audit/seats.ts'
 import { judgeServed } from '../audit/served.ts'
 import { onStandby } from '../audit/standby.ts'
 import { type Subject, subject } from '../audit/subject.ts'
@@ -17,12 +16,12 @@ import { inLanes } from '../base/lanes.ts'
 import type { Certificate, Fleet, Placement, Server, Upstream } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import { sourcesOf } from '../issue/sources.ts'
-import { keyCopies } from '../ledger/keycopies.ts'
 import { endpointText } from '../observe/endpoint.ts'
 import { handshake } from '../observe/handshake.ts'
 import { parseCertificates } from '../pki/certificate.ts'
 import { turnOf } from '../rollout/turn.ts'
 import { auditCaa } from './audit-caa.ts'
+import { auditCopies } from './audit-copies.ts'
 import { auditNames } from './audit-names.ts'
 import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
@@ -120,7 +119,7 @@ export async function audit(context: Context, choice: Choice, onProgress: OnAudi
         }),
       )
     }
-    subjects.push(...(await auditSeats(context, certificate, desired, visits, choice)))
+    subjects.push(await auditCopies(context, certificate, desired, visits, choice))
     onProgress({ doing: `the DNS, balancers and upstreams of ${name}`, done: 0, of: 0 })
     subjects.push(...(await auditNames(context, certificate, looked)))
     subjects.push(...(await auditAcross(context, certificate, desired)))
@@ -191,27 +190,6 @@ function notVisited(certificate: string, server: string, failures: ReadonlyMap<s
       repair: failure.next?.replaceAll('onecert apply', 'onecert audit') ?? `onecert audit --server ${server}`,
     }),
   ]
-}
-
-/** Each copy of the key against the seats of the licence, where there is one. */
-async function auditSeats(
-  { fleet, ledger }: Context,
-  { name, licence }: Certificate,
-  { keys }: Desired,
-  visits: Visited['visits'],
-  choice: Choice,
-): Promise<Subject[]> {
-  if (licence === undefined) return []
-  const seen = [...visits].filter(([, { disks }]) => disks.get(name)?.files.some(({ spki }) => spki && keys.has(spki)))
-  const findings = judgeSeats({
-    certificate: name,
-    placed: placements(fleet, name).map(({ server }) => server.name),
-    recorded: keyCopies(await ledger.entries({ lineage: name })),
-    seen: new Set(seen.map(([server]) => server)),
-    seats: licence.servers,
-  })
-  const chosen = findings.filter(({ server }) => server === null || isChosen(choice, server))
-  return [subject('licence', { certificate: name, findings: chosen })]
 }
 
 /** What no server shows by itself: what comes through a balancer, and whether sessions of one server resume on others. */

@@ -33,6 +33,7 @@ export const reasons = {
   'key-rights': 'warning',
   'key-elsewhere': 'warning',
   'key-on-upstream': 'critical',
+  'key-left': 'warning',
   'no-seat': 'warning',
   'other-member': 'critical',
   'resumption-broken': 'warning',

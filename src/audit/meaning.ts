@@ -33,6 +33,7 @@ export const meanings: Record<Reason, string> = {
   'key-rights': 'a key file has another owner or mode than the fleet file, or the service, wants',
   'key-elsewhere': 'a copy of the key lies beside those that `onecert` keeps: a backup, an older place',
   'key-on-upstream': 'a server behind the proxy has a key of the site, in a file or behind TLS of its own',
+  'key-left': 'a server that no site of the certificate is on has a copy of its key: by the record, or in a file',
   'no-seat': 'a copy of the key for which the licence of the certificate has no seat',
   'other-member': 'through the balancer something else is served, by a member that the fleet file may not know',
   'resumption-broken': 'sessions of one server do not resume on the others, though the site has ticket keys',

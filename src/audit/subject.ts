@@ -2,7 +2,7 @@ import type { Finding } from './finding.ts'
 
 /** One thing that an audit looks at, with what was found: right, where nothing was. */
 export interface Subject {
-  readonly kind: 'issued' | 'files' | 'served' | 'upstream' | 'dns' | 'caa' | 'balancer' | 'resumption' | 'licence'
+  readonly kind: 'issued' | 'files' | 'served' | 'upstream' | 'dns' | 'caa' | 'balancer' | 'resumption' | 'copies'
   readonly certificate: string
   readonly server: string | null
   readonly site: string | null
@@ -26,7 +26,7 @@ const titles: Record<Subject['kind'], (subject: Subject) => string> = {
   dns: ({ site }) => `the DNS of ${site}`,
   caa: ({ site, place }) => `the CAA records of ${site} let ${place} issue`,
   balancer: ({ certificate, place }) => `${certificate} is served through the balancer ${place}`,
-  licence: ({ certificate }) => `each copy of the key of ${certificate} has a licence seat`,
+  copies: ({ certificate }) => `each copy of the key of ${certificate} is where one belongs`,
   resumption: ({ certificate, site }) => `sessions of ${certificate} resume across the servers of ${site}`,
 }
 

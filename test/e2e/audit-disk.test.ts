@@ -129,7 +129,7 @@ describe('what an audit sees in the files of a server', () => {
       delete document.servers['db-1']
       document.sites[siteName].dns = ['eu-1', 'us-1']
     })
-    assert.equal((await only('no-seat', 'db-1')).repair, 'onecert server remove db-1')
+    assert.equal((await only('key-left', 'db-1')).repair, 'onecert server remove db-1')
     await fleet.configure(() => {})
   })
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { judgeSeats } from '../../src/audit/seats.ts'
+import { judgeCopies } from '../../src/audit/copies.ts'
 
 const copy = (server: string, certain = true) => ({
   server,
@@ -13,18 +13,19 @@ const copy = (server: string, certain = true) => ({
   certain,
 })
 const judged = (seats: number | undefined, recorded: readonly string[], seen: readonly string[] = []) =>
-  judgeSeats({
+  judgeCopies({
     certificate: 'www',
     placed: ['eu-1', 'us-1', 'ap-1'],
     recorded: recorded.map((server) => copy(server)),
     seen: new Set(seen),
+    strange: [],
     seats,
   })
 const servers = (...given: Parameters<typeof judged>) => judged(...given).map(({ server }) => server)
 
 test('as many copies as seats, or no limit: nothing', () => {
   assert.deepEqual(servers(2, ['us-1', 'eu-1', 'eu-1']), [])
-  assert.deepEqual(servers(undefined, ['eu-1', 'us-1', 'ap-1', 'old-1']), [])
+  assert.deepEqual(servers(undefined, ['eu-1', 'us-1', 'ap-1']), [])
 })
 
 test('more copies than seats: those behind in the fleet file have none', () => {
@@ -37,17 +38,42 @@ test('a copy that was seen on a server counts, though no record tells of it', ()
   assert.deepEqual(servers(2, ['eu-1', 'us-1'], ['us-1', 'ap-1']), ['ap-1'])
 })
 
-test('a copy on a server that no site names any more has no seat, though there are free ones', () => {
-  assert.deepEqual(servers(10, ['eu-1', 'old-1']), ['old-1'])
-  assert.equal(judged(10, ['old-1'])[0]?.repair, 'onecert server remove old-1')
+test('a copy on a server that no site names any more is told, with a licence and without; it needs a seat too', () => {
+  const [only, ...others] = judged(undefined, ['eu-1', 'old-1'])
+  assert.deepEqual([only?.reason, only?.server, others.length], ['key-left', 'old-1', 0])
+  assert.equal(only?.repair, 'onecert server remove old-1')
+  assert.deepEqual(
+    judged(2, ['eu-1', 'us-1', 'old-1']).map(({ server, reason }) => `${server} ${reason}`),
+    ['us-1 no-seat', 'old-1 key-left'],
+  )
+})
+
+test('a file with the key on a server of other certificates is told, unless the record told of it', () => {
+  const file = (path: string) => ({ server: 'old-1', path, mode: '600', owner: 'root:root' })
+  const found = judgeCopies({
+    certificate: 'www',
+    placed: ['eu-1'],
+    recorded: [copy('old-1')],
+    seen: new Set(),
+    strange: [file('/root/www.key'), file('/etc/onecert/www/gen-0001/privkey.pem')],
+    seats: undefined,
+  })
+  assert.deepEqual(
+    found.map(({ reason, place }) => [reason, place]),
+    [
+      ['key-left', null],
+      ['key-left', '/root/www.key'],
+    ],
+  )
 })
 
 test('a copy that nobody knows whether it was written is told as such', () => {
-  const [only] = judgeSeats({
+  const [only] = judgeCopies({
     certificate: 'www',
     placed: [],
     recorded: [copy('old-1', false)],
     seen: new Set(),
+    strange: [],
     seats: 1,
   })
   assert.match(only?.what ?? '', /it may have none/)
