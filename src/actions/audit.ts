@@ -23,7 +23,7 @@ import { turnOf } from '../rollout/turn.ts'
 import { auditCaa } from './audit-caa.ts'
 import { auditCopies } from './audit-copies.ts'
 import { auditNames } from './audit-names.ts'
-import { type Choice, chosenCertificates } from './choice.ts'
+import { type Choice, chosenCertificates, readSites } from './choice.ts'
 import type { Context } from './context.ts'
 import { lookAtAll } from './look.ts'
 import { handshakesOf, type LookedAgain, lookAgain } from './look-again.ts'
@@ -68,7 +68,7 @@ const handshakeTimeoutMs = 5_000
  */
 export async function audit(context: Context, choice: Choice, onProgress: OnAuditProgress = () => {}): Promise<Audit> {
   const { fleet, store, clock, signal } = context
-  const certificates = chosenCertificates(fleet, choice)
+  const certificates = chosenCertificates(fleet, readSites(fleet, choice))
   const leases = () => Promise.all(certificates.map(({ name }) => store.lease(name, clock.nowMs())))
   const before = await leases()
   const behind = upstreamsOf(fleet, certificates)

@@ -29,6 +29,13 @@ export function chosenCertificates(fleet: Fleet, choice: Choice): Certificate[] 
   )
 }
 
+/** With the certificates of a site in place of its name, where something is only looked at. */
+export function readSites({ certificates: known, sites }: Fleet, choice: Choice): Choice {
+  const { certificates: names = [] } = choice
+  const meant = names.flatMap((name) => (known.has(name) ? [name] : (sites.get(name)?.certificates ?? [name])))
+  return { ...choice, certificates: [...new Set(meant)] }
+}
+
 export function chosenServer(fleet: Fleet, name: string): Server {
   return fleet.servers.get(name) ?? unknown('server', name, fleet.servers)
 }

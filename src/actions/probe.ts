@@ -5,12 +5,15 @@ import { asOnecertError, fail, OnecertError, quote } from '../base/errors.ts'
 import { addressesOf, makeResolver } from '../dns/resolver.ts'
 import type { KeyKind, Listener } from '../fleet/fleet.ts'
 import { handshake } from '../observe/handshake.ts'
+import { ticketLifetimeAt } from '../observe/ticket.ts'
 import { canonicalAddress, isAddress, parseHostName } from '../pki/names.ts'
 
 /** How each is looked at. */
 export interface ProbeSettings extends Omit<Listener, 'port'> {
   readonly keyKind?: KeyKind
   readonly timeoutMs: number
+  /** A whole handshake more, for the lifetime of its session tickets. */
+  readonly tickets?: boolean
   /** `address`, `address:port`; empty: those of this machine. */
   readonly resolvers: readonly string[]
 }
@@ -76,7 +79,7 @@ export function makeProbe(
   settings: ProbeSettings,
   clock: Clock,
 ): (place: Place, signal: AbortSignal) => Promise<PlaceProbed> {
-  const { timeoutMs, resolvers, starttls, proxyProtocol, keyKind } = settings
+  const { timeoutMs, tickets = false, resolvers, starttls, proxyProtocol, keyKind } = settings
   const way = { ...(starttls && { starttls }), ...(proxyProtocol && { proxyProtocol }), ...(keyKind && { keyKind }) }
   const judge = makeProbeJudge()
   const resolver = makeResolver(resolvers.length > 0 ? { servers: resolvers } : {})
@@ -86,7 +89,15 @@ export function makeProbe(
       signal.throwIfAborted()
       return asOnecertError(error)
     })
-    return judge(endpoint, seen, clock.nowMs())
+    const probed = judge(endpoint, seen, clock.nowMs())
+    if (!tickets || seen instanceof OnecertError) return probed
+    try {
+      return { ...probed, ticketLifetimeSeconds: await ticketLifetimeAt(endpoint, { timeoutMs, signal }) }
+    } catch {
+      // What was seen of the certificate stands.
+      signal.throwIfAborted()
+      return probed
+    }
   }
   return async (place, signal) => {
     if (isAddress(place.host)) return placeProbed([await look(place.host, place, signal)])

@@ -9,7 +9,7 @@ import { servedWrong, type Vantage } from '../observe/served.ts'
 import { parseCertificates } from '../pki/certificate.ts'
 import type { Sample } from '../rollout/sample.ts'
 import type { GenerationRow } from '../store/store.ts'
-import { type Choice, chosenCertificates } from './choice.ts'
+import { type Choice, chosenCertificates, readSites } from './choice.ts'
 import type { Context } from './context.ts'
 import { lookAtAll } from './look.ts'
 import { type Quarantine, quarantineOf } from './quarantine.ts'
@@ -99,7 +99,7 @@ export async function status(context: Context, choice: Choice): Promise<Status> 
   const balancers: BalancerStatus[] = []
   const copies: KeyCopy[] = []
   const resumption: ResumptionStatus[] = []
-  for (const certificate of chosenCertificates(fleet, choice)) {
+  for (const certificate of chosenCertificates(fleet, readSites(fleet, choice))) {
     const lineage = certificate.name
     const newest = await store.newestGeneration(lineage)
     const chain = newest ? chainOf(newest) : null

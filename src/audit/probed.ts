@@ -22,6 +22,8 @@ export interface Probed {
   readonly chain: ChainFacts | null
   /** What else the handshake showed; null: there was none. */
   readonly session: SessionFacts | null
+  /** Seconds, 0: the server does not say; null: it gives no ticket; absent: nobody asked, or it could not be seen. */
+  readonly ticketLifetimeSeconds?: number | null
 }
 
 type SessionFacts = Pick<

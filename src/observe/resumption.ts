@@ -24,9 +24,14 @@ const ticketWithinMs = 1_000
 
 /**
  * The session of a full handshake, as a client would keep it.
+ * @param protocol undefined: TLS 1.3 or 1.2, whichever the server prefers
  * @throws OnecertError PROBE_*
  */
-export function sessionAt(endpoint: Endpoint, protocol: Protocol, options: HandshakeOptions): Promise<Session> {
+export function sessionAt(
+  endpoint: Endpoint,
+  protocol: Protocol | undefined,
+  options: HandshakeOptions,
+): Promise<Session> {
   const tls = { secureContext: trustingNothing(endpoint.keyKind, protocol) }
   return ifSpoken<Session>(() => meet(endpoint, options, tls, sessionOf), { kind: 'not-spoken' })
 }

@@ -56,6 +56,27 @@ async function serve(order: Order, chain?: (leafPem: string) => string) {
   return { ...nginx, ...sold, at: `${nginx.address}:${nginx.port}` }
 }
 
+test('how long session tickets are good for is told where somebody asks, in either version of TLS', async () => {
+  const { chain, key } = await sell({ names: [name] })
+  for (const version of ['TLSv1.2', 'TLSv1.3']) {
+    const serverLines = [`ssl_protocols ${version};`, 'ssl_session_timeout 17m;']
+    await using nginx = await startNginx({ sites: [{ names: [name], chain, key }], serverLines })
+    const at = `${nginx.address}:${nginx.port}`
+    const { stdout } = await run('probe', at, '--name', name, '--tickets')
+    assert.match(stdout, /tickets +good for 1020 s$/m, version)
+    const asked = async (...words: string[]) =>
+      (await run.json<Probes>('probe', at, '--name', name, ...words)).probes[0]?.endpoints[0]
+    assert.equal((await asked('--tickets'))?.ticketLifetimeSeconds, 1020)
+    assert.ok(!('ticketLifetimeSeconds' in ((await asked()) ?? {})))
+  }
+  const serverLines = ['ssl_protocols TLSv1.2;', 'ssl_session_tickets off;']
+  await using none = await startNginx({ sites: [{ names: [name], chain, key }], serverLines })
+  assert.match(
+    (await run('probe', `${none.address}:${none.port}`, '--name', name, '--tickets')).stdout,
+    /tickets +it gives none$/m,
+  )
+})
+
 test('what an address serves is told, with all that tells it from another', async () => {
   await using nginx = await serve({ names: [name, 'shop.lab.example'], toDay: 30 })
   const { exit, stdout, stderr } = await run('probe', nginx.at, '--name', name)

@@ -37,7 +37,7 @@ const everyMs = { min: 5_000, max: 86_400_000, usual: 60_000 }
 export function auditCommand(program: Command, shell: Shell): void {
   const command = program
     .command('audit')
-    .argument('[certificate...]', 'only these')
+    .argument('[certificate...]', 'only these; a site stands for its certificates')
     .option('--server <name...>', 'only these servers')
     .addOption(new Option('--format <format>', 'of the result; --json is --format json').choices(formats))
     .option('--out <file>', 'where the result goes in that format; stdout then has the text')

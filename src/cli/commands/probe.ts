@@ -25,6 +25,7 @@ interface Options {
   readonly starttls?: Starttls
   readonly proxyProtocol?: ProxyProtocol
   readonly keyKind?: KeyKind
+  readonly tickets?: boolean
   readonly timeout: number
   readonly resolver?: string[]
   readonly from?: string
@@ -55,6 +56,7 @@ export function probeCommand(program: Command, shell: Shell): void {
     .addOption(
       new Option('--key-kind <kind>', 'as a client that takes only such certificates').choices(['ecdsa', 'rsa']),
     )
+    .option('--tickets', 'tell also how long session tickets are good for: a whole handshake more')
     .addOption(new Option('--timeout <duration>', 'for each address').argParser(timeout).default(5_000, '5s'))
     .option('--resolver <address...>', 'ask these for addresses (default: those of this machine)')
     .option('--from <file>', 'a list, one a line: ADDRESS[:PORT] and perhaps NAME, or a JSON object; - is stdin')
@@ -157,13 +159,14 @@ function portOf({ starttls }: Options): number {
 }
 
 function settingsOf(options: Options): ProbeSettings {
-  const { starttls, proxyProtocol, keyKind, timeout: timeoutMs, resolver: resolvers = [] } = options
+  const { starttls, proxyProtocol, keyKind, tickets, timeout: timeoutMs, resolver: resolvers = [] } = options
   return {
     timeoutMs,
     resolvers,
     ...(starttls && { starttls }),
     ...(proxyProtocol && { proxyProtocol }),
     ...(keyKind && { keyKind }),
+    ...(tickets && { tickets }),
   }
 }
 
@@ -189,7 +192,7 @@ const styles: Record<Verdict, 'green' | 'red' | 'yellow'> = { ok: 'green', wrong
 
 /** What is wrong stands above all else: a tired person reads no further. */
 function printEndpoint(probed: Probed, terminal: Terminal): void {
-  const { verdict, problems, leaf, chain, session } = probed
+  const { verdict, problems, leaf, chain, session, ticketLifetimeSeconds: lifetime } = probed
   terminal.out(`${terminal.style([styles[verdict], 'bold'], verdict.padEnd(6))}  ${endpointText(probed)}`)
   for (const problem of problems) printProblem(problem, '', terminal)
   const fact = (title: string, text: string) => terminal.out(`  ${title.padEnd(8)} ${text}`)
@@ -210,6 +213,7 @@ function printEndpoint(probed: Probed, terminal: Terminal): void {
     const { version, cipher, group, alpn } = session
     fact('tls', [version.replace('v', ' '), cipher, group, alpn && quote(alpn)].filter(Boolean).join(' · '))
     fact('beside', besideText(session))
+    if (lifetime !== undefined) fact('tickets', ticketsText(lifetime))
     if (session.wayReason !== null) fact('by', `node:tls: ${quote(session.wayReason, 200)}`)
   }
   if (probed.proof) fact('proof', 'it signed this handshake: it holds the private key')
@@ -227,6 +231,11 @@ function printProblem({ code, failure }: OnecertError, before: string, terminal:
 function besideText({ ocspStaple, scts }: NonNullable<Probed['session']>): string {
   if (ocspStaple === null) return 'an OCSP response or SCTs were not looked for'
   return `${ocspStaple ? 'an OCSP response' : 'no OCSP response'}, ${scts === 0 ? 'no SCT' : `${scts} SCTs`}`
+}
+
+function ticketsText(lifetimeSeconds: number | null): string {
+  if (lifetimeSeconds === null) return 'it gives none'
+  return lifetimeSeconds === 0 ? 'good for as long as the client likes' : `good for ${lifetimeSeconds} s`
 }
 
 function daysText(days: number): string {

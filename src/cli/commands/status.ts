@@ -10,7 +10,7 @@ import type { Terminal } from '../terminal.ts'
 export function statusCommand(program: Command, shell: Shell): void {
   const command = program
     .command('status')
-    .argument('[certificate...]', 'only these')
+    .argument('[certificate...]', 'only these; a site stands for its certificates')
     .option('--server <name...>', 'only these servers')
     .summary('show what is served where, now')
     .description('Looks at every server with a fresh handshake and shows it beside what should be there.')
