@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { chmod, chown, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { promisify } from 'node:util'
@@ -131,6 +131,33 @@ describe('what an audit sees in the files of a server', () => {
     })
     assert.equal((await only('key-left', 'db-1')).repair, 'onecert server remove db-1')
     await fleet.configure(() => {})
+  })
+
+  test('a key on a server that serves other certificates only: by the record, and in a file that somebody copied there', async () => {
+    await fleet.configure((document) => {
+      document.issuers.own = { 'local-ca': { 'common-name': 'Lab' } }
+      document.certificates.db = { names: ['db.lab.example'], issuer: 'own' }
+      document.sites = {
+        [siteName]: { certificate: 'www', dns: ['eu-1', 'us-1'] },
+        'db.lab.example': { certificate: 'db', dns: ['db-1'] },
+      }
+      document.servers['db-1']['key-folders'] = [join(fleet.directory, 'db-1')]
+    })
+    const copy = join(fleet.directory, 'db-1', 'www.key')
+    await copyFile(key('db-1'), copy)
+    const { findings } = await audit()
+    assert.deepEqual(
+      findings
+        .filter(({ certificate }) => certificate === 'www')
+        .map(({ reason, server, place }) => [reason, server, place]),
+      [
+        ['key-left', 'db-1', null],
+        ['key-left', 'db-1', copy],
+      ],
+    )
+    await rm(copy)
+    await fleet.configure(() => {})
+    await nothing()
   })
 
   test('a server that cannot be reached any more was last seen by the audit before', async () => {

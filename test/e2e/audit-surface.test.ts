@@ -213,7 +213,7 @@ describe('what an audit finds, told to pipelines, watched, and mended', () => {
     await damage()
     await fleet.configure((document) => {
       document.servers['us-1'].service.nginx.test = ['sh', '-c', 'echo "it is broken" >&2; exit 1']
-      // Nothing leads to it any more.
+      // Nothing leads to it any more; the record still has its copy of the key.
       delete document.servers['eu-1']
       document.sites['www.lab.example'].dns = ['us-1']
     })
@@ -223,13 +223,16 @@ describe('what an audit finds, told to pipelines, watched, and mended', () => {
     begun.child.stdout?.on('data', (chunk: string) => {
       text += chunk
     })
-    await until(() => (text.match(/1 critical for \d+ s: looked/g) ?? []).length >= 3, 60_000)
+    await until(() => (text.match(/1 critical, 1 warning for \d+ s: looked/g) ?? []).length >= 3, 60_000)
     begun.child.kill('SIGTERM')
     const { exit, stdout, stderr } = await begun.ended
     assert.equal(exit, 1)
     assert.equal(stdout.match(/this is repaired now:/g)?.length, 1, stdout)
     assert.match(stdout, /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ {2}new:$/m)
-    assert.match(stdout, /Z {2}1 critical just now: looked at 1 endpoint \(5 handshakes\), the files of 1 server$/m)
+    assert.match(
+      stdout,
+      /Z {2}1 critical, 1 warning just now: looked at 1 endpoint \(5 handshakes\), the files of 1 server$/m,
+    )
     assert.match(stderr, /SERVICE_|it is broken/)
   })
 
