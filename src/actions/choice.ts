@@ -36,6 +36,10 @@ export function readSites({ certificates: known, sites }: Fleet, choice: Choice)
   return { ...choice, certificates: [...new Set(meant)] }
 }
 
+export function isChosen({ servers }: Choice, name: string): boolean {
+  return servers?.includes(name) ?? true
+}
+
 export function chosenServer(fleet: Fleet, name: string): Server {
   return fleet.servers.get(name) ?? unknown('server', name, fleet.servers)
 }

@@ -1,4 +1,4 @@
-import type { OnAuditProgress } from '../../actions/audit.ts'
+import type { OnAuditProgress } from '../../actions/audit-progress.ts'
 
 export interface AuditProgressShown {
   readonly onProgress: OnAuditProgress
