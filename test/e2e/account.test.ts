@@ -138,7 +138,7 @@ test('--rollover while a run issues: it is refused before the CA hears of it, an
 test('a run, a look and a revocation while the key is changed: they are refused, and go on afterwards', async () => {
   const orders = asked('/order-plz')
   const before = asked('/rollover-account-key')
-  proxy.inject({ on: path('/rollover-account-key'), deed: unavailable(6) })
+  proxy.inject({ on: path('/rollover-account-key'), deed: unavailable(12) })
   const { ended } = fleet.run.start('account', 'lab', '--rollover')
   await until(() => asked('/rollover-account-key') > before)
   const others = [
