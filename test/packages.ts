@@ -40,6 +40,7 @@ export const testPackages: readonly DebianPackage[] = [
   { name: 'lexicon', reason: 'changes zones at 80 DNS providers; examples/dns/lexicon calls it' },
   { name: 'openssl', reason: 'a second opinion on keys, certificates and handshakes' },
   { name: 'sudo', reason: 'the receiver of an unprivileged deploy account' },
+  { name: 'faketime', reason: 'a server whose clock is wrong' },
   { name: 'busybox', reason: 'the receiver under the shell of Alpine' },
   { name: 'age', reason: 'a second opinion on the format of the vault' },
   { name: 'libxml2-utils', reason: 'xmllint, a second opinion on JUnit XML' },

@@ -103,6 +103,22 @@ export function judgeDisk(
       }),
     )
   }
+  if (newest !== null && number === String(newest.number)) {
+    const endsMs = newest.notAfterMs
+    // What has expired by our clock too, a handshake shows.
+    if (facts.clockMs >= endsMs && nowMs < endsMs) {
+      findings.push(
+        finding('expired', {
+          ...base,
+          place: facts.current,
+          what: 'by its clock, the certificate on it has expired',
+          expected: `valid until ${minute(endsMs)}`,
+          disk: `its clock ${minute(facts.clockMs)}`,
+          repair: `set the clock of ${server}`,
+        }),
+      )
+    }
+  }
   return { current: lies, isNewest, findings }
 }
 

@@ -3,7 +3,7 @@ import type { Reason } from './finding.ts'
 /** What each reason says, in a line: for pipelines and people that see a finding alone. docs/guides/audit.md has the same lines. */
 export const meanings: Record<Reason, string> = {
   'not-issued': 'there is no certificate yet',
-  expired: 'what is served has expired',
+  expired: 'what is served has expired, or has by the clock of its server',
   expiring: 'less than a fifth of its lifetime is left, and there is no newer one',
   revoked: '`onecert` revoked it, and it is served, or is what the service is to read',
   'never-copied': 'an older certificate is on disk and is served',

@@ -134,6 +134,7 @@ describe('what lies on disk', () => {
     ['a key that we cannot read ourselves', { key: { hash: null } }, []],
     ['a key, and no openssl there to tell whose', { key: { spki: null }, told: false }, []],
     ['a clock that is six minutes behind', { clockMs: nowMs - 6 * 60_000 }, ['clock-wrong']],
+    ['a clock by which it has expired', { clockMs: nowMs + 61 * dayMs }, ['clock-wrong', 'expired']],
     [
       'a clock by which what is current has not begun',
       { clockMs: nowMs - 31 * dayMs },

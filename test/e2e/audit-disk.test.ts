@@ -160,6 +160,20 @@ describe('what an audit sees in the files of a server', () => {
     await nothing()
   })
 
+  test('a server whose clock is months ahead, or behind: by it the certificate has expired, or not begun', async () => {
+    const { authorizedKeys } = fleet.server('eu-1').sshd
+    const letIn = await readFile(authorizedKeys, 'utf8')
+    const byClock = async (offset: string) => {
+      const command = `faketime -f ${offset} sh -c "$SSH_ORIGINAL_COMMAND"`
+      await writeFile(authorizedKeys, `command="${command.replaceAll('"', '\\"')}" ${letIn}`)
+      return (await audit()).findings.map(({ server, reason }) => `${server} ${reason}`)
+    }
+    assert.deepEqual(await byClock('+100d'), ['eu-1 expired', 'eu-1 clock-wrong'])
+    assert.deepEqual(await byClock('-100d'), ['eu-1 clock-wrong', 'eu-1 not-yet-valid'])
+    await writeFile(authorizedKeys, letIn)
+    await nothing()
+  })
+
   test('a server that cannot be reached any more was last seen by the audit before', async () => {
     await nothing()
     const startedMs = Date.now()
