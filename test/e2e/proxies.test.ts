@@ -74,5 +74,5 @@ test('nginx, HAProxy, Apache and Caddy as proxies of one upstream: both renewals
   await done('renew', 'www', '--force')
   await withStandby()
   assert.equal(await standby.served(), old)
-  assert.deepEqual(await audited(fleet), ['edge-4 never-copied', 'edge-4 not-current'])
+  assert.deepEqual(await audited(fleet), ['edge-4 not-current', 'edge-4 standby-stale'])
 })
