@@ -1,4 +1,5 @@
 import type { DiskFacts, FileFacts } from '../observe/disk.ts'
+import { judgeClock } from './clock.ts'
 import type { Desired, DesiredGeneration } from './desired.ts'
 import { type Finding, finding } from './finding.ts'
 
@@ -10,8 +11,6 @@ export interface DiskJudged {
   readonly isNewest: boolean
   readonly findings: readonly Finding[]
 }
-
-const clockDriftMostMs = 5 * 60_000
 
 /**
  * What lies on a server against what should. Pure.
@@ -75,50 +74,7 @@ export function judgeDisk(
       }),
     )
   }
-  const aheadMs = facts.clockMs - nowMs
-  if (Math.abs(aheadMs) > clockDriftMostMs) {
-    findings.push(
-      finding('clock-wrong', {
-        ...base,
-        what: `its clock is ${Math.round(Math.abs(aheadMs) / 60_000)} minutes ${aheadMs > 0 ? 'ahead' : 'behind'}`,
-        expected: minute(nowMs),
-        disk: minute(facts.clockMs),
-        repair: `set the clock of ${server}`,
-      }),
-    )
-  }
-  const beginsMs = desired.generations.get(Number(number))?.notBeforeMs
-  if (beginsMs !== undefined && facts.clockMs < beginsMs) {
-    findings.push(
-      finding('not-yet-valid', {
-        ...base,
-        place: facts.current,
-        what: 'by its clock, the certificate on it has not begun yet',
-        expected: `valid from ${minute(beginsMs)}`,
-        disk: `its clock ${minute(facts.clockMs)}`,
-        repair:
-          aheadMs < -clockDriftMostMs
-            ? `set the clock of ${server}`
-            : `wait until ${minute(beginsMs)}; then: onecert audit`,
-      }),
-    )
-  }
-  if (newest !== null && number === String(newest.number)) {
-    const endsMs = newest.notAfterMs
-    // What has expired by our clock too, a handshake shows.
-    if (facts.clockMs >= endsMs && nowMs < endsMs) {
-      findings.push(
-        finding('expired', {
-          ...base,
-          place: facts.current,
-          what: 'by its clock, the certificate on it has expired',
-          expected: `valid until ${minute(endsMs)}`,
-          disk: `its clock ${minute(facts.clockMs)}`,
-          repair: `set the clock of ${server}`,
-        }),
-      )
-    }
-  }
+  findings.push(...judgeClock(desired, server, facts, number === null ? null : Number(number), nowMs))
   return { current: lies, isNewest, findings }
 }
 
@@ -130,8 +86,4 @@ function isDamaged(
 ): boolean {
   if (hash === null) return false
   return (file !== 'privkey.pem' && hash !== chainHash) || (file !== 'fullchain.pem' && told && spki === null)
-}
-
-function minute(timeMs: number): string {
-  return `${new Date(timeMs).toISOString().slice(0, 16)}Z`
 }
