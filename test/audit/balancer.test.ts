@@ -1,25 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type BalancerSeen, judgeBalancer } from '../../src/audit/balancer.ts'
-import type { Desired } from '../../src/audit/desired.ts'
-
-const desired: Desired = {
-  certificate: 'www',
-  newest: {
-    number: 8,
-    chain: ['leaf8', 'intermediate'],
-    spki: 'key8',
-    notBeforeMs: 0,
-    notAfterMs: 1,
-    chainHash: 'chain8',
-  },
-  numbers: new Map([
-    ['leaf7', 7],
-    ['leaf8', 8],
-  ]),
-  generations: new Map(),
-  keys: new Set(['key7', 'key8']),
-}
+import { desired } from './desired.ts'
 
 function judged(seen: BalancerSeen['seen'], failed = 0, opensAt: string | null = null) {
   const place = '192.0.2.5:443'

@@ -7,30 +7,7 @@ import { judgeKeys } from '../../src/audit/keys.ts'
 import { type EndpointSeen, judgeServed } from '../../src/audit/served.ts'
 import { onStandby } from '../../src/audit/standby.ts'
 import type { DiskFacts, FileFacts } from '../../src/observe/disk.ts'
-
-const dayMs = 86_400_000
-const nowMs = Date.parse('2026-11-25T00:00:00Z')
-
-const desired: Desired = {
-  certificate: 'www',
-  newest: {
-    number: 8,
-    chain: ['leaf8', 'intermediate'],
-    spki: 'key8',
-    notBeforeMs: nowMs - 30 * dayMs,
-    notAfterMs: nowMs + 60 * dayMs,
-    chainHash: 'chain8',
-  },
-  numbers: new Map([
-    ['leaf7', 7],
-    ['leaf8', 8],
-  ]),
-  generations: new Map([
-    [7, { notBeforeMs: nowMs - 90 * dayMs, revoked: null }],
-    [8, { notBeforeMs: nowMs - 30 * dayMs, revoked: null }],
-  ]),
-  keys: new Set(['key7', 'key8']),
-}
+import { dayMs, desired, nowMs } from './desired.ts'
 
 const served = (chain: readonly string[], notAfterMs = nowMs + 60 * dayMs): EndpointSeen => ({
   server: 'eu-1',

@@ -1,33 +1,12 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { describe, test } from 'node:test'
-import type { Desired } from '../../src/audit/desired.ts'
 import { type EndpointSeen, judgeServed, type OneLook } from '../../src/audit/served.ts'
 import { parseCertificates } from '../../src/pki/certificate.ts'
 import { createAuthority } from '../authority.ts'
+import { dayMs, desired, nowMs } from './desired.ts'
 
-const dayMs = 86_400_000
-const nowMs = Date.parse('2026-11-25T00:00:00Z')
 const name = 'www.domain.example'
-
-const desired: Desired = {
-  certificate: 'www',
-  newest: {
-    number: 8,
-    chain: ['leaf8', 'intermediate'],
-    spki: 'key8',
-    notBeforeMs: nowMs - 30 * dayMs,
-    notAfterMs: nowMs + 60 * dayMs,
-    chainHash: 'chain8',
-  },
-  numbers: new Map([
-    ['leaf6', 6],
-    ['leaf7', 7],
-    ['leaf8', 8],
-  ]),
-  generations: new Map(),
-  keys: new Set(['key7', 'key8']),
-}
 
 const shown = (chain: readonly string[], certificates: readonly Uint8Array[] = []): OneLook => ({
   served: { chain, notAfterMs: nowMs + 60 * dayMs, subject: name, spki: 'key8', certificates },
