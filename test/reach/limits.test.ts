@@ -8,6 +8,7 @@ import { answerWithinMs, receiverSeconds, worstCases } from '../../src/reach/lim
 import { speak } from '../../src/reach/protocol.ts'
 import { type ReceiverSettings, receiverText } from '../../src/reach/receiver.ts'
 import { scratch } from '../base/scratch.ts'
+import { idleService } from './settings.ts'
 import { Talk } from './talk.ts'
 
 /** All limits of a receiver are this short, and what it waits for takes nearly as long. */
@@ -24,15 +25,8 @@ const begin = `begin www r1 7 ${hash} 60 ${hash} ${hash}`
 
 async function talkTo(file: string, path: string, settings: Partial<ReceiverSettings>): Promise<Talk> {
   const { text } = receiverText({
+    ...idleService,
     directory: '',
-    test: ['true'],
-    reload: [],
-    start: [],
-    keyFolders: [],
-    kind: 'nginx',
-    dumps: {},
-    includes: {},
-    includeNamed: true,
     lineages: [{ lineage: 'www', layout: 'combined', keyMode: '0600' }],
     ...settings,
   })

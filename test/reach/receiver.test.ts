@@ -22,6 +22,7 @@ import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type LineageSettings, type ReceiverSettings, receiverText } from '../../src/reach/receiver.ts'
+import { idleService } from './settings.ts'
 import { busyboxTools, shells, Talk } from './talk.ts'
 
 /** A generation as far as a receiver can tell: bytes and their hashes. */
@@ -57,15 +58,9 @@ async function makePlace(shell: readonly string[], lineage: Partial<LineageSetti
   await chmod(root, 0o755)
   const directory = join(root, 'on server')
   const settings: ReceiverSettings = {
+    ...idleService,
     directory,
-    test: ['true'],
     reload: ['sh', '-c', `echo reload >>'${root}/reloads'`],
-    start: [],
-    keyFolders: [],
-    kind: 'nginx',
-    dumps: {},
-    includes: {},
-    includeNamed: true,
     lineages: [{ lineage: 'www', layout: 'pair', keyMode: '0600', ...lineage }],
   }
   const environment = { PATH: process.env.PATH ?? '', HOME: root }
