@@ -24,14 +24,20 @@ export function auditServed(
     const { server, endpoint, served } = look
     const opens = opensAt(fleet.servers.get(server), nowMs, served?.notAfterMs ?? null)
     const judged = judgeServed(desired, look, disks.get(server) ?? null, nowMs, opens)
-    const told = isStandby(fleet, server, endpoint.name) ? judged.map(onStandby) : judged
+    const told = isStandby(fleet, desired.certificate, server, endpoint.name) ? judged.map(onStandby) : judged
     const findings = [...since(told, seen.endpoint(server, endpoint), nowMs), ...judgeRevokedServed(desired, look)]
     const at = { server, site: endpoint.name || null, place: endpointText(endpoint) }
     return subject('served', { certificate: desired.certificate, ...at, findings })
   })
 }
 
-function isStandby({ sites }: Fleet, server: string, site: string): boolean {
-  const topology = sites.get(site)?.topology
-  return topology?.kind === 'reverse-proxy' && topology.standby.includes(server)
+/** Also where it is looked at without a name. */
+function isStandby({ sites }: Fleet, certificate: string, server: string, name: string): boolean {
+  return [...sites.values()].some(
+    (site) =>
+      (name === '' || name === site.name) &&
+      site.certificates.includes(certificate) &&
+      site.topology.kind === 'reverse-proxy' &&
+      site.topology.standby.includes(server),
+  )
 }

@@ -91,6 +91,16 @@ describe('two proxies, one of them a standby, in front of an upstream', () => {
     assert.match(findings[0]?.expected ?? '', /^generation 2/)
     assert.match(findings[0]?.served ?? '', /^generation 1/)
     assert.equal(findings[0]?.disk, 'generation 1')
+    await fleet.configure((document) => {
+      asProxies(document, ['http://192.0.2.80:8080'])
+      document.sites[siteName]['without-sni'] = true
+    })
+    assert.deepEqual(
+      (await found(1)).filter(({ server }) => server === 'edge-2').map(({ reason }) => reason),
+      ['standby-stale', 'standby-stale', 'not-current'],
+      'also where it is looked at without a name',
+    )
+    await fleet.configure((document) => asProxies(document, ['http://192.0.2.80:8080']))
     assert.equal((await fleet.run('apply')).exit, 0)
     assert.deepEqual(await found(0), [])
   })
