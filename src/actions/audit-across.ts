@@ -14,8 +14,8 @@ export async function auditAcross(context: Context, certificate: Certificate, de
   const base = { certificate: certificate.name, server: null }
   const repair = `onecert apply ${certificate.name}`
   const sampled = newest === null ? [] : await sampleBalancers(context, certificate.name, newest.chain)
-  const balancers = sampled.map(({ site, address, port, sample }) => {
-    const place = `${address}:${port}`
+  const balancers = sampled.map(({ site, name, address, port, sample }) => {
+    const place = `${address}:${port}${name === '' ? ' (no name)' : ''}`
     const opens = waitingMember(context, site)
     const findings = judgeBalancer(desired, { site, place, ...sample }, opens)
     return subject('balancer', { ...base, site, place, findings })

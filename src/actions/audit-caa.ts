@@ -1,7 +1,7 @@
 import { type CaaIssuer, judgeCaa } from '../audit/caa.ts'
-import { finding } from '../audit/finding.ts'
+import { type Finding, finding } from '../audit/finding.ts'
 import { type Subject, subject } from '../audit/subject.ts'
-import { asOnecertError } from '../base/errors.ts'
+import { asOnecertError, OnecertError } from '../base/errors.ts'
 import { inLanes } from '../base/lanes.ts'
 import type { AcmeIssuer, Certificate } from '../fleet/fleet.ts'
 import { anonymousClient } from '../issue/acme/registration.ts'
@@ -13,8 +13,8 @@ const lookupsMax = 16
 const directoryWithinMs = 10_000
 
 /**
- * Whether the CAs of certificates may issue again for all of their names. A CA that does not answer, and one that
- * does not say which names it goes by in CAA records, are not judged.
+ * Whether the CAs of certificates may issue again for all of their names. One that does not say which names it goes by in
+ * CAA records is not judged.
  */
 export async function auditCaa(context: Context, certificates: readonly Certificate[]): Promise<Subject[]> {
   const { fleet, signal } = context
@@ -24,9 +24,22 @@ export async function auditCaa(context: Context, certificates: readonly Certific
     const spec = fleet.issuers.get(name)
     const resolver = spec?.kind === 'acme' ? caaResolver(spec) : null
     if (spec?.kind !== 'acme' || resolver === null) continue
-    const issuer = await identitiesOf(context, spec)
-    if (issuer === null) continue
+    const issuer = await identitiesOf(context, spec).catch((error: unknown) => {
+      signal.throwIfAborted()
+      return asOnecertError(error)
+    })
     for (const certificate of certificates.filter(({ issuers }) => issuers.includes(name))) {
+      if (issuer instanceof OnecertError) {
+        subjects.push(
+          subject('caa', {
+            certificate: certificate.name,
+            site: null,
+            place: name,
+            findings: [silent(certificate, name, issuer)],
+          }),
+        )
+        continue
+      }
       await inLanes(certificate.names, lookupsMax, async (each) => {
         const base = { certificate: certificate.name, site: each, place: name }
         const look = async () => judgeCaa(certificate.name, each, issuer, await caaFacts(each, resolver, signal))
@@ -47,13 +60,18 @@ export async function auditCaa(context: Context, certificates: readonly Certific
   return subjects
 }
 
-async function identitiesOf({ clock, signal }: Context, spec: AcmeIssuer): Promise<CaaIssuer | null> {
-  try {
-    const client = await anonymousClient(spec, { clock, signal, withinMs: directoryWithinMs })
-    const { caaIdentities: identities } = (await client.directory()).meta
-    return { name: spec.name, identities }
-  } catch {
-    signal.throwIfAborted()
-    return null
-  }
+async function identitiesOf({ clock, signal }: Context, spec: AcmeIssuer): Promise<CaaIssuer> {
+  const client = await anonymousClient(spec, { clock, signal, withinMs: directoryWithinMs })
+  const { caaIdentities: identities } = (await client.directory()).meta
+  return { name: spec.name, identities }
+}
+
+/** Said once for all names of the certificate. */
+function silent(certificate: Certificate, place: string, { failure }: OnecertError): Finding {
+  return finding('unreachable', {
+    certificate: certificate.name,
+    place,
+    what: `whether CAA lets ${place} issue again could not be seen: ${failure.what}`,
+    repair: failure.next ?? 'onecert audit, when the CA answers',
+  })
 }

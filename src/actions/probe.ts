@@ -11,6 +11,8 @@ import { canonicalAddress, isAddress, parseHostName } from '../pki/names.ts'
 /** How each is looked at. */
 export interface ProbeSettings extends Omit<Listener, 'port'> {
   readonly keyKind?: KeyKind
+  /** As clients that know only the address; the leaf has to cover the name nevertheless. */
+  readonly withoutSni?: boolean
   readonly timeoutMs: number
   /** A whole handshake more, for the lifetime of its session tickets. */
   readonly tickets?: boolean
@@ -23,7 +25,7 @@ export interface Place {
   /** An IP address, or a host name that stands for several. */
   readonly host: string
   readonly port: number
-  /** Sent as SNI; the leaf has to cover it. */
+  /** Sent as SNI, but with `withoutSni`; the leaf has to cover it. */
   readonly name: string
 }
 
@@ -79,17 +81,17 @@ export function makeProbe(
   settings: ProbeSettings,
   clock: Clock,
 ): (place: Place, signal: AbortSignal) => Promise<PlaceProbed> {
-  const { timeoutMs, tickets = false, resolvers, starttls, proxyProtocol, keyKind } = settings
+  const { timeoutMs, tickets = false, withoutSni = false, resolvers, starttls, proxyProtocol, keyKind } = settings
   const way = { ...(starttls && { starttls }), ...(proxyProtocol && { proxyProtocol }), ...(keyKind && { keyKind }) }
   const judge = makeProbeJudge()
   const resolver = makeResolver(resolvers.length > 0 ? { servers: resolvers } : {})
   const look = async (address: string, { port, name }: Place, signal: AbortSignal) => {
-    const endpoint = { address, port, name, ...way }
+    const endpoint = { address, port, name: withoutSni ? '' : name, ...way }
     const seen = await handshake(endpoint, { timeoutMs, signal }).catch((error: unknown) => {
       signal.throwIfAborted()
       return asOnecertError(error)
     })
-    const probed = judge(endpoint, seen, clock.nowMs())
+    const probed = judge({ ...endpoint, name }, seen, clock.nowMs())
     if (!tickets || seen instanceof OnecertError) return probed
     try {
       return { ...probed, ticketLifetimeSeconds: await ticketLifetimeAt(endpoint, { timeoutMs, signal }) }

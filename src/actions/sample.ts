@@ -2,6 +2,7 @@ import { asOnecertError } from '../base/errors.ts'
 import { inLanes } from '../base/lanes.ts'
 import type { LoadBalancerTopology } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
+import type { Endpoint } from '../observe/endpoint.ts'
 import { lookDirectly } from '../rollout/prober.ts'
 import { countSample, type Sample, sampleSize } from '../rollout/sample.ts'
 import type { Context } from './context.ts'
@@ -9,6 +10,8 @@ import type { Context } from './context.ts'
 /** A balancer, as its clients see it. */
 export interface Sampled {
   readonly site: string
+  /** Sent as SNI; empty: none was. */
+  readonly name: string
   readonly address: string
   readonly port: number
   readonly sample: Sample
@@ -25,28 +28,37 @@ export async function sampleBalancers(
 ): Promise<Sampled[]> {
   const keyKind = placements(fleet, lineage)[0]?.keyKind
   const sampled: Sampled[] = []
-  for (const { name: site, certificates, topology } of fleet.sites.values()) {
+  for (const { name: site, certificates, withoutSni, topology } of fleet.sites.values()) {
     if (topology.kind !== 'load-balancer' || !certificates.includes(lineage)) continue
     const { address, port } = topology
-    const endpoint = { ...endpointAt(topology, site), ...(keyKind && { keyKind }) }
-    const look = lookDirectly(signal)
-    const looks: { readonly chain: readonly string[] | null; readonly failure: string | null }[] = []
-    const turns = Array.from({ length: sampleSize(topology.servers.length) }, (_, at) => at)
-    await inLanes(turns, parallel, async () => {
-      signal.throwIfAborted()
-      looks.push(
-        await look(endpoint, timeoutMs).then(
-          ({ served }) => ({ chain: served.chain, failure: null }),
-          (error: unknown) => ({ chain: null, failure: asOnecertError(error).failure.what }),
-        ),
-      )
-    })
-    signal.throwIfAborted()
-    sampled.push({ site, address, port, sample: countSample(looks, chain && { chain }) })
+    for (const name of [site, ...(withoutSni ? [''] : [])]) {
+      const endpoint = { ...endpointAt(topology, name), ...(keyKind && { keyKind }) }
+      const looks = await looksAt(endpoint, sampleSize(topology.servers.length), signal)
+      sampled.push({ site, name, address, port, sample: countSample(looks, chain && { chain }) })
+    }
   }
   return sampled
 }
 
-function endpointAt({ address, port, proxyProtocol }: LoadBalancerTopology, name: string) {
+type OneLook = Parameters<typeof countSample>[0][number]
+
+async function looksAt(endpoint: Endpoint, size: number, signal: AbortSignal): Promise<OneLook[]> {
+  const look = lookDirectly(signal)
+  const looks: OneLook[] = []
+  const turns = Array.from({ length: size }, (_, at) => at)
+  await inLanes(turns, parallel, async () => {
+    signal.throwIfAborted()
+    looks.push(
+      await look(endpoint, timeoutMs).then(
+        ({ served }) => ({ chain: served.chain, failure: null }),
+        (error: unknown) => ({ chain: null, failure: asOnecertError(error).failure.what }),
+      ),
+    )
+  })
+  signal.throwIfAborted()
+  return looks
+}
+
+function endpointAt({ address, port, proxyProtocol }: LoadBalancerTopology, name: string): Endpoint {
   return { address, port, name, ...(proxyProtocol && { proxyProtocol }) }
 }

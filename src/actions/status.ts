@@ -70,6 +70,8 @@ export interface EndpointStatus {
 
 export interface BalancerStatus {
   readonly site: string
+  /** Sent as SNI; empty: none was. */
+  readonly name: string
   readonly address: string
   readonly port: number
   /** What most connections of the sample showed. */

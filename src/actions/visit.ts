@@ -3,6 +3,7 @@ import { asOnecertError } from '../base/errors.ts'
 import type { Fleet, Placement, Server } from '../fleet/fleet.ts'
 import { type DiskFacts, type KeyFacts, lookForKeys, lookOnDisk } from '../observe/disk.ts'
 import { endpointsOf } from '../observe/endpoint.ts'
+import { oldProtocolAt } from '../observe/old-protocol.ts'
 import { lookThrough } from '../rollout/prober.ts'
 import { receiverFor, receiverSettings } from '../rollout/receiver.ts'
 import { type Discovery, readDiscovery } from '../services/discover/discover.ts'
@@ -60,7 +61,13 @@ export async function visit(context: Context, server: Server, placed: ReadonlyMa
         const first = await once()
         const again: Omit<Looked, 'server' | 'endpoint'>[] = []
         while (first.served !== null && again.length < furtherLooks) again.push(await once())
-        seen.push({ server: server.name, endpoint, ...first, again })
+        // The openssl of a server that forbids forwards would not say why it failed.
+        const open = () => connection.forward(endpoint.address, endpoint.port)
+        const oldProtocol =
+          first.vantage === 'forwarded'
+            ? await oldProtocolAt(endpoint, { timeoutMs: handshakeTimeoutMs, signal, open })
+            : null
+        seen.push({ server: server.name, endpoint, ...first, again, oldProtocol })
       }
       looked.set(lineage, seen)
     }

@@ -2,25 +2,31 @@ import tab from '@bomb.sh/tab/commander'
 import { Command, CommanderError, Option } from 'commander'
 import { asOnecertError, OnecertError } from '../base/errors.ts'
 import { programVersion } from '../base/version.ts'
-import { accountCommand } from './commands/account.ts'
-import { applyCommand } from './commands/apply.ts'
-import { auditCommand } from './commands/audit.ts'
-import { caCommand } from './commands/ca.ts'
-import { configCommand } from './commands/config.ts'
-import { checkCommand, initCommand, schemaCommand } from './commands/fleet.ts'
-import { importCommand } from './commands/import.ts'
-import { issueCommand } from './commands/issue.ts'
-import { ledgerCommand } from './commands/ledger.ts'
-import { planCommand } from './commands/plan.ts'
-import { probeCommand } from './commands/probe.ts'
-import { renewCommand } from './commands/renew.ts'
-import { revokeCommand } from './commands/revoke.ts'
-import { serverCommand } from './commands/server.ts'
-import { statusCommand } from './commands/status.ts'
 import { describe, printError, type Shell, usageExit } from './shell.ts'
 import { processTerminal } from './terminal.ts'
 
 const usageStatus = 64
+
+/** In the order of the help. */
+const commands: Readonly<Record<string, () => Promise<(program: Command, shell: Shell) => void>>> = {
+  init: async () => (await import('./commands/fleet.ts')).initCommand,
+  check: async () => (await import('./commands/fleet.ts')).checkCommand,
+  schema: async () => (await import('./commands/fleet.ts')).schemaCommand,
+  import: async () => (await import('./commands/import.ts')).importCommand,
+  plan: async () => (await import('./commands/plan.ts')).planCommand,
+  apply: async () => (await import('./commands/apply.ts')).applyCommand,
+  renew: async () => (await import('./commands/renew.ts')).renewCommand,
+  audit: async () => (await import('./commands/audit.ts')).auditCommand,
+  status: async () => (await import('./commands/status.ts')).statusCommand,
+  probe: async () => (await import('./commands/probe.ts')).probeCommand,
+  ledger: async () => (await import('./commands/ledger.ts')).ledgerCommand,
+  issue: async () => (await import('./commands/issue.ts')).issueCommand,
+  revoke: async () => (await import('./commands/revoke.ts')).revokeCommand,
+  server: async () => (await import('./commands/server.ts')).serverCommand,
+  config: async () => (await import('./commands/config.ts')).configCommand,
+  account: async () => (await import('./commands/account.ts')).accountCommand,
+  ca: async () => (await import('./commands/ca.ts')).caCommand,
+}
 
 // A key must not be readable in what this process leaves behind, whatever the caller's umask is.
 process.umask(0o077)
@@ -45,7 +51,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 // A reader that went away (| head) is no failure of ours.
 process.stdout.on('error', () => process.exit(shell.exit))
 
-const program = buildProgram()
+const program = await buildProgram(process.argv.slice(2))
 try {
   await program.parseAsync()
 } catch (thrown) {
@@ -53,7 +59,7 @@ try {
 }
 process.exitCode = shell.exit
 
-function buildProgram(): Command {
+async function buildProgram(words: readonly string[]): Promise<Command> {
   const root = new Command('onecert')
     .description('Keeps one TLS certificate right on many servers, and proves it by handshake.')
     .version(programVersion(), '--version', 'print the version')
@@ -68,25 +74,8 @@ function buildProgram(): Command {
     .exitOverride()
     // leave() tells it, in the form of all errors.
     .configureOutput({ outputError: () => {} })
-  for (const add of [
-    initCommand,
-    checkCommand,
-    schemaCommand,
-    importCommand,
-    planCommand,
-    applyCommand,
-    renewCommand,
-    auditCommand,
-    statusCommand,
-    probeCommand,
-    ledgerCommand,
-    issueCommand,
-    revokeCommand,
-    serverCommand,
-    configCommand,
-    accountCommand,
-    caCommand,
-  ]) {
+  for (const load of neededFor(words)) {
+    const add = await load()
     add(root, shell)
   }
   root.addHelpText(
@@ -103,6 +92,13 @@ function buildProgram(): Command {
     describe(complete, ['onecert complete bash > /etc/bash_completion.d/onecert'], [usageExit])
   }
   return root
+}
+
+/** A command alone starts in three quarters of the time; the help, and what completes, need all. */
+function neededFor(words: readonly string[]) {
+  const named = Object.keys(commands).filter((name) => words.includes(name))
+  const all = named.length === 0 || words.includes('help') || words.includes('complete')
+  return all ? Object.values(commands) : named.flatMap((name) => commands[name] ?? [])
 }
 
 /** Commander copies settings to a command when it is made, not to those that come later: each is told by itself. */

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { z } from 'zod'
 import { type Finding, reasons } from '../../src/audit/finding.ts'
 import { sarifOf } from '../../src/cli/audit/sarif.ts'
+import { readSource } from '../../src/fleet/source.ts'
 import { audited, found, serverWith } from './audited.ts'
 
 const ran = { startedMs: Date.parse('2026-11-25T03:00:00Z'), endedMs: Date.parse('2026-11-25T03:00:01Z') }
@@ -14,7 +15,11 @@ const index = z.int().min(0)
 const properties = z.record(z.string(), z.unknown())
 const location = z.strictObject({
   // 3.4.3: a reference, with nothing in it that has to be escaped
-  physicalLocation: z.strictObject({ artifactLocation: z.strictObject({ uri: z.string().regex(/^[!-~]+$/) }) }),
+  physicalLocation: z.strictObject({
+    artifactLocation: z.strictObject({ uri: z.string().regex(/^[!-~]+$/) }),
+    // GitHub wants it, of each result.
+    region: z.strictObject({ startLine: z.int().min(1) }),
+  }),
   logicalLocations: z
     .array(z.strictObject({ name: z.string(), kind: z.string(), fullyQualifiedName: z.string() }))
     .min(1),
@@ -66,9 +71,23 @@ const log = z.strictObject({
     .length(1),
 })
 
-function run(findings: readonly Finding[], fleetFile = 'onecert.yaml') {
+const { lineOf } = readSource(
+  `version: 1
+certificates:
+  www: { names: [www.domain.example], issuer: bought }
+servers:
+  eu-1: { ssh: root@eu-1.domain.example }
+  us-1:
+    ssh: root@us-1.domain.example
+sites:
+  www.domain.example: { certificate: www, dns: [eu-1, us-1] }
+`,
+  'onecert.yaml',
+)
+
+function run(findings: readonly Finding[], name = 'onecert.yaml') {
   const read = log.parse(
-    JSON.parse(JSON.stringify(sarifOf(audited(serverWith('eu-1', { files: findings })), ran, fleetFile))),
+    JSON.parse(JSON.stringify(sarifOf(audited(serverWith('eu-1', { files: findings })), ran, { name, lineOf }))),
   )
   const [only] = read.runs
   assert.ok(only)
@@ -133,4 +152,12 @@ test('it is shown at the fleet file, with the server, the address and the site',
   )
   const [absolute] = run([found1], '/etc/onecert/onecert.yaml').results[0]?.locations ?? []
   assert.equal(absolute?.physicalLocation.artifactLocation.uri, 'file:///etc/onecert/onecert.yaml')
+})
+
+test('its line is that of the server in the fleet file, else of the site, else of the certificate; or of where it would stand', () => {
+  const lineFor = (each: Finding) => run([each]).results[0]?.locations[0]?.physicalLocation.region.startLine
+  const site = 'www.domain.example'
+  const of = (server: string | null, more: Partial<Finding> = {}) =>
+    lineFor(found('clock-wrong', '', { server, ...more }))
+  assert.deepEqual([of('us-1', { site }), of('eu-1'), of(null, { site }), of(null), of('gone-1')], [6, 5, 9, 3, 4])
 })

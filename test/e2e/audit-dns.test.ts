@@ -116,6 +116,11 @@ test('a CAA record that forbids the CA of a certificate is found before its rene
     await updateZone(bind, key, 'add lab.example. 60 CAA 0 issue "ca.example"')
     assert.deepEqual(await reasons(fleet), [])
     assert.equal(posts(), before, 'an audit asks the CA for nothing but its directory')
+    await ca.clear()
+    ca.inject({ on: path('/dir'), deed: { kind: 'refuse' } })
+    const { exit: silent, stdout } = await fleet.run('audit')
+    assert.equal(silent, 2)
+    assert.match(stdout, /unreachable {2}lab\n {2}whether CAA lets lab issue again could not be seen: /)
   } finally {
     await ca.stop()
     await pebble.stop()

@@ -141,6 +141,11 @@ describe('what one nginx serves', () => {
     await serves(current('fullchain.pem'), current('privkey.pem'), old)
     const { exit } = await untilFound(fleet, 'weak-protocol')
     assert.equal(exit, 0)
+    await fleet.configure((document) => {
+      document.servers['eu-1'].probe = 'through-server'
+    })
+    await untilFound(fleet, 'weak-protocol')
+    await fleet.configure(() => {})
   })
 })
 

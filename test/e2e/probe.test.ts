@@ -203,6 +203,22 @@ test('the PROXY protocol: nginx that expects the header answers only behind it',
   assert.equal((await run('probe', at, '--name', name)).exit, 2)
 })
 
+test('a default site for another name: right for the name, and wrong for clients that name no host', async () => {
+  const [other, own] = [await sell({ names: ['other.lab.example'] }), await sell({ names: [name] })]
+  await using nginx = await startNginx({
+    sites: [
+      { names: ['other.lab.example'], ...other },
+      { names: [name], ...own },
+    ],
+  })
+  const at = `${nginx.address}:${nginx.port}`
+  assert.equal((await run('probe', at, '--name', name)).exit, 0)
+  const { exit, stdout } = await run('probe', at, '--name', name, '--without-sni')
+  assert.equal(exit, 1)
+  assert.match(stdout, /^wrong +[0-9.]+:\d+ \(www\.lab\.example\), without SNI\n +CERT_NAME_MISSING: /)
+  assert.match(stdout, new RegExp(`sha256 +${other.fingerprint}`))
+})
+
 test('a server with certificates of both kinds shows the one that is asked for', async () => {
   const [ecdsa, rsa] = [await sell({ names: [name] }), await sell({ names: [name], rsaBits: 2048 })]
   await using nginx = await startNginx({

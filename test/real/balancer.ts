@@ -23,7 +23,16 @@ export interface RunningHaproxyBalancer extends RunningService {
 /** HAProxy that passes TLS through, with the header of PROXY v2 where its members expect one, and looks after their health. */
 export async function startHaproxyBalancer(
   members: readonly BalancedMember[],
-  { proxyProtocol = true, checks = true } = {},
+  {
+    proxyProtocol = true,
+    checks = true,
+    nameless,
+  }: {
+    readonly proxyProtocol?: boolean
+    readonly checks?: boolean
+    /** Who gets the connections whose hello names no host. */
+    readonly nameless?: { readonly address: string; readonly port: number }
+  } = {},
 ): Promise<RunningHaproxyBalancer> {
   const { address, port } = await chooseEndpoint({})
   const directory = await makeDirectory('balancer')
@@ -37,12 +46,19 @@ export async function startHaproxyBalancer(
     `frontend tls
   mode tcp
   bind ${address}:${port}
-  default_backend ${backend}
+${
+  nameless
+    ? `  tcp-request inspect-delay 5s
+  tcp-request content accept if { req.ssl_hello_type 1 }
+  use_backend nameless if !{ req.ssl_sni -m found }
+`
+    : ''
+}  default_backend ${backend}
 backend ${backend}
   mode tcp
   balance roundrobin
 ${servers.join('\n')}
-`,
+${nameless ? `backend nameless\n  mode tcp\n  server other ${nameless.address}:${nameless.port}\n` : ''}`,
   )
   const tell = (command: string) => runtimeApi(haproxy.socket, command)
   return {

@@ -25,15 +25,23 @@ const exits = {
   2: 'no drift was seen, but something could not be looked at',
 }
 
+/** The file that says what should be. */
+export interface FleetFile {
+  /** As the user typed it. */
+  readonly name: string
+  /** The number of the line of a key, from 1. */
+  readonly lineOf: (path: readonly string[]) => number
+}
+
 /**
  * The audit as a log of SARIF 2.1.0 with one run. A rule is a reason, a result is a finding. `helpUri` has to be absolute
  * (3.49.12), and the guide lies beside the program: each rule names it in its help.
- * @param fleetFile as the user typed it: where an alert is shown
+ * @param fleetFile where an alert is shown
  */
 export function sarifOf(
   { findings }: Pick<Audit, 'findings'>,
   { startedMs, endedMs }: Ran,
-  fleetFile: string,
+  fleetFile: FleetFile,
 ): Record<string, unknown> {
   const unseen = findings.filter(isUnseen)
   const exitCode = auditExit(findings)
@@ -80,7 +88,7 @@ function ruleOf(id: Reason) {
 
 const ruleReference = ({ reason }: Finding) => ({ id: reason, index: names.indexOf(reason) })
 
-function resultOf(finding: Finding, fleetFile: string) {
+function resultOf(finding: Finding, fleetFile: FleetFile) {
   const { reason, severity, certificate, expected, disk, served, repair } = finding
   return {
     ruleId: reason,
@@ -101,17 +109,19 @@ function messageOf({ server, what, expected, disk, served, repair }: Finding): s
   return `${server === null ? '' : `${server}: `}${what}${facts && ` (${facts})`}. Next: ${repair}`
 }
 
-/** Readers of alerts want a file: it is the fleet file that says what should be. */
-function locationOf({ certificate, server, site, place }: Finding, fleetFile: string) {
+/** Readers of alerts want a file and, GitHub at least, a line: where the fleet file says what should be. */
+function locationOf({ certificate, server, site, place }: Finding, fleetFile: FleetFile) {
   const at = (name: string | null, kind: string) =>
     name === null
       ? []
       : [{ name, kind, fullyQualifiedName: `${certificate}/${[server, name].filter(Boolean).join('/')}` }]
-  const uri = isAbsolute(fleetFile)
-    ? pathToFileURL(fleetFile).href
-    : fleetFile.split('/').map(encodeURIComponent).join('/')
+  const { name: file, lineOf } = fleetFile
+  const uri = isAbsolute(file) ? pathToFileURL(file).href : file.split('/').map(encodeURIComponent).join('/')
+  const startLine = lineOf(
+    server !== null ? ['servers', server] : site !== null ? ['sites', site] : ['certificates', certificate],
+  )
   return {
-    physicalLocation: { artifactLocation: { uri } },
+    physicalLocation: { artifactLocation: { uri }, region: { startLine } },
     logicalLocations: [
       ...(server === null ? [] : [{ name: server, kind: 'server', fullyQualifiedName: `${certificate}/${server}` }]),
       ...at(place, place?.startsWith('/') || place?.startsWith('gen-') ? 'file' : 'address'),

@@ -188,8 +188,8 @@ function driftError(applied: readonly Applied[]): OnecertError | null {
   })
 }
 
-function sampleLine({ address, port, sample }: Sampled): string {
-  const where = `${address.includes(':') ? `[${address}]` : address}:${port}`
+function sampleLine({ address, port, name, sample }: Sampled): string {
+  const where = `${address.includes(':') ? `[${address}]` : address}:${port}${name === '' ? ' (no name)' : ''}`
   return `sample of ${sample.connections} connections through ${where}: ${sampleText(sample)}`
 }
 

@@ -16,6 +16,7 @@ import { showAuditProgress } from '../audit/progress.ts'
 import { sarifOf } from '../audit/sarif.ts'
 import { auditLines } from '../audit/text.ts'
 import { tellJson, tellLines } from '../audit/watch.ts'
+import { fleetLines } from '../fleet-file.ts'
 import { confirm, needTerminal } from '../prompt.ts'
 import { configurationExit, continuedBy, describe, type Shell, settingsFor, usageExit, withContext } from '../shell.ts'
 
@@ -142,7 +143,7 @@ export function auditCommand(program: Command, shell: Shell): void {
   async function give(found: Audit, repaired: readonly Repaired[], ran: Ran, asked: Asked): Promise<void> {
     const { terminal } = shell
     const { format, out } = asked
-    const text = rendered(found, repaired, ran, asked)
+    const text = await rendered(found, repaired, ran, asked)
     if (out === undefined && format !== 'text') terminal.out(text.trimEnd())
     else for (const line of auditLines(found, terminal)) terminal.out(line)
     if (out === undefined) return
@@ -151,7 +152,12 @@ export function auditCommand(program: Command, shell: Shell): void {
     })
   }
 
-  function rendered(found: Audit, repaired: readonly Repaired[], ran: Ran, { format, fix }: Asked): string {
+  async function rendered(
+    found: Audit,
+    repaired: readonly Repaired[],
+    ran: Ran,
+    { format, fix }: Asked,
+  ): Promise<string> {
     const { findings, looked } = found
     const { settings } = settingsFor(command)
     const plain = { isTTY: false, columns: 100, style: (_: unknown, text: string) => text }
@@ -159,7 +165,7 @@ export function auditCommand(program: Command, shell: Shell): void {
     if (format === 'text') return `${auditLines(found, plain).join('\n')}\n`
     const value =
       format === 'sarif'
-        ? sarifOf(found, ran, settings.fleetFile)
+        ? sarifOf(found, ran, { name: settings.fleetFile, lineOf: await fleetLines(settings) })
         : { ...(fix && { repaired: repaired.map(repairedJson) }), findings, looked }
     return `${JSON.stringify(value, null, 2)}\n`
   }

@@ -25,6 +25,7 @@ interface Options {
   readonly starttls?: Starttls
   readonly proxyProtocol?: ProxyProtocol
   readonly keyKind?: KeyKind
+  readonly withoutSni?: boolean
   readonly tickets?: boolean
   readonly timeout: number
   readonly resolver?: string[]
@@ -55,6 +56,10 @@ export function probeCommand(program: Command, shell: Shell): void {
     .addOption(new Option('--proxy-protocol <version>', 'say the header of a balancer first').choices(['v1', 'v2']))
     .addOption(
       new Option('--key-kind <kind>', 'as a client that takes only such certificates').choices(['ecdsa', 'rsa']),
+    )
+    .option(
+      '--without-sni',
+      'send no host name, as clients that know only the address; the leaf has to cover it all the same',
     )
     .option('--tickets', 'tell also how long session tickets are good for: a whole handshake more')
     .addOption(new Option('--timeout <duration>', 'for each address').argParser(timeout).default(5_000, '5s'))
@@ -107,7 +112,7 @@ export function probeCommand(program: Command, shell: Shell): void {
     const has = (verdict: Verdict) => probed.some((each) => each.verdict === verdict)
     shell.exit = has('wrong') ? 1 : has('unseen') ? 2 : 0
     if (command.optsWithGlobals<GlobalOptions>().json) printJson(terminal, { probes: probed })
-    else for (const each of probed) print(each, terminal)
+    else for (const each of probed) print(each, options, terminal)
   }
 
   async function many(from: string, options: Options): Promise<void> {
@@ -159,13 +164,22 @@ function portOf({ starttls }: Options): number {
 }
 
 function settingsOf(options: Options): ProbeSettings {
-  const { starttls, proxyProtocol, keyKind, tickets, timeout: timeoutMs, resolver: resolvers = [] } = options
+  const {
+    starttls,
+    proxyProtocol,
+    keyKind,
+    withoutSni,
+    tickets,
+    timeout: timeoutMs,
+    resolver: resolvers = [],
+  } = options
   return {
     timeoutMs,
     resolvers,
     ...(starttls && { starttls }),
     ...(proxyProtocol && { proxyProtocol }),
     ...(keyKind && { keyKind }),
+    ...(withoutSni && { withoutSni }),
     ...(tickets && { tickets }),
   }
 }
@@ -183,17 +197,23 @@ async function openList(from: string): Promise<{ input: Readable; bytes: number 
   }
 }
 
-function print({ input, endpoints, problem }: PlaceProbed & { readonly input: string }, terminal: Terminal): void {
+function print(
+  { input, endpoints, problem }: PlaceProbed & { readonly input: string },
+  options: Options,
+  terminal: Terminal,
+): void {
   if (problem) printProblem(problem, `${terminal.style('yellow', 'unseen')}  ${quote(input)}`, terminal)
-  for (const each of endpoints) printEndpoint(each, terminal)
+  for (const each of endpoints) printEndpoint(each, options, terminal)
 }
 
 const styles: Record<Verdict, 'green' | 'red' | 'yellow'> = { ok: 'green', wrong: 'red', unseen: 'yellow' }
 
 /** What is wrong stands above all else: a tired person reads no further. */
-function printEndpoint(probed: Probed, terminal: Terminal): void {
+function printEndpoint(probed: Probed, { withoutSni }: Options, terminal: Terminal): void {
   const { verdict, problems, leaf, chain, session, ticketLifetimeSeconds: lifetime } = probed
-  terminal.out(`${terminal.style([styles[verdict], 'bold'], verdict.padEnd(6))}  ${endpointText(probed)}`)
+  terminal.out(
+    `${terminal.style([styles[verdict], 'bold'], verdict.padEnd(6))}  ${endpointText(probed)}${withoutSni ? ', without SNI' : ''}`,
+  )
   for (const problem of problems) printProblem(problem, '', terminal)
   const fact = (title: string, text: string) => terminal.out(`  ${title.padEnd(8)} ${text}`)
   if (leaf && chain) {

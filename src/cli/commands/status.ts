@@ -77,7 +77,7 @@ function printStatus(found: Status, terminal: Terminal): void {
     rows.push([
       '(balancer)',
       '',
-      each.site,
+      each.name || '(no name)',
       `${each.address}:${each.port}`,
       '',
       short(each.served),
@@ -89,9 +89,11 @@ function printStatus(found: Status, terminal: Terminal): void {
     terminal.out(line)
   const proven = found.endpoints.filter(({ verdict }) => verdict === 'proven').length
   terminal.out('')
+  const balanced = found.balancers.filter(({ verdict }) => verdict === 'proven').length
   const waiting = found.endpoints.filter(({ verdict }) => verdict === 'waits').length
   terminal.out(
-    `${proven} of ${found.endpoints.length} endpoints proven${waiting > 0 ? `, ${waiting} waiting for a window` : ''}`,
+    `${proven} of ${found.endpoints.length} endpoints proven${waiting > 0 ? `, ${waiting} waiting for a window` : ''}` +
+      (found.balancers.length > 0 ? `, ${balanced} of ${found.balancers.length} samples through balancers` : ''),
   )
 }
 
