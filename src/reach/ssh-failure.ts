@@ -76,10 +76,9 @@ export function explainSshFailure({ server, reach, stderr, elapsedMs }: SshFailu
   }
   if (has(/Permission denied|Too many authentication failures|No more authentication methods/))
     return authFailure(server, reach, stderr)
-  // sudo writes its line in pieces, and ssh may say something of its own between them.
   if (
-    has(
-      /sudo: [\s\S]*(a password is required|a terminal is required|no tty present|not allowed|may not run)|is not in the sudoers file/,
+    /sudo: [\s\S]*(a password is required|a terminal is required|no tty present|not allowed|may not run)|is not in the sudoers file/.test(
+      withoutDebugging(stderr),
     )
   ) {
     const account = reach.destination.includes('@') ? reach.destination.split('@')[0] : '<account>'
@@ -164,10 +163,15 @@ function authFailure(server: Machine, reach: SshReach, stderr: string): OnecertE
   })
 }
 
+/** A program on the server writes its line in pieces, and ssh says something of its own between any two of them. */
+function withoutDebugging(stderr: string): string {
+  return stderr.replace(/debug\d: [^\n]*(\n|$)/g, '')
+}
+
 /** The last line that is no debugging. */
 function lastWords(stderr: string): string {
-  const lines = stderr
+  const lines = withoutDebugging(stderr)
     .split('\n')
-    .filter((line) => line.trim() !== '' && !/^(debug\d|OpenSSH_|Transferred|Bytes per second)/.test(line))
+    .filter((line) => line.trim() !== '' && !/^(OpenSSH_|Transferred|Bytes per second)/.test(line))
   return lines.at(-1)?.trim() ?? 'ssh said nothing'
 }

@@ -110,10 +110,15 @@ describe('why ssh failed', () => {
       'SUDO_NEEDS_PASSWORD',
       /a password is required/,
     ],
+    [
+      `${connecting}debug1: Authenticated to eu-1\nsudodebug1: client_input_channel_req: channel 0\r\n: a password is required\n`,
+      'SUDO_NEEDS_PASSWORD',
+      /^sudo: a password is required$/,
+    ],
     [`${connecting}Authenticated to eu-1\nclient_loop: send disconnect: Broken pipe`, 'SSH_LOST', /Broken pipe/],
     ['something that nobody has seen yet', 'SSH_FAILED', /nobody has seen/],
   ] as const) {
-    test(code + (stderr.includes('route') ? ', no route' : ''), () => {
+    test(code + (stderr.includes('route') ? ', no route' : stderr.includes('sudodebug') ? ', cut in two' : ''), () => {
       const error = explainSshFailure({ server, reach, stderr, elapsedMs: 1_234 })
       assert.equal(error.code, code)
       assert.match(error.failure.fact ?? '', fact)
