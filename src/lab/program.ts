@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { readFile, rm } from 'node:fs/promises'
+import { readFile, rm, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { processesAtHome, processesBelow, processesRunning, sameProcess } from './processes.ts'
@@ -79,13 +78,20 @@ export async function startProgram(program: Program): Promise<RunningProgram> {
   return { pid: child.pid, output, stop }
 }
 
-/** The pid file as well: Apache listens, closes, and reads its configuration a second time before it writes that. */
+/**
+ * The pid file as well: Apache listens, closes, and reads its configuration a second time before it writes that. HAProxy
+ * listens between the moment in which it is made and the one in which the pid is written into it.
+ */
 async function waitUntilReady(child: ChildProcess, { address, port, pidFile }: Program): Promise<string | null> {
   for (const endMs = performance.now() + startTimeoutMs; performance.now() < endMs; await sleep(pauseMs)) {
     if (hasEnded(child)) return `ended with ${child.exitCode ?? child.signalCode ?? 'an error'}`
-    if (existsSync(pidFile) && (await accepts(address, port))) return null
+    if ((await isWritten(pidFile)) && (await accepts(address, port))) return null
   }
   return `does not listen on ${address}:${port} after ${startTimeoutMs} ms`
+}
+
+async function isWritten(file: string): Promise<boolean> {
+  return ((await stat(file).catch(() => null))?.size ?? 0) > 0
 }
 
 export function accepts(address: string, port: number): Promise<boolean> {
