@@ -24,6 +24,7 @@ export const testPackages: readonly DebianPackage[] = [
   { name: 'gnutls-bin', reason: 'a TLS server that is not of OpenSSL' },
   { name: 'python3', reason: 'another one, of a programming language' },
   { name: 'golang-go', reason: 'the same, with a TLS of its own' },
+  { name: 'default-jre-headless', reason: 'another one with its own; it runs Java source as it stands' },
   { name: 'socat', reason: 'speaks to the Runtime API of HAProxy' },
   { name: 'netcat-openbsd', reason: 'the same, where there is no socat' },
   { name: 'inotify-tools', reason: 'sees files as Envoy and Traefik do' },

@@ -2,7 +2,7 @@ import { randomFillSync } from 'node:crypto'
 import type { KeyKind } from '../../fleet/fleet.ts'
 import { extension } from './extensions.ts'
 import { firstGroup, groups } from './groups.ts'
-import { offeredSchemes } from './signatures.ts'
+import { offeredForCertificates, offeredSchemes } from './signatures.ts'
 import { offeredSuites } from './suites.ts'
 
 export interface Wanted {
@@ -114,6 +114,11 @@ function helloFor({ keyKind, alpn = [] }: Wanted, group: number, cookie: Buffer 
     extensionOf(extension.signedCertificateTimestamps, nothing),
     keyShare(group),
   ]
+  // RFC 8446 section 4.2.3: else the kind would be that of its CA's key too, and many an ECDSA key is certified by an RSA one.
+  if (keyKind !== undefined) {
+    const all = vector(2, uint16s(offeredForCertificates()))
+    extensions.push(extensionOf(extension.certificateSignatureAlgorithms, all))
+  }
   if (alpn.length > 0) {
     const protocols = alpn.map((each) => vector(1, Buffer.from(each, 'latin1')))
     extensions.push(extensionOf(extension.alpn, vector(2, Buffer.concat(protocols))))

@@ -14,6 +14,7 @@ export const extension = {
   extendedMasterSecret: 23,
   supportedVersions: 43,
   cookie: 44,
+  certificateSignatureAlgorithms: 50,
   keyShare: 51,
   renegotiationInfo: 65281,
 } as const

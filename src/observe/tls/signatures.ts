@@ -40,6 +40,12 @@ export function offeredSchemes(keyKind: KeyKind | undefined): number[] {
   return [...schemes].filter(([, { key }]) => keyKind === undefined || kinds[keyKind].includes(key)).map(([id]) => id)
 }
 
+/** What a certificate may be signed with, where the kind of its key matters: all of them, and with SHA-1, that it be seen. */
+export function offeredForCertificates(): number[] {
+  const [rsaPkcs1Sha1, ecdsaSha1] = [0x0201, 0x0203]
+  return [...schemes.keys(), rsaPkcs1Sha1, ecdsaSha1]
+}
+
 export interface Signed {
   readonly version: 'TLSv1.2' | 'TLSv1.3'
   /** What was offered: a server may use no other. */

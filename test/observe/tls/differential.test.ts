@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
-import { existsSync } from 'node:fs'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -401,6 +400,32 @@ func main() {
 }
 `
 
+/** Its key manager PKIX compares with what a client says of certificates, too (RFC 8446 section 4.2.3). */
+const javaServer = `import java.io.*; import java.net.*; import java.security.*; import javax.net.ssl.*;
+// ADDRESS PORT VERSION STORE...
+public class Server { public static void main(String[] words) throws Exception {
+  char[] password = "public".toCharArray();
+  KeyStore all = KeyStore.getInstance("PKCS12");
+  all.load(null, null);
+  for (int at = 3; at < words.length; at++) {
+    KeyStore one = KeyStore.getInstance("PKCS12");
+    one.load(new FileInputStream(words[at]), password);
+    all.setKeyEntry(words[at], one.getKey("it", password), password, one.getCertificateChain("it"));
+  }
+  KeyManagerFactory keys = KeyManagerFactory.getInstance("PKIX");
+  keys.init(all, password);
+  SSLContext context = SSLContext.getInstance("TLS");
+  context.init(keys.getKeyManagers(), null, null);
+  SSLServerSocket listener = (SSLServerSocket) context.getServerSocketFactory()
+    .createServerSocket(Integer.parseInt(words[1]), 50, InetAddress.getByName(words[0]));
+  listener.setEnabledProtocols(new String[] { words[2] });
+  while (true) {
+    SSLSocket socket = (SSLSocket) listener.accept();
+    new Thread(() -> { try { socket.startHandshake(); socket.close(); } catch (IOException e) {} }).start();
+  }
+} }
+`
+
 describe('other implementations', () => {
   const priorities = {
     'TLS 1.3': ['NORMAL:-VERS-ALL:+VERS-TLS1.3', 'TLSv1.3'],
@@ -489,46 +514,29 @@ Server(("${address}", ${port}), Handler).serve_forever()
     }
   })
 
-  // Not in the list of packages: 300 MB for one test.
-  if (existsSync('/usr/bin/java') && existsSync('/usr/bin/javac')) {
-    test('Java', async () => {
-      for (const [files, version] of [[ecdsa, 'TLSv1.3'] as const, [rsa, 'TLSv1.2'] as const]) {
-        await using server = await startTlsProgram('java', async ({ address, port, directory: home }) => {
-          const [store, source] = [join(home, 'store.p12'), join(home, 'Server.java')]
-          const password = ['-passout', 'pass:public']
-          await run('openssl', [
-            'pkcs12',
-            '-export',
-            '-in',
-            files.chain,
-            '-inkey',
-            files.key,
-            '-out',
-            store,
-            ...password,
-          ])
-          await writeFile(
-            source,
-            `import javax.net.ssl.*; import java.io.*; import java.net.*; import java.security.*;
-public class Server { public static void main(String[] args) throws Exception {
-  KeyStore store = KeyStore.getInstance("PKCS12");
-  store.load(new FileInputStream("${store}"), "public".toCharArray());
-  KeyManagerFactory keys = KeyManagerFactory.getInstance("SunX509");
-  keys.init(store, "public".toCharArray());
-  SSLContext context = SSLContext.getInstance("TLS");
-  context.init(keys.getKeyManagers(), null, null);
-  SSLServerSocket listener = (SSLServerSocket) context.getServerSocketFactory()
-    .createServerSocket(${port}, 50, InetAddress.getByName("${address}"));
-  listener.setEnabledProtocols(new String[] { "${version}" });
-  while (true) { SSLSocket socket = (SSLSocket) listener.accept();
-    new Thread(() -> { try { socket.startHandshake(); socket.close(); } catch (IOException e) {} }).start(); }
-} }
-`,
-          )
-          return ['/usr/bin/java', '-Xshare:auto', source]
-        })
-        await same(at(server), files, { version })
+  describe('Java', () => {
+    const starter = async (version: string, all: readonly Files[]) => {
+      const stores = all.map(({ combined }) => combined.replace(/pem$/, 'p12'))
+      for (const [at, { combined }] of all.entries()) {
+        const out = ['-out', stores[at] ?? '', '-name', 'it', '-passout', 'pass:public']
+        await run('openssl', ['pkcs12', '-export', '-in', combined, ...out])
       }
-    })
-  }
+      return startTlsProgram('java', async ({ address, port, directory: home }) => {
+        const source = join(home, 'Server.java')
+        await writeFile(source, javaServer)
+        return ['/usr/bin/java', '-XX:TieredStopAtLevel=1', source, address, `${port}`, version, ...stores]
+      })
+    }
+
+    for (const version of ['TLSv1.2', 'TLSv1.3']) {
+      test(`${version}, and certificates of both kinds at one port, whatever kind the CA's key is of`, async () => {
+        await using server = await starter(version, [ecdsa, rsa])
+        await same(at(server), ecdsa, { version })
+        for (const [keyKind, files] of [['ecdsa', ecdsa] as const, ['rsa', rsa] as const]) {
+          const seen = await handshake({ ...at(server), keyKind }, { timeoutMs })
+          assert.deepEqual([seen.chain, seen.way], [files.fingerprints, 'own'])
+        }
+      })
+    }
+  })
 })

@@ -43,6 +43,10 @@ test('every hello is whole, has the name that was wanted, and no length that old
     const extensions = extensionsOf(hello.subarray(5))
     assert.equal(extensions.get(0)?.subarray(5).toString(), wanted.name)
     assert.equal(extensions.has(16), wanted.alpn?.length !== 0)
+    // RFC 8446 section 4.2.3: where a kind of key is wanted, the CA's may be of another.
+    const ofCertificates = extensions.get(50)
+    assert.equal(ofCertificates !== undefined, wanted.keyKind !== undefined)
+    for (const scheme of ['0403', '0401']) if (ofCertificates) assert.ok(ofCertificates.includes(scheme, 'hex'))
     assert.ok(hello.length - 5 < 256 || hello.length - 5 >= 512, `${hello.length - 5}`)
   }
 })
