@@ -33,6 +33,8 @@ const schemes: ReadonlyMap<number, Scheme> = new Map<number, Scheme>([
   [0x0601, { name: 'rsa_pkcs1_sha512', key: 'rsa', hash: 'sha512', padding: pkcs1 }],
 ])
 
+const curves: readonly (string | undefined)[] = [...schemes.values()].flatMap(({ curve }) => curve ?? [])
+
 const kinds: Record<KeyKind, readonly Scheme['key'][]> = { ecdsa: ['ec'], rsa: ['rsa', 'rsa-pss'] }
 
 /** A server that has certificates of both kinds shows the one that goes with these (RFC 8446 section 4.4.2.2). */
@@ -64,14 +66,18 @@ export function checkSignature(key: KeyObject, { version, keyKind, scheme, conte
   if (known === undefined || (keyKind !== undefined && !kinds[keyKind].includes(known.key)))
     malformed(`the server signed with the scheme 0x${scheme.toString(16)}, which was not offered`)
   const { name, hash, padding, curve } = known
+  const { namedCurve } = key.asymmetricKeyDetails ?? {}
   if (key.asymmetricKeyType !== known.key)
     malformed(`the server signed with ${name}, and its certificate has a key for ${key.asymmetricKeyType}`)
   if (version === 'TLSv1.3') {
     // RFC 8446 section 4.2.3: PKCS#1 signs certificates only, and each ECDSA scheme goes with one curve.
     if (padding === pkcs1) malformed(`the server signed with ${name}, which TLS 1.3 does not allow`)
-    if (curve !== undefined && key.asymmetricKeyDetails?.namedCurve !== curve)
-      malformed(`the server signed with ${name}, and its key is on ${key.asymmetricKeyDetails?.namedCurve}`)
+    if (curve !== undefined && namedCurve !== curve)
+      malformed(`the server signed with ${name}, and its key is on ${namedCurve}`)
   }
+  // RFC 8422 section 5.3: with TLS 1.2 the key may be on any curve that was offered, and on no other.
+  if (curve !== undefined && !curves.includes(namedCurve))
+    malformed(`the key of the certificate is on ${namedCurve ?? 'a curve of its own'}, which was not offered`)
   if (!verifies(key, hash, content, signature, padding))
     unproven(`the signature (${name}) of the server is not that of its certificate's key over this handshake`)
 }

@@ -474,6 +474,14 @@ describe('other implementations', () => {
       }
     }
 
+    test('a key on a curve that nobody offered: both fail', async () => {
+      const files = await selfSigned('p-224', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:secp224r1')
+      await using server = await startTlsProgram('go', ({ address, port }) => [
+        ...[program, `${address}:${port}`, files.chain, files.key, '2', '23'],
+      ])
+      await bothFail(at(server), /on secp224r1, which was not offered.*WRONG_CURVE/)
+    })
+
     test('certificates of both kinds at one port are seen separately', async () => {
       for (const version of ['2', '3']) {
         await using server = await startTlsProgram('go', ({ address, port }) => [
