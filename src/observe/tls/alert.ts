@@ -33,17 +33,22 @@ const names: Readonly<Record<number, string>> = {
 const aboutTheOffer: readonly number[] = [10, 40, 47, 50, 70, 71, 80, 109, 110, 120]
 
 const warning = 1
+const closeNotify = 0
 const unrecognizedName = 112
 
 /**
  * What an alert ends. A warning that the server does not know the name ends nothing (RFC 6066 section 3): it goes on with
- * its default certificate.
+ * its default certificate. Behind any other one it may go on as well (RFC 5246 section 7.2.2): node:tls reads on.
+ * @param encrypted by the keys of TLS 1.3, where a warning is an error too (RFC 8446 section 6.2)
  * @throws TlsFlaw
  */
-export function hearAlert(body: Buffer): void {
+export function hearAlert(body: Buffer, encrypted: boolean): void {
   const [level, description] = body
   if (body.length !== 2 || level === undefined || description === undefined) malformed('an alert of a wrong length')
-  if (level === warning && description === unrecognizedName) return
   const name = names[description] ?? `alert ${description}`
+  if (level === warning && description !== closeNotify && !encrypted) {
+    if (description === unrecognizedName) return
+    throw new TlsFlaw('alert', `the server sent the warning ${name}`, true)
+  }
   throw new TlsFlaw('alert', `the server ended it with the alert ${name}`, aboutTheOffer.includes(description))
 }

@@ -36,6 +36,12 @@ export function readExtensions(bytes: Buffer, allowed: readonly number[], name: 
   return found
 }
 
+/** Of extensions by which a server says only that it took what was offered. */
+export function expectEmpty(found: ReadonlyMap<number, Buffer>, types: readonly number[], name: string): void {
+  for (const type of types)
+    if ((found.get(type)?.length ?? 0) > 0) malformed(`${name} has something in the extension ${type}`)
+}
+
 /** RFC 7301 section 3.1: exactly one protocol, of those offered. */
 export function readAlpn(body: Buffer | undefined, offered: readonly string[]): string | null {
   if (body === undefined) return null

@@ -6,6 +6,8 @@ export interface Group {
   readonly name: string
   /** Our key share (RFC 8446 section 4.2.8.2). */
   share(): Buffer
+  /** That the share of the server may be one of this group. @throws TlsFlaw */
+  expectShare(theirs: Buffer): void
   /** The shared secret, from the share of the server. */
   secret(theirs: Buffer): Buffer
 }
@@ -32,12 +34,16 @@ function weierstrass(name: string, curve: string, fieldBytes: number): Group {
     exchange.setPrivateKey(Buffer.of(1))
     return exchange.getPublicKey()
   })
+  const expectShare = (theirs: Buffer) => {
+    // RFC 8446 section 4.2.8.2, RFC 8422 section 5.4.1: uncompressed, and nothing else.
+    if (theirs.length !== 1 + 2 * fieldBytes || theirs[0] !== 4) malformed(`a key share that is no point of ${name}`)
+  }
   return {
     name,
     share,
+    expectShare,
     secret(theirs) {
-      // RFC 8446 section 4.2.8.2: uncompressed, and nothing else.
-      if (theirs.length !== 1 + 2 * fieldBytes || theirs[0] !== 4) malformed(`a key share that is no point of ${name}`)
+      expectShare(theirs)
       return theirs.subarray(1, 1 + fieldBytes)
     },
   }
@@ -49,11 +55,15 @@ function montgomery(name: string, type: 'x25519' | 'x448', bytes: number): Group
     const { publicKey, privateKey } = type === 'x25519' ? generateKeyPairSync('x25519') : generateKeyPairSync('x448')
     return { privateKey, share: Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url') }
   })
+  const expectShare = (theirs: Buffer) => {
+    if (theirs.length !== bytes) malformed(`a key share of ${theirs.length} bytes for ${name}`)
+  }
   return {
     name,
     share: () => pair().share,
+    expectShare,
     secret(theirs) {
-      if (theirs.length !== bytes) malformed(`a key share of ${theirs.length} bytes for ${name}`)
+      expectShare(theirs)
       const jwk = { kty: 'OKP', crv: name, x: theirs.toString('base64url') }
       try {
         return diffieHellman({ privateKey: pair().privateKey, publicKey: createPublicKey({ key: jwk, format: 'jwk' }) })

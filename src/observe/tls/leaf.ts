@@ -40,11 +40,14 @@ function parse(der: Buffer): Leaf {
   } catch (error) {
     return unsupported(`its certificate cannot be read: ${error instanceof Error ? error.message : error}`)
   }
-  if (certificate.raw.length !== der.length) malformed('a certificate with bytes behind its end')
+  // What is read has to be what was sent, whose fingerprint is told: node:crypto finds a PEM within other bytes too.
+  if (!certificate.raw.equals(der)) malformed('a certificate that is read as another one')
   return leafOf(certificate, publicKey)
 }
 
 export function leafOf({ subject, validTo }: X509Certificate, publicKey: KeyObject): Leaf {
   const [, name = ''] = /^CN=(.*)$/m.exec(subject ?? '') ?? []
-  return { publicKey, notAfterMs: Date.parse(validTo), subject: quote(name), spki: spkiOf(publicKey) }
+  const notAfterMs = Date.parse(validTo)
+  if (Number.isNaN(notAfterMs)) malformed('a certificate whose end is no date')
+  return { publicKey, notAfterMs, subject: quote(name), spki: spkiOf(publicKey) }
 }

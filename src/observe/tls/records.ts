@@ -13,10 +13,11 @@ export interface Message {
   readonly raw: Buffer
 }
 
-/** Limits of one handshake. A chain of ten certificates is some 20 KB; OpenSSL takes 100 KB of them. */
+/** Limits of one handshake. A chain of ten certificates is some 20 KB. */
 const limits = {
   receivedBytesMax: 262_144,
-  messageBytesMax: 131_072,
+  /** That of OpenSSL: most clients could do nothing with a longer chain. */
+  messageBytesMax: 102_400,
   /** A server may cut its messages into single bytes. */
   recordsMax: 16_384,
   /** RFC 8446 section 5.1. */
@@ -33,8 +34,10 @@ export interface Records {
   push(piece: Buffer): void
   /** The next handshake message that is whole; null: more has to come first. @throws TlsFlaw */
   next(): Message | null
-  /** From here on, handshake messages come encrypted. */
+  /** From here on, handshake messages come encrypted. @throws TlsFlaw */
   protect(open: Open): void
+  /** The last message has to be the last of its record: the keys change behind it. @throws TlsFlaw */
+  expectEnd(): void
 }
 
 /** The record layer, reading: records into messages, wherever either is cut (RFC 8446 section 5.1). */
@@ -77,12 +80,16 @@ export function makeRecords(): Records {
       return
     }
     if (fragments.held > 0) malformed('a record of another kind inside of a handshake message')
-    if (type === contentType.alert) hearAlert(body)
+    if (type === contentType.alert) hearAlert(body, open !== null)
     else malformed(`a record of type ${type} in the handshake`)
   }
   const ignoreChangeCipherSpec = (body: Buffer) => {
     // RFC 8446 section 5: of the single byte 1, without a meaning.
     if (body.length !== 1 || body[0] !== 1 || fragments.held > 0) malformed('a damaged change_cipher_spec')
+  }
+  // RFC 8446 section 5.1.
+  const expectEnd = () => {
+    if (fragments.held > 0) malformed('a record that goes on behind a change of keys')
   }
   return {
     push(piece) {
@@ -96,25 +103,28 @@ export function makeRecords(): Records {
           const length = fragments.uint(1, 3)
           if (length > limits.messageBytesMax) malformed(`a handshake message of ${length} bytes`)
           const raw = fragments.take(4 + length)
+          // RFC 5246 section 7.4.1.1: a HelloRequest says nothing to a client that says hello already, and is in no transcript.
+          if (raw !== null && open === null && raw.readUInt32BE(0) === 0) continue
           if (raw !== null) return { type: raw.readUInt8(0), body: raw.subarray(4), raw }
         }
         if (!readRecord()) return null
       }
     },
     protect(opens) {
-      // RFC 8446 section 5.1: no message lies on both sides of a change of keys.
-      if (fragments.held > 0) malformed('a handshake message that should have been encrypted')
+      expectEnd()
       open = opens
     },
+    expectEnd,
   }
 }
 
 /** TLSInnerPlaintext (RFC 8446 section 5.2): where the type stands, behind the content and before the padding. */
 function endOfContent(plain: Buffer): number {
+  // The padding counts too.
+  if (plain.length > limits.recordBytesMax + 1) malformed(`an encrypted record of ${plain.length} bytes`)
   let end = plain.length - 1
   while (end >= 0 && plain[end] === 0) end -= 1
   if (end < 0) malformed('an encrypted record without content')
-  if (end > limits.recordBytesMax) malformed(`an encrypted record of ${end} bytes`)
   return end
 }
 

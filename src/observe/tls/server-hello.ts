@@ -1,5 +1,5 @@
 import type { Offer } from './client-hello.ts'
-import { extension, readExtensions } from './extensions.ts'
+import { expectEmpty, extension, readExtensions } from './extensions.ts'
 import { malformed, TlsFlaw, unproven, unsupported } from './flaw.ts'
 import { Reader } from './reader.ts'
 import type { Message } from './records.ts'
@@ -28,9 +28,11 @@ const retryRandom = Buffer.from('cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5
 /** The same: what a server that could do more ends its random number with. The last byte is 1 (TLS 1.2) or 0 (older). */
 const downgrade = Buffer.from('DOWNGRD')
 
+/** Beside the server's name, where one was sent. */
 const allowed12 = [
-  extension.serverName,
   extension.statusRequest,
+  // Against all RFCs some balancers send it; OpenSSL overlooks it as well.
+  extension.supportedGroups,
   extension.pointFormats,
   extension.alpn,
   extension.signedCertificateTimestamps,
@@ -62,11 +64,15 @@ export function readServerHello({ type, body }: Message, offer: Offer): ServerHe
   if (sessionId.equals(offer.sessionId)) malformed('the server resumes a session that there never was')
   const known = suites12.get(suite)
   if (known === undefined) unsupported(`the server chose the cipher suite 0x${suite.toString(16)}`)
-  const found = readExtensions(extensions, allowed12, 'the ServerHello')
+  const { keyKind, name } = offer.wanted
+  const allowed = name === undefined ? allowed12 : [...allowed12, extension.serverName]
+  const found = readExtensions(extensions, allowed, 'the ServerHello')
+  // RFC 6066 sections 3 and 8, RFC 7627 section 5.1.
+  const { serverName, statusRequest, extendedMasterSecret } = extension
+  expectEmpty(found, [serverName, statusRequest, extendedMasterSecret], 'the ServerHello')
   // RFC 5746 section 3.4: of a first handshake it is empty.
   const renegotiation = found.get(extension.renegotiationInfo)
   if (renegotiation && !renegotiation.equals(Buffer.of(0))) malformed('the server renegotiates what never was')
-  const { keyKind } = offer.wanted
   if (keyKind !== undefined && known.kind !== keyKind)
     malformed(`the server chose ${known.name}, which was not offered`)
   return {

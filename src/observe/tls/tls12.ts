@@ -67,9 +67,10 @@ function readCurve(reader: Reader): string {
   const namedCurve = 3
   if (reader.uint8() !== namedCurve) unsupported('the server describes a curve of its own')
   const id = reader.uint16()
-  if (reader.vector(1).length === 0) malformed('the server sent no point of its curve')
+  const share = reader.vector(1)
   const group = groups.get(id)
   if (group === undefined) return malformed(`the server chose the group ${id}, which was not offered`)
+  group.expectShare(share)
   return group.name
 }
 

@@ -1,7 +1,7 @@
 import { certificateType, readCertificates13 } from './certificates.ts'
 import type { Offer } from './client-hello.ts'
 import { type Dialogue, expectType } from './dialogue.ts'
-import { extension, readAlpn, readExtensions } from './extensions.ts'
+import { expectEmpty, extension, readAlpn, readExtensions } from './extensions.ts'
 import { unproven } from './flaw.ts'
 import { finishedData, handshakeSecret, trafficKeys, trafficSecret, transcriptHash } from './key-schedule.ts'
 import { fingerprintOf, readLeaf } from './leaf.ts'
@@ -70,13 +70,17 @@ export function* talk13(offer: Offer, { suite, group, secret, transcript }: Agre
   expectType(message, finished, 'the Finished')
   if (!message.body.equals(finishedData(hash, serverSecret, transcriptHash(hash, transcript))))
     unproven('the Finished of the server does not belong to this handshake')
+  records.expectEnd()
   return { version: 'TLSv1.3', cipher: suite.name, group, alpn, fingerprint, leaf, ...presented }
 }
 
 function readEncryptedExtensions(body: Buffer, offer: Offer): string | null {
   const reader = new Reader(body, 'the EncryptedExtensions')
-  const allowed = [extension.serverName, extension.supportedGroups, extension.alpn]
+  const { name, alpn = [] } = offer.wanted
+  const allowed = [extension.supportedGroups, extension.alpn, ...(name === undefined ? [] : [extension.serverName])]
   const extensions = readExtensions(reader.vector(2), allowed, 'the EncryptedExtensions')
   reader.end()
-  return readAlpn(extensions.get(extension.alpn), offer.wanted.alpn ?? [])
+  // RFC 6066 section 3.
+  expectEmpty(extensions, [extension.serverName], 'the EncryptedExtensions')
+  return readAlpn(extensions.get(extension.alpn), alpn)
 }

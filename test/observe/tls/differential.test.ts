@@ -340,6 +340,27 @@ describe('openssl s_server', () => {
     assert.match(seen.wayReason ?? '', /a chain of 41 certificates/)
   })
 
+  test('a chain as long as clients take it, and one that is longer: both fail', async () => {
+    const filled = (bytes: number) =>
+      selfSigned(`filled-${bytes}`, '-newkey', 'rsa:2048', '-addext', `nsComment=${'x'.repeat(bytes)}`)
+    const [long, longer] = [await filled(101_000), await filled(103_000)]
+    for (const version of ['-tls1_2', '-tls1_3']) {
+      await using server = await startSserver({ files: long, options: [version] })
+      await same(at(server), long)
+      await using excessive = await startSserver({ files: longer, options: [version] })
+      await bothFail(at(excessive), /message of 1\d{5} bytes.*EXCESSIVE_MESSAGE_SIZE/)
+    }
+  })
+
+  test('a certificate that is signed with SHA-1 is seen, to be told, also where its kind is wanted', async () => {
+    const files = await selfSigned('sha1', '-sha1', '-newkey', 'rsa:2048')
+    for (const version of ['-tls1_2', '-tls1_3']) {
+      await using server = await startSserver({ files, options: [version, '-cipher', 'DEFAULT:@SECLEVEL=0'] })
+      const seen = await handshake({ ...at(server), keyKind: 'rsa' }, { timeoutMs })
+      assert.deepEqual([seen.chain, seen.way], [files.fingerprints, 'own'])
+    }
+  })
+
   test('nothing newer than TLS 1.1, and no certificate at all: both fail', async () => {
     await using old = await startSserver({ files: rsa, options: ['-tls1_1', '-cipher', 'ALL:@SECLEVEL=0'] })
     await bothFail(at(old), /protocol_version|TLS 1\.1|PROTOCOL/)

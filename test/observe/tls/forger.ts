@@ -33,6 +33,8 @@ export interface Forgery {
   /** What the random number of a TLS 1.2 server ends with. */
   readonly randomEnd?: string
   readonly extensions?: Buffer
+  /** Zeros behind the content of each encrypted record (RFC 8446 section 5.4). */
+  readonly paddingBytes?: number
   /** The session id that it gives back. */
   readonly sessionId?: Buffer
 }
@@ -76,7 +78,7 @@ export function makeForger(sold: Sold): Forger {
         's hs traffic',
         transcriptHash(suite.hash, [hello, serverHello]),
       )
-      const seal = sealer(suite, secret)
+      const seal = sealer(suite, secret, forgery.paddingBytes ?? 0)
       const messages: Buffer[] = []
       const transcript = (first: Buffer) => transcriptHash(suite.hash, [first, serverHello, ...messages])
       messages.push(change(message(8, sized(2, forgery.extensions ?? Buffer.alloc(0)))))
@@ -131,16 +133,17 @@ export function sized(lengthBytes: 1 | 2 | 3, body: Buffer): Buffer {
   return Buffer.concat([length, body])
 }
 
-function sealer(suite: Suite13, secret: Buffer): (type: number, content: Buffer) => Buffer {
+function sealer(suite: Suite13, secret: Buffer, paddingBytes: number): (type: number, content: Buffer) => Buffer {
   const { key, iv } = trafficKeys(suite, secret)
   let sequence = 0
   return (type, content) => {
     const nonce = Buffer.from(iv)
     nonce.writeUInt32BE((iv.readUInt32BE(8) ^ sequence++) >>> 0, 8)
-    const header = Buffer.concat([Buffer.from([23, 3, 3]), sized(2, Buffer.alloc(content.length + 17)).subarray(0, 2)])
+    const inner = Buffer.concat([content, Buffer.from([type]), Buffer.alloc(paddingBytes)])
+    const header = Buffer.concat([Buffer.from([23, 3, 3]), sized(2, Buffer.alloc(inner.length + 16)).subarray(0, 2)])
     const cipher = createCipheriv('aes-128-gcm', key, nonce)
     cipher.setAAD(header)
-    const sealed = [cipher.update(content), cipher.update(Buffer.from([type])), cipher.final()]
+    const sealed = [cipher.update(inner), cipher.final()]
     return Buffer.concat([header, ...sealed, cipher.getAuthTag()])
   }
 }

@@ -7,12 +7,33 @@ import { message, sized } from './forger.ts'
 
 const retryRandom = Buffer.from('cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c', 'hex')
 const x25519 = Buffer.from([0, 29])
+const none = Buffer.alloc(0)
 
-function retry(hello: Buffer, extensions: readonly (readonly [type: number, body: Buffer])[]): Buffer {
-  const all = [[43, Buffer.from([3, 4])] as const, ...extensions]
+type Extensions = readonly (readonly [type: number, body: Buffer])[]
+
+const retry = (hello: Buffer, extensions: Extensions) =>
+  serverHello(hello, [[43, Buffer.from([3, 4])], ...extensions], { random: retryRandom })
+
+interface Choice {
+  readonly random?: Buffer
+  readonly version?: number
+  readonly suite?: number
+  readonly compression?: number
+  /** Default: that of the hello. */
+  readonly sessionId?: Buffer
+}
+
+/** As TLS 1.3 has it, where nothing else is said. */
+function serverHello(hello: Buffer, all: Extensions, choice: Choice): Buffer {
+  const { random = Buffer.alloc(32, 1), version = 0x0303, suite = 0x1301, compression = 0 } = choice
   const written = all.map(([type, body]) => Buffer.concat([Buffer.from([0, type]), sized(2, body)]))
-  const sessionId = hello.subarray(5 + 39, 5 + 39 + 32)
-  const body = [Buffer.from([3, 3]), retryRandom, sized(1, sessionId), Buffer.from([0x13, 1, 0])]
+  const chosen = Buffer.from([suite >> 8, suite & 255, compression])
+  const body = [
+    Buffer.from([version >> 8, version & 255]),
+    random,
+    sized(1, choice.sessionId ?? hello.subarray(5 + 39, 5 + 39 + 32)),
+    chosen,
+  ]
   return Buffer.concat([Buffer.from([22, 3, 3]), sized(2, message(2, ...body, sized(2, Buffer.concat(written))))])
 }
 
@@ -52,7 +73,7 @@ test('every hello is whole, has the name that was wanted, and no length that old
 })
 
 describe('a HelloRetryRequest', () => {
-  const answer = (extensions: readonly (readonly [number, Buffer])[]) => {
+  const answer = (extensions: Extensions) => {
     const client = startClient({ name: 'www.lab.example' })
     return { ...client.receive(retry(client.hello, extensions)), hello: client.hello }
   }
@@ -91,7 +112,23 @@ describe('a HelloRetryRequest', () => {
     })
   }
 
-  function splitting(extensions: readonly (readonly [number, Buffer])[]) {
+  test('binds the server: no second one, no other suite, group or version behind it', () => {
+    const share = (group: number) => Buffer.concat([Buffer.from([0, group]), sized(2, Buffer.alloc(32, 9))])
+    const newest = [43, Buffer.from([3, 4])] as const
+    const after = (all: Extensions, choice: Choice) => {
+      const client = startClient({ name: 'www.lab.example' })
+      client.receive(retry(client.hello, [[51, x25519]]))
+      return () => client.receive(serverHello(client.hello, all, choice))
+    }
+    assert.deepEqual(after([newest, [51, share(29)]], {})(), { send: null, seen: null })
+    const back = { kind: 'malformed', message: /goes back on the HelloRetryRequest/ }
+    assert.throws(after([newest, [51, Buffer.from([0, 24])]], { random: retryRandom }), back)
+    assert.throws(after([newest, [51, share(29)]], { suite: 0x1303 }), back)
+    assert.throws(after([newest, [51, share(30)]], {}), { kind: 'malformed', message: /for which none was sent/ })
+    assert.throws(after([], { suite: 0xc02b, sessionId: none }), back)
+  })
+
+  function splitting(extensions: Extensions) {
     const client = startClient({})
     const whole = retry(client.hello, extensions).subarray(5)
     const records = [whole.subarray(0, 16_000), whole.subarray(16_000)].map((each) =>
@@ -99,4 +136,59 @@ describe('a HelloRetryRequest', () => {
     )
     return client.receive(Buffer.concat(records))
   }
+})
+
+test('a ServerHello that takes what was not offered, of the values that nobody offers (RFC 8701) or others', () => {
+  const share = (group: number) =>
+    Buffer.concat([Buffer.from([group >> 8, group & 255]), sized(2, Buffer.alloc(65, 4))])
+  const right = [[43, Buffer.from([3, 4])] as const, [51, share(23)] as const]
+  const told: readonly (readonly [RegExp, Extensions, Choice])[] = [
+    [/cipher suite 0x1a1a, which was not/, right, { suite: 0x1a1a }],
+    [/cipher suite 0xc02b, which was not/, right, { suite: 0xc02b }],
+    [/cipher suite 0x1a1a/, [], { suite: 0x1a1a, sessionId: none }],
+    [
+      /group 6682, for which none was sent/,
+      [
+        [43, Buffer.from([3, 4])],
+        [51, share(0x1a1a)],
+      ],
+      {},
+    ],
+    [
+      /group 24, for which none was sent/,
+      [
+        [43, Buffer.from([3, 4])],
+        [51, share(24)],
+      ],
+      {},
+    ],
+    [
+      /no version that was offered/,
+      [
+        [43, Buffer.from([0x1a, 0x1a])],
+        [51, share(23)],
+      ],
+      {},
+    ],
+    [
+      /no version that was offered/,
+      [
+        [43, Buffer.from([3, 3])],
+        [51, share(23)],
+      ],
+      {},
+    ],
+    [/the version 0x304/, right, { version: 0x0304 }],
+    [/a compression/, right, { compression: 1 }],
+    [/extension 26, which was not offered/, [...right, [0x1a, Buffer.of(0)]], {}],
+    [/extension 41, which was not offered/, [...right, [41, Buffer.from([0, 0])]], {}],
+    [/has no key share/, [[43, Buffer.from([3, 4])]], {}],
+  ]
+  for (const [message, extensions, choice] of told) {
+    const client = startClient({ name: 'www.lab.example' })
+    const answer = serverHello(client.hello, extensions, choice)
+    assert.throws(() => client.receive(answer), { name: 'TlsFlaw', message, mayGetFurther: true })
+  }
+  const client = startClient({ name: 'www.lab.example' })
+  assert.deepEqual(client.receive(serverHello(client.hello, right, {})), { send: null, seen: null })
 })

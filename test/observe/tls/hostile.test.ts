@@ -115,6 +115,11 @@ const hostile: Readonly<Record<string, readonly [answer: Answer, code: string, f
     'PROBE_FAILED',
     /more than 16384 records/,
   ],
+  'HelloRequest without end': [
+    (socket) => endlessly(socket, record(22, Buffer.concat(Array(4_000).fill(message(0))))),
+    'PROBE_FAILED',
+    /more than 262144 bytes/,
+  ],
   'empty records without end': [(socket) => endlessly(socket, record(22, Buffer.alloc(0))), 'PROBE_FAILED', /empty/],
   'application data': [(socket) => socket.write(record(23, randomBytes(100))), 'PROBE_NOT_TLS', /no TLS/],
   'a chain of 40': [
