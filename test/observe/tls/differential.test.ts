@@ -18,6 +18,7 @@ import { startHaproxy } from '../../real/haproxy.ts'
 import { startNginx } from '../../real/nginx.ts'
 import { makeDirectory, type Running } from '../../real/running.ts'
 import { startTlsProgram } from '../../real/tls-program.ts'
+import { sized } from './forger.ts'
 
 const run = promisify(execFile)
 const name = 'www.lab.example'
@@ -326,6 +327,26 @@ describe('openssl s_server', () => {
       await same(at(server), ecdsa, { ocspStaple: true })
       await using silent = await startSserver({ files: ecdsa, options: [version] })
       await same(at(silent), ecdsa, { ocspStaple: false })
+    }
+  })
+
+  test('SCTs that come along are counted', async () => {
+    const list = sized(2, Buffer.concat([119, 120].map((bytes) => sized(2, Buffer.alloc(bytes)))))
+    // In the hello of TLS 1.2, and beside the certificate of TLS 1.3 (SSL_CTX_add_custom_ext(3)).
+    const info = Buffer.concat([Buffer.from([0, 0, 0x11, 0x80, 0, 18]), sized(2, list)])
+    const file = join(directory, 'scts.pem')
+    const label = 'SERVERINFOV2 FOR SCTS'
+    await writeFile(file, `-----BEGIN ${label}-----\n${info.toString('base64')}\n-----END ${label}-----\n`)
+    for (const version of ['-tls1_2', '-tls1_3']) {
+      await using server = await startSserver({ files: ecdsa, options: [version, '-serverinfo', file] })
+      await same(at(server), ecdsa, { scts: 2 })
+    }
+  })
+
+  test('TLS 1.3: a server that keeps nothing but a cookie, and one that hides nothing from middleboxes', async () => {
+    for (const option of ['-stateless', '-no_middlebox']) {
+      await using server = await startSserver({ files: ecdsa, options: ['-tls1_3', option] })
+      await same(at(server), ecdsa, { version: 'TLSv1.3' })
     }
   })
 

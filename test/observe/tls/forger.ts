@@ -24,6 +24,10 @@ export interface Forgery {
   /** Signs as if this had been the hello of the client: what a recorded answer holds. */
   readonly signedHello?: Buffer
   readonly finished?: 'wrong' | 'missing'
+  /** Of the salt of an RSA signature; default: as many as the hash has. */
+  readonly saltBytes?: number
+  /** A record before all other encrypted ones. */
+  readonly aside?: { readonly type: number; readonly content: Buffer }
   /** Leaves CertificateVerify out. */
   readonly unsigned?: boolean
   /** Changes a message before it goes out: the transcript has it changed too. */
@@ -51,10 +55,10 @@ export function makeForger(sold: Sold): Forger {
   const suite = suites13.get(0x1301) as Suite13
   const exchange = createECDH('prime256v1')
   const share = exchange.generateKeys()
-  const signed = (content: Buffer, { keyPem = sold.keyPem }: Forgery) => {
+  const signed = (content: Buffer, { keyPem = sold.keyPem, saltBytes }: Forgery) => {
     const key = createPrivateKey(keyPem)
     const scheme = key.asymmetricKeyType === 'rsa' ? [8, 4] : [4, 3]
-    const pss = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
+    const pss = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: saltBytes ?? constants.RSA_PSS_SALTLEN_DIGEST }
     const signature = sign('sha256', content, key.asymmetricKeyType === 'rsa' ? { key, ...pss } : key)
     return Buffer.concat([Buffer.from(scheme), sized(2, signature)])
   }
@@ -79,6 +83,8 @@ export function makeForger(sold: Sold): Forger {
         transcriptHash(suite.hash, [hello, serverHello]),
       )
       const seal = sealer(suite, secret, forgery.paddingBytes ?? 0)
+      const { aside } = forgery
+      const before = aside ? [seal(aside.type, aside.content)] : []
       const messages: Buffer[] = []
       const transcript = (first: Buffer) => transcriptHash(suite.hash, [first, serverHello, ...messages])
       messages.push(change(message(8, sized(2, forgery.extensions ?? Buffer.alloc(0)))))
@@ -94,7 +100,8 @@ export function makeForger(sold: Sold): Forger {
         messages.push(change(message(20, forgery.finished === 'wrong' ? Buffer.alloc(32) : data)))
       }
       const first = Buffer.concat([Buffer.from([22, 3, 3]), sized(2, serverHello)])
-      return Buffer.concat([first, Buffer.from([20, 3, 3, 0, 1, 1]), ...messages.map((each) => seal(22, each))])
+      const sealed = messages.map((each) => seal(22, each))
+      return Buffer.concat([first, Buffer.from([20, 3, 3, 0, 1, 1]), ...before, ...sealed])
     },
     answer12(record, forgery = {}) {
       const { change = (message) => message, chain = [der], randomEnd = '' } = forgery

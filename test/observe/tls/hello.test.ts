@@ -113,7 +113,8 @@ describe('a HelloRetryRequest', () => {
   }
 
   test('binds the server: no second one, no other suite, group or version behind it', () => {
-    const share = (group: number) => Buffer.concat([Buffer.from([0, group]), sized(2, Buffer.alloc(32, 9))])
+    const share = (group: number, bytes = 32) =>
+      Buffer.concat([Buffer.from([0, group]), sized(2, Buffer.alloc(bytes, 9))])
     const newest = [43, Buffer.from([3, 4])] as const
     const after = (all: Extensions, choice: Choice) => {
       const client = startClient({ name: 'www.lab.example' })
@@ -125,6 +126,7 @@ describe('a HelloRetryRequest', () => {
     assert.throws(after([newest, [51, Buffer.from([0, 24])]], { random: retryRandom }), back)
     assert.throws(after([newest, [51, share(29)]], { suite: 0x1303 }), back)
     assert.throws(after([newest, [51, share(30)]], {}), { kind: 'malformed', message: /for which none was sent/ })
+    assert.throws(after([newest, [51, share(29, 31)]], {}), { kind: 'malformed', message: /31 bytes for X25519/ })
     assert.throws(after([], { suite: 0xc02b, sessionId: none }), back)
   })
 
@@ -178,6 +180,8 @@ test('a ServerHello that takes what was not offered, of the values that nobody o
       ],
       {},
     ],
+    [/resumes a session that there never was/, [], { suite: 0xc02b }],
+    [/a session id that is too long/, [], { suite: 0xc02b, sessionId: Buffer.alloc(33) }],
     [/the version 0x304/, right, { version: 0x0304 }],
     [/a compression/, right, { compression: 1 }],
     [/extension 26, which was not offered/, [...right, [0x1a, Buffer.of(0)]], {}],

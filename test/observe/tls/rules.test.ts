@@ -11,7 +11,7 @@ import { handshake } from '../../../src/observe/handshake.ts'
 import { startClient } from '../../../src/observe/tls/client.ts'
 import type { Wanted } from '../../../src/observe/tls/client-hello.ts'
 import type { FlawKind } from '../../../src/observe/tls/flaw.ts'
-import { createAuthority, type Sold } from '../../authority.ts'
+import { type Authority, createAuthority, type Sold } from '../../authority.ts'
 import { makeDirectory } from '../../real/running.ts'
 import { type Forger, type Forgery, makeForger, message, sized } from './forger.ts'
 
@@ -19,10 +19,12 @@ const name = 'www.lab.example'
 const both = ['answer13', 'answer12'] as const
 type Answer = (typeof both)[number]
 
+let authority: Authority
 let sold: Sold
 let forger: Forger
 before(async () => {
-  sold = await (await createAuthority()).sell({ names: [name] })
+  authority = await createAuthority()
+  sold = await authority.sell({ names: [name] })
   forger = makeForger(sold)
 })
 
@@ -85,6 +87,7 @@ describe('what a server may say beside its answer', () => {
     for (const answer of both) taken(answer, { first: warning })
     taken('answer12', { second: warning })
     refused('answer13', { second: warning }, 'alert', /unrecognized_name/)
+    refused('answer13', { aside: { type: 21, content: Buffer.from([1, 112]) } }, 'alert', /unrecognized_name/)
   })
 
   test('with another warning, node:tls is asked; not with the end of the connection', async () => {
@@ -133,6 +136,87 @@ describe('what a server may say beside its answer', () => {
       refused('answer12', { extensions: extension(type, Buffer.of(1)) }, 'malformed', /something in the extension/)
     }
   })
+})
+
+describe('records', () => {
+  const warning = Buffer.from([1, 112])
+
+  test('a change_cipher_spec means nothing; but it is of one byte, and not encrypted (RFC 8446 section 5)', () => {
+    taken('answer13', { second: record(20, Buffer.of(1)) })
+    refused('answer13', { second: record(20, Buffer.of(2)) }, 'malformed', /a damaged change_cipher_spec/)
+    refused('answer13', { second: record(20, Buffer.of(1, 1)) }, 'malformed', /a damaged change_cipher_spec/)
+    refused('answer13', { aside: { type: 20, content: Buffer.of(1) } }, 'malformed', /record of type 20/)
+  })
+
+  test('no other one inside of a message, no message in clear where it is encrypted, no two alerts in one', () => {
+    const half = record(22, message(2, Buffer.alloc(40)).subarray(0, 10))
+    refused('answer13', { first: Buffer.concat([half, record(21, warning)]) }, 'malformed', /inside of a handshake/)
+    refused('answer13', { second: record(22, message(8, Buffer.alloc(2))) }, 'malformed', /that is not encrypted/)
+    const two = record(21, Buffer.concat([warning, warning]))
+    for (const answer of both) refused(answer, { first: two }, 'malformed', /an alert of a wrong length/)
+  })
+})
+
+describe('what was not offered, or not announced', () => {
+  const setting = (type: number, at: number, ...bytes: number[]) =>
+    changing(type, (each) => {
+      each.set(bytes, at)
+      return each
+    })
+  const suiteAt = 39
+
+  test('a suite, or a signature, of another kind of key', async () => {
+    const wanted = { name, keyKind: 'rsa' } as const
+    refused('answer12', { wanted }, 'malformed', /TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, which was not offered/)
+    refused('answer13', { wanted }, 'malformed', /the scheme 0x403, which was not offered/)
+    refused(
+      'answer12',
+      setting(2, suiteAt, 0xc0, 0x2f),
+      'malformed',
+      /ECDHE_RSA_.*, and its certificate has a key for ec/,
+    )
+  })
+
+  test('a curve of its own, and no parameters at all', () => {
+    refused('answer12', setting(12, 4, 1), 'unsupported', /a curve of its own/)
+    const empty = message(12, Buffer.alloc(6))
+    const change = (each: Buffer) => {
+      if (each[0] === 2) each.set([0, 0x9e], suiteAt)
+      return each[0] === 12 ? empty : each
+    }
+    refused('answer12', { change }, 'malformed', /empty parameters of DHE/)
+  })
+
+  test('the status of a certificate, and more than one application protocol', () => {
+    const status = message(22, Buffer.of(1), sized(3, Buffer.from('response')))
+    const told = changing(11, (each) => Buffer.concat([each, status]))
+    refused('answer12', told, 'malformed', /type 22 came in place of the ServerKeyExchange/)
+    assert.equal(look('answer12', { ...told, extensions: extension(5, nothing) })?.ocspStaple, true)
+    const alpn = ['h2', 'http/1.1']
+    const list = (protocols: readonly string[]) =>
+      extension(16, sized(2, Buffer.concat(protocols.map((each) => sized(1, Buffer.from(each))))))
+    for (const answer of both) {
+      assert.equal(look(answer, { wanted: { name, alpn }, extensions: list(['h2']) })?.alpn, 'h2')
+      refused(answer, { wanted: { name, alpn }, extensions: list(alpn) }, 'malformed', /bytes too many/)
+    }
+  })
+
+  test('the context of a request for a certificate', () => {
+    const context = changing(11, (each) => message(11, sized(1, Buffer.of(7)), each.subarray(5)))
+    refused('answer13', context, 'malformed', /a request that nobody made/)
+  })
+})
+
+test('an RSA key signs as RFC 8446 section 4.2.3 has it: PSS, and a salt as long as the hash', async () => {
+  const rsa = await authority.sell({ names: [name], rsaBits: 2048 })
+  const by = makeForger(rsa)
+  assert.equal(look('answer13', { by })?.fingerprint, rsa.fingerprint)
+  refused('answer13', { by, saltBytes: 20 }, 'unproven', /rsa_pss_rsae_sha256/)
+  const pkcs1 = changing(15, (each) => {
+    each.set([4, 1], 4)
+    return each
+  })
+  refused('answer13', { by, ...pkcs1 }, 'malformed', /rsa_pkcs1_sha256, which TLS 1.3 does not allow/)
 })
 
 test('TLS 1.2: a share of the server that is none of its group', () => {
@@ -194,6 +278,12 @@ describe('a certificate', () => {
       })
       refused('answer12', { by }, 'malformed', /on a curve of its own, which was not offered/)
     })
+  })
+
+  test('that is no whole DER, in front or behind', () => {
+    for (const damaged of [[0x30, 2, 0], [0x30, 0x82, 0, 5, 0], [0x30, 0x80, 0, 0], [0x31, 0], [0x30]])
+      for (const answer of both)
+        refused(answer, { chain: [leaf(), Buffer.from(damaged)] }, 'malformed', /a certificate that is not DER/)
   })
 
   const leaf = () => new X509Certificate(sold.leafPem).raw
