@@ -24,11 +24,13 @@ const sigalgs: Record<KeyKind, string> = {
   rsa: 'rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512',
 }
 
+const groups = 'X25519:prime256v1:X448:secp384r1:secp521r1:ffdhe2048:ffdhe3072:ffdhe4096:ffdhe6144:ffdhe8192'
+/** RFC 7027. A curve has to be offered also for a key on it to be shown. Not all builds of OpenSSL have them (`?`). */
+const brainpool = '?brainpoolP256r1:?brainpoolP384r1:?brainpoolP512r1'
 /** A server that asks for a post-quantum key share gets it in a second hello. OpenSSL before 3.5 has none. */
-const groups = 'X25519:prime256v1:X448:secp384r1:secp521r1:ffdhe2048:ffdhe3072'
 const ecdhCurve = /^3\.[0-4]\./.test(process.versions.openssl)
   ? groups
-  : `${groups}:X25519MLKEM768:SecP256r1MLKEM768:SecP384r1MLKEM1024`
+  : `${groups}:X25519MLKEM768:SecP256r1MLKEM768:SecP384r1MLKEM1024:${brainpool}`
 
 type Protocol = NonNullable<SecureContextOptions['minVersion']>
 

@@ -95,7 +95,7 @@ function byNode({ address, port }: Endpoint): Promise<NodeView | null> {
       minVersion: 'TLSv1.2',
       ca: [],
       ciphers: 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:ALL:!aNULL:@SECLEVEL=0',
-      ecdhCurve: 'P-256:X25519:P-384:P-521:X448:X25519MLKEM768:ffdhe2048:brainpoolP256r1',
+      ecdhCurve: 'P-256:X25519:P-384:P-521:X448:X25519MLKEM768:ffdhe2048:ffdhe8192:brainpoolP256r1:brainpoolP512r1',
       timeout: timeoutMs,
     })
     const end = (view: NodeView | null) => {
@@ -269,10 +269,37 @@ describe('openssl s_server', () => {
     }
   }
 
-  test('TLS 1.3, key exchange ffdhe2048: node:tls', async () => {
-    await using server = await startSserver({ files: ecdsa, options: ['-tls1_3', '-groups', 'ffdhe2048'] })
-    await same(at(server), ecdsa, { version: 'TLSv1.3', way: 'node-tls' })
-  })
+  for (const bits of [2_048, 8_192]) {
+    test(`TLS 1.3, key exchange ffdhe${bits}: node:tls`, async () => {
+      await using server = await startSserver({ files: ecdsa, options: ['-tls1_3', '-groups', `ffdhe${bits}`] })
+      await same(at(server), ecdsa, { version: 'TLSv1.3', way: 'node-tls', group: `DHE-${bits}` })
+    })
+  }
+
+  const onCurve = (curve: string) => ['-newkey', 'ec', '-pkeyopt', `ec_paramgen_curve:${curve}`]
+  const only = (group: string) => ['-tls1_2', '-groups', group, '-cipher', 'ALL:@SECLEVEL=0']
+
+  for (const curve of ['brainpoolP256r1', 'brainpoolP512r1']) {
+    test(`TLS 1.2, key exchange ${curve}, and a key on it: node:tls`, async () => {
+      await using exchange = await startSserver({ files: rsa, options: [...only(curve), '-cipher', 'ECDHE'] })
+      await same(at(exchange), rsa, { way: 'node-tls', group: curve })
+      const files = await selfSigned(curve, ...onCurve(curve))
+      await using key = await startSserver({ files, options: only(curve) })
+      await same(at(key), files, { way: 'node-tls' })
+    })
+  }
+
+  for (const curve of ['secp256k1', 'secp224r1', 'prime192v1']) {
+    test(`TLS 1.2, key exchange ${curve}, and a key on it: both fail`, async () => {
+      await using exchange = await startSserver({
+        files: rsa,
+        options: [...only(curve), '-cipher', 'ECDHE:@SECLEVEL=0'],
+      })
+      await bothFail(at(exchange), /handshake_failure/)
+      await using key = await startSserver({ files: await selfSigned(curve, ...onCurve(curve)), options: only(curve) })
+      await bothFail(at(key), /handshake_failure/)
+    })
+  }
 
   const kinds = {
     'ec-p384': ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-384'],
