@@ -36,7 +36,7 @@ export async function auditFiles(
     const visited = visits.get(server.name)
     const disk = visited?.disks.get(name)
     const waits = opensAt(server, nowMs, null) !== null
-    if (disk) disks.set(server.name, judgeDisk(desired, server.name, disk, nowMs, waits))
+    if (disk) disks.set(server.name, judgeDisk(desired, server.name, disk, waits))
     const own = await ownPaths(fleet, server, certificate)
     const sites = ownFiles(fleet, server, certificates, name)
     const findings = [

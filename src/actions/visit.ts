@@ -34,7 +34,7 @@ const handshakeTimeoutMs = 5_000
  * @throws OnecertError SSH_*, SUDO_*, RECEIVER_*
  */
 export async function visit(context: Context, server: Server, placed: ReadonlyMap<string, Placement>): Promise<Visit> {
-  const { fleet, signal } = context
+  const { fleet, clock, signal } = context
   const connection = await context.reachOf(server).open(server, {
     receiver: receiverFor(fleet, server, 'audit'),
     carriesKey: false,
@@ -47,7 +47,8 @@ export async function visit(context: Context, server: Server, placed: ReadonlyMa
     const look = lookThrough(connection)
     for (const [lineage, placement] of placed) {
       const { reader } = keyRightsOf(fleet, server, lineage)
-      disks.set(lineage, await lookOnDisk(connection.request, lineage, reader && 'user' in reader ? reader.user : null))
+      const account = reader && 'user' in reader ? reader.user : null
+      disks.set(lineage, await lookOnDisk(connection.request, () => clock.nowMs(), lineage, account))
       if (server.probe === 'direct') continue
       const seen: LookedAgain[] = []
       for (const endpoint of endpointsOf(placement)) {

@@ -16,36 +16,33 @@ export interface DiskJudged {
  * What lies on a server against what should. Pure.
  * @param waits its maintenance window is closed: an older generation is what it is meant to have
  */
-export function judgeDisk(
-  desired: Desired,
-  server: string,
-  facts: DiskFacts,
-  nowMs: number,
-  waits = false,
-): DiskJudged {
+export function judgeDisk(desired: Desired, server: string, facts: DiskFacts, waits = false): DiskJudged {
   const { certificate, newest } = desired
   const base = { certificate, server, repair: `onecert apply ${certificate} --server ${server}` }
   const findings: Finding[] = []
   const current = facts.files.filter(({ generation }) => generation === facts.current)
   const damaged = newest === null ? [] : current.filter((file) => isDamaged(file, newest, facts.told))
-  const isNewest = newest !== null && damaged.length === 0 && current.some(({ file }) => file !== 'privkey.pem')
+  const missing = missingIn(current)
   const number = /^gen-0*(\d+)/.exec(facts.current ?? '')?.[1] ?? null
+  const sameNumber = newest !== null && number === String(newest.number)
+  // Where nothing can be read, the number alone tells it.
+  const fits = sameNumber || current.some(({ hash }) => hash !== null && hash === newest?.chainHash)
+  const isNewest = newest !== null && fits && damaged.length === 0 && missing.length === 0
   const lies = number === null ? 'nothing of this lineage' : `generation ${number}`
   const isOlder = newest !== null && number !== null && Number(number) < newest.number
   if (newest !== null && !isNewest && !(waits && isOlder)) {
-    const sameNumber = number === String(newest.number)
     findings.push(
       finding(sameNumber ? 'damaged-file' : 'not-current', {
         ...base,
         place: facts.current,
         what: sameNumber ? 'holds the newest generation, and it is damaged' : 'does not have the newest generation',
         expected: `generation ${newest.number}`,
-        disk: sameNumber ? `${damaged.map(({ file }) => file).join(', ') || 'no certificate'}` : lies,
+        disk: sameNumber ? [...damaged.map(({ file }) => file), ...missing].join(', ') : lies,
       }),
     )
   }
   const spkis = new Set(current.flatMap(({ spki }) => spki ?? []))
-  if (newest !== null && number === String(newest.number) && spkis.size > 0 && !spkis.has(newest.spki)) {
+  if (newest !== null && sameNumber && spkis.size > 0 && !spkis.has(newest.spki)) {
     findings.push(
       finding('mixed-pair', {
         ...base,
@@ -74,8 +71,14 @@ export function judgeDisk(
       }),
     )
   }
-  findings.push(...judgeClock(desired, server, facts, number === null ? null : Number(number), nowMs))
+  findings.push(...judgeClock(desired, server, facts, number === null ? null : Number(number)))
   return { current: lies, isNewest, findings }
+}
+
+/** A combined file holds both. */
+function missingIn(files: readonly { readonly file: string }[]): string[] {
+  const has = (wanted: string) => files.some(({ file }) => file === wanted || file === 'combined.pem')
+  return [...(has('fullchain.pem') ? [] : ['no certificate']), ...(has('privkey.pem') ? [] : ['no private key'])]
 }
 
 /** Other certificates in it, or no key that openssl can read. What we cannot read ourselves is not judged. */

@@ -12,9 +12,12 @@ export interface Searched {
   readonly behind: string | null
 }
 
-/** Copies of a lineage's keys where they do not belong: beside the generations, or on an upstream. Pure. */
+/**
+ * Copies of a lineage's keys where they do not belong: beside the generations, or on an upstream; and whether all was
+ * searched. Pure.
+ */
 export function judgeKeys({ certificate, keys }: Desired, { server, facts, own, behind }: Searched): Finding[] {
-  return facts.keys
+  const copies = facts.keys
     .filter(({ spki }) => spki !== null && keys.has(spki))
     .filter(({ path }) => !own.some((each) => path === each || path.startsWith(`${each}/`)))
     .map(({ path, spki, mode, owner }) => {
@@ -31,4 +34,13 @@ export function judgeKeys({ certificate, keys }: Desired, { server, facts, own, 
         ? finding('key-elsewhere', { ...found, what: 'a copy of the private key lies beside those that onecert keeps' })
         : finding('key-on-upstream', { ...found, what: 'an upstream holds a private key of the site in front of it' })
     })
+  if (facts.whole) return copies
+  const cut = finding('unreachable', {
+    certificate,
+    server,
+    site: behind,
+    what: 'the search for copies of private keys was cut short: what it did not come to, nobody has seen',
+    repair: `take folders that are large, or full of keys, off key-folders of ${server} in the fleet file; then: onecert audit --server ${server}`,
+  })
+  return [...copies, cut]
 }

@@ -4,12 +4,18 @@ import type { Desired } from './desired.ts'
 import { type Finding, finding } from './finding.ts'
 import { type EndpointSeen, generationName } from './served.ts'
 
-/** What `onecert revoke` took back, and a server still serves. Pure. */
-export function judgeRevokedServed(desired: Desired, { server, endpoint, served }: EndpointSeen): Finding[] {
-  const [leaf] = served?.chain ?? []
-  const number = leaf === undefined ? undefined : desired.numbers.get(leaf)
-  const reason = number === undefined ? null : (desired.generations.get(number)?.revoked ?? null)
-  if (number === undefined || reason === null) return []
+/** What `onecert revoke` took back, and a server still serves, in whichever of its connections. Pure. */
+export function judgeRevokedServed(desired: Desired, seen: EndpointSeen): Finding[] {
+  const { server, endpoint, again = [] } = seen
+  const shown = [seen, ...again].flatMap(({ served }) => served?.chain[0] ?? [])
+  const revoked = shown.flatMap((leaf) => {
+    const number = desired.numbers.get(leaf)
+    const reason = number === undefined ? null : (desired.generations.get(number)?.revoked ?? null)
+    return number === undefined || reason === null ? [] : [{ leaf, number, reason }]
+  })
+  const [first] = revoked
+  if (!first) return []
+  const { leaf, number, reason } = first
   return [
     finding('revoked', {
       ...baseOf(desired, server),

@@ -52,7 +52,10 @@ export interface DiskFacts {
   readonly above: readonly FolderFacts[]
   /** Of the account that was asked about; null: there is no such account, or none was asked about. */
   readonly groups: readonly string[] | null
+  /** Its own clock. */
   readonly clockMs: number
+  /** Our clock, at the same moment. */
+  readonly atMs: number
   /** False: there is no openssl there, so that no key could be told from another. */
   readonly told: boolean
 }
@@ -72,11 +75,18 @@ export interface KeyFacts {
 }
 
 /**
+ * @param nowMs our clock
  * @param account whose groups are asked for
  * @throws OnecertError RECEIVER_PROTOCOL
  */
-export async function lookOnDisk(ask: Ask, lineage: string, account: string | null = null): Promise<DiskFacts> {
+export async function lookOnDisk(
+  ask: Ask,
+  nowMs: () => number,
+  lineage: string,
+  account: string | null = null,
+): Promise<DiskFacts> {
   const { ok, facts, output } = await ask('look', account === null ? [lineage] : [lineage, account])
+  const atMs = nowMs()
   if (!ok) fail('RECEIVER_PROTOCOL', { what: `the files of ${lineage} could not be looked at` })
   const files: DiskFacts['files'][number][] = []
   const paths: DiskFacts['paths'][number][] = []
@@ -102,6 +112,7 @@ export async function lookOnDisk(ask: Ask, lineage: string, account: string | nu
     above,
     groups: known(facts.get('groups') ?? '-')?.split(',') ?? null,
     clockMs: Number(facts.get('clock')) * 1000,
+    atMs,
     told: facts.get('openssl') === 'yes',
   }
 }

@@ -44,10 +44,10 @@ function disk(
       above: [],
       groups: null,
       clockMs: nowMs + 1_000,
+      atMs: nowMs,
       told: true,
       ...rest,
     },
-    nowMs,
     waits,
   )
 }
@@ -108,6 +108,21 @@ describe('what lies on disk', () => {
     ['other certificates', { chain: { hash: 'other' } }, ['damaged-file']],
     ['a key that openssl cannot read', { key: { spki: null } }, ['damaged-file']],
     ['a key of another pair', { key: { spki: 'stranger' } }, ['mixed-pair']],
+    [
+      'an older one that we cannot read ourselves',
+      { number: 7, chain: { hash: null }, key: { hash: null } },
+      ['not-current'],
+    ],
+    [
+      'the newest, its certificates alone',
+      { files: [{ generation: 'gen-0008', file: 'fullchain.pem', ...file({ hash: 'chain8' }) }] },
+      ['damaged-file'],
+    ],
+    [
+      'the newest, in one file',
+      { files: [{ generation: 'gen-0008', file: 'combined.pem', ...file({ hash: 'chain8', spki: 'key8' }) }] },
+      [],
+    ],
     ['a key that we cannot read ourselves', { key: { hash: null } }, []],
     ['a key, and no openssl there to tell whose', { key: { spki: null }, told: false }, []],
     ['a clock that is six minutes behind', { clockMs: nowMs - 6 * 60_000 }, ['clock-wrong']],
@@ -121,6 +136,11 @@ describe('what lies on disk', () => {
       'a clock that is far behind, and an older one that has begun',
       { number: 7, clockMs: nowMs - 31 * dayMs },
       ['not-current', 'clock-wrong'],
+    ],
+    [
+      'a clock that was right when it was read, an hour ago',
+      { clockMs: nowMs - 3_600_000, atMs: nowMs - 3_600_000 },
+      [],
     ],
     ['a clock that is four minutes ahead', { clockMs: nowMs + 4 * 60_000 }, []],
     [
@@ -159,6 +179,11 @@ describe('copies of private keys', () => {
   test('keys of others, and such as cannot be told, are not ours to judge', () => {
     assert.deepEqual(judged('/etc/ssh/ssh_host_ecdsa_key', null), [])
     assert.deepEqual(judged('/etc/ssl/other.key', 'stranger'), [])
+  })
+  test('where the search was cut short, nobody has seen the rest', () => {
+    const facts = { whole: false, told: true, keys: [] }
+    const [only] = judgeKeys(desired, { server: 'eu-1', facts, own, behind: null })
+    assert.equal(only?.reason, 'unreachable')
   })
   test('on an upstream there is no place where one belongs', () => {
     assert.deepEqual(judged('/etc/onecert/www/gen-0007/privkey.pem', 'key7', 'app.domain.example'), ['key-on-upstream'])

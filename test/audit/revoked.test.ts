@@ -32,6 +32,7 @@ const current = (given: Desired, generation: string | null) =>
     above: [],
     groups: null,
     clockMs: 0,
+    atMs: 0,
     told: true,
   })
 
@@ -42,6 +43,25 @@ test('served: only what was revoked, with the reason that was given', () => {
   assert.deepEqual([only?.reason, only?.severity, only?.served], ['revoked', 'critical', 'generation 7 (leaf7)'])
   assert.match(only?.what ?? '', /revoked \(superseded\)/)
   assert.equal(only?.expected, 'generation 8 (leaf8)')
+})
+
+test('also where only some of its connections show it, whichever comes first', () => {
+  const look = (leaf: string) => ({
+    served: { chain: [leaf], notAfterMs: 1, subject: '', spki: '', certificates: [] },
+    reason: null,
+  })
+  const endpoint = { address: '192.0.2.11', port: 443, name: 'www.domain.example' }
+  const again = [look('leaf8'), look('leaf7')]
+  const found = judgeRevokedServed(desired('keyCompromise', null), {
+    server: 'eu-1',
+    endpoint,
+    ...look('leaf8'),
+    again,
+  })
+  assert.deepEqual(
+    found.map(({ reason, served }) => [reason, served]),
+    [['revoked', 'generation 7 (leaf7)']],
+  )
 })
 
 test('held as current, also in a second copy', () => {

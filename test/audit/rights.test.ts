@@ -57,6 +57,7 @@ function judged(rights: KeyRights, { facts, ...key }: Given) {
       above: [],
       groups: ['caddy', 'postgres'],
       clockMs: 0,
+      atMs: 0,
       told: true,
       ...facts,
     },
