@@ -25,7 +25,9 @@ export function auditServed(
     const opens = opensAt(fleet.servers.get(server), nowMs, served?.notAfterMs ?? null)
     const judged = judgeServed(desired, look, disks.get(server) ?? null, nowMs, opens)
     const told = isStandby(fleet, desired.certificate, server, endpoint.name) ? judged.map(onStandby) : judged
-    const findings = [...since(told, seen.endpoint(server, endpoint), nowMs), ...judgeRevokedServed(desired, look)]
+    // Where some connections showed something, it was seen just now.
+    const dated = served === null ? since(told, seen.endpoint(server, endpoint), nowMs) : told
+    const findings = [...dated, ...judgeRevokedServed(desired, look)]
     const at = { server, site: endpoint.name || null, place: endpointText(endpoint) }
     return subject('served', { certificate: desired.certificate, ...at, findings })
   })

@@ -22,7 +22,9 @@ export async function lastSeen(context: Context): Promise<Seen> {
   const endpoints = new Map(observed)
   const files = (await filesSeen(context).read(shelfName)) ?? {}
   return {
-    endpoint: (server, { name, port }) => endpoints.get(at(server, name, port)) ?? null,
+    // Of two certificates at one endpoint nobody noted which was seen.
+    endpoint: (server, { name, port, keyKind }) =>
+      keyKind === undefined ? (endpoints.get(at(server, name, port)) ?? null) : null,
     files: (server) => files[server] ?? null,
   }
 }

@@ -7,6 +7,7 @@ import { type KeyCopy, keyCopies } from '../ledger/keycopies.ts'
 import { endpointsOf, endpointText } from '../observe/endpoint.ts'
 import { servedWrong, type Vantage } from '../observe/served.ts'
 import { parseCertificates } from '../pki/certificate.ts'
+import { instant } from '../pki/text.ts'
 import type { Sample } from '../rollout/sample.ts'
 import type { GenerationRow } from '../store/store.ts'
 import { type Choice, chosenCertificates, readSites } from './choice.ts'
@@ -60,7 +61,7 @@ export interface EndpointStatus {
   readonly atMs: number | null
   /**
    * `proven`: serves the newest generation; `waits`: an older one, until its maintenance window opens; `drift`: something
-   * else; `unknown`: could not be looked at.
+   * else, or what has expired; `unknown`: could not be looked at.
    */
   readonly verdict: 'proven' | 'waits' | 'drift' | 'unknown'
   readonly reason: string | null
@@ -128,7 +129,10 @@ export async function status(context: Context, choice: Choice): Promise<Status> 
     })
     if (newest && !choice.servers) resumption.push(...(await resumptionOf(context, certificate)))
     endpoints.push(...(await endpointsStatus(context, certificate, chain, choice)))
-    balancers.push(...(await sampleBalancers(context, lineage, chain)).map(balancerStatus))
+    const sampled = await sampleBalancers(context, lineage, chain)
+    balancers.push(
+      ...sampled.map((each) => unlessExpired(balancerStatus(each), newest?.notAfterMs ?? null, clock.nowMs())),
+    )
   }
   return { certificates, endpoints, balancers, keyCopies: copies, resumption }
 }
@@ -180,7 +184,9 @@ async function endpointsStatus(
         generation: committed.get(server.name) ?? null,
         quarantine: quarantines.get(`${name} ${server.name}`) ?? null,
       }
-      const look = looked.find((each) => endpointText(each.endpoint) === endpointText(endpoint))
+      const look = looked.find(
+        (each) => each.server === server.name && endpointText(each.endpoint) === endpointText(endpoint),
+      )
       if (!look) {
         const last = recorded.find((each) => each.server === server.name && each.name === name && each.port === port)
         const right = last?.fingerprint !== undefined && last.fingerprint === chain?.[0]
@@ -205,9 +211,19 @@ async function endpointsStatus(
     }),
   )
   return found.map((each) => ({
-    ...each,
+    ...unlessExpired(each, each.notAfterMs, clock.nowMs()),
     ...waits(each, fleet.servers.get(each.server)?.windows ?? [], ours, clock.nowMs()),
   }))
+}
+
+/** The right one is of no use to anybody once it has expired. */
+function unlessExpired<T extends Pick<EndpointStatus, 'verdict' | 'reason'>>(
+  status: T,
+  notAfterMs: number | null,
+  nowMs: number,
+): T {
+  if (status.verdict !== 'proven' || notAfterMs === null || notAfterMs > nowMs) return status
+  return { ...status, verdict: 'drift', reason: `expired at ${instant(notAfterMs)}` }
 }
 
 /** What is drift outside of a window is meant to be so, where it is a certificate of ours. */

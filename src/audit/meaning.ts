@@ -3,7 +3,7 @@ import type { Reason } from './finding.ts'
 /** What each reason says, in a line: for pipelines and people that see a finding alone. docs/guides/audit.md has the same lines. */
 export const meanings: Record<Reason, string> = {
   'not-issued': 'there is no certificate yet',
-  expired: 'what is served has expired, or has by the clock of its server',
+  expired: 'what is served has expired, leaf or intermediate, or has by the clock of its server',
   expiring: 'less than a fifth of its lifetime is left, and there is no newer one',
   revoked: '`onecert` revoked it, and it is served, or is what the service is to read',
   'never-copied': 'an older certificate is on disk and is served',
@@ -24,7 +24,7 @@ export const meanings: Record<Reason, string> = {
   'weak-signature': 'leaf or intermediate is signed with SHA-1 or MD5, which clients refuse',
   'weak-protocol': 'TLS 1.0 or 1.1 is still taken (RFC 8996 forbids both); no drift of the certificate',
   'mixed-pair': 'key and certificate on disk do not belong together',
-  'damaged-file': 'the newest generation is there, with other certificates, or with a key that is none',
+  'damaged-file': 'the newest generation is there, with other certificates, without its key, or with one that is none',
   'not-current': 'the newest generation is not what the service is to read',
   'path-not-ours': 'somebody replaced the link at an explicit path, or took it away',
   'other-files': 'the configuration of the service names other files for a name of the site',
@@ -43,7 +43,7 @@ export const meanings: Record<Reason, string> = {
   'tlsa-mismatch': 'no TLSA record of a name server matches what is served: clients that go by DANE refuse it',
   'caa-forbids': 'the CAA records of a name forbid the CA that issues it: the next renewal fails',
   'clock-wrong': "the server's clock is more than five minutes off",
-  'not-yet-valid': "by the server's clock its certificate has not begun yet",
+  'not-yet-valid': "what is served has not begun yet (critical), or has not by the server's clock",
   unreachable: 'it could not be looked at: neither good nor bad',
   'waits-for-window': 'an older one is served until its maintenance window opens; no drift',
   'being-changed': 'an older one is there still, and a rollout is under way; no drift',

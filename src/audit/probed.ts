@@ -4,6 +4,7 @@ import type { Observed } from '../observe/served.ts'
 import { parseCertificate, type X509 } from '../pki/certificate.ts'
 import { buildChain, findDisorder } from '../pki/chain.ts'
 import { dateDefects, nameDefects, signatureDefects, useDefects } from '../pki/defects.ts'
+import { weakKeys } from './strength.ts'
 
 /** Served and good for the name; seen, and something is wrong; not seen, so that nobody can say. */
 export type Verdict = 'ok' | 'wrong' | 'unseen'
@@ -63,6 +64,7 @@ interface Read {
 }
 
 const dayMs = 86_400_000
+const stronger = 'make a new key (ec-p256 is a good choice) and have the certificate reissued'
 /** A million endpoints have a few chains among them; of more the oldest are forgotten. */
 const chainsMax = 512
 
@@ -128,6 +130,10 @@ function readChain(served: readonly Uint8Array[]): Read {
   }
   // A self-signed certificate is its own CA.
   if (!leaf.selfSigned) problems.push(...useDefects(leaf), ...certificates.flatMap(signatureDefects))
+  for (const fact of weakKeys(certificates))
+    problems.push(
+      new OnecertError('KEY_TOO_WEAK', { what: 'a key of what is served is too weak', fact, next: stronger }),
+    )
   const chain: ChainFacts = {
     fingerprints: certificates.map(({ fingerprint }) => fingerprint),
     subjects: certificates.map(({ subject }) => subject),

@@ -1,10 +1,12 @@
 import { type Endpoint, endpointText, probedName } from '../observe/endpoint.ts'
 import type { Served } from '../observe/served.ts'
+import { nameOf } from '../pki/chain.ts'
 import { nameDefects } from '../pki/defects.ts'
 import { type ChainDefect, judgeChain, readServed } from './chain.ts'
+import { minute } from './clock.ts'
 import type { Desired, DesiredGeneration } from './desired.ts'
 import type { DiskJudged } from './disk.ts'
-import { type Finding, finding } from './finding.ts'
+import { type Finding, finding, type Reason } from './finding.ts'
 import { weakKeys, weakSignatures } from './strength.ts'
 
 /** An endpoint: what it served, or why that could not be seen. */
@@ -71,7 +73,7 @@ export function judgeServed(
     ...judgeLook(desired, base, best, disk, nowMs, opensAt),
     ...(newest !== null && best.chain[0] === newest.chain[0] ? judgeChains(newest, base, best, shown) : []),
     ...(newest === null ? [] : judgeOthers(desired, newest, base, best, shown)),
-    ...judgeContent(base, best),
+    ...judgeContent(base, best, nowMs, best.chain[0] === newest?.chain[0]),
     ...judgeRest(base, seen, looks),
   ]
 }
@@ -90,8 +92,8 @@ function judgeLook(
   const [leaf = ''] = served.chain
   const shows = { expected: newest && generationName(newest.number, newest.chain[0]), served: seenName(desired, leaf) }
   if (served.notAfterMs <= nowMs) {
-    const since = new Date(served.notAfterMs).toISOString().slice(0, 16)
-    found.push(finding('expired', { ...base, ...shows, what: `serves a certificate that expired at ${since}Z` }))
+    const what = `serves a certificate that expired at ${minute(served.notAfterMs)}`
+    found.push(finding('expired', { ...base, ...shows, what }))
   }
   if (newest === null) return found
   const leftMs = newest.notAfterMs - nowMs
@@ -100,7 +102,7 @@ function judgeLook(
       finding('expiring', {
         ...base,
         ...shows,
-        what: `its certificate expires at ${new Date(newest.notAfterMs).toISOString().slice(0, 16)}Z, and there is no newer one`,
+        what: `its certificate expires at ${minute(newest.notAfterMs)}, and there is no newer one`,
       }),
     )
   }
@@ -169,26 +171,44 @@ function judgeOthers(
   return found
 }
 
-/** What every client judges, whoever issued it. */
-function judgeContent(base: Base, { certificates }: Served): Finding[] {
-  const { site } = base
+/**
+ * What every client judges, whoever issued it.
+ * @param isNewest it is what should be served: another virtual host is not to blame
+ */
+function judgeContent(base: Base, { certificates, notAfterMs }: Served, nowMs: number, isNewest: boolean): Finding[] {
+  const { site, certificate } = base
   const read = readServed(certificates)
   const [leaf] = read
   if (!leaf) return []
   const found: Finding[] = []
-  const add = (reason: 'wrong-name' | 'weak-key' | 'weak-signature', what: string, served: string, repair: string) =>
+  const add = (reason: ContentReason, what: string, served: string, repair: string) =>
     found.push(finding(reason, { ...base, what, served, repair }))
   const [nameless] = site === null ? [] : nameDefects(leaf, [probedName(site)])
   if (nameless) {
-    const repair = `look which virtual host answers for ${site} there, and whether the certificate has the name; then: onecert audit`
+    const repair = isNewest
+      ? base.repair
+      : `look which virtual host answers for ${site} there, and whether the certificate has the name; then: onecert audit`
     add('wrong-name', `serves a certificate without the name ${site}`, nameless.failure.fact ?? '', repair)
   }
   const [keys, signatures] = [weakKeys(read), weakSignatures(read)]
-  const again = `make a stronger one: onecert renew ${base.certificate} --rekey`
+  const anew = `have it issued anew: onecert renew ${certificate} --force; or ask the CA for its present intermediate`
+  // The leaf's own end is told with which generation it is.
+  const [expired] = read.slice(1).filter((each) => !each.selfSigned && each.notAfterMs <= nowMs)
+  if (expired && notAfterMs > nowMs) {
+    const what = `sends an intermediate that expired at ${minute(expired.notAfterMs)}: clients that know no other refuse the chain`
+    add('expired', what, nameOf(expired), anew)
+  }
+  const future = read.find((each) => !each.selfSigned && each.notBeforeMs > nowMs)
+  if (future) {
+    const what = `serves a certificate that is valid from ${minute(future.notBeforeMs)} only: until then clients refuse it`
+    const repair = 'wait until then, or set the clock here right; then: onecert audit'
+    // At a server whose clock is behind it is a warning: there clients see nothing of it.
+    found.push(finding('not-yet-valid', { ...base, severity: 'critical', what, served: nameOf(future), repair }))
+  }
+  const again = `make a stronger one: onecert renew ${certificate} --rekey`
   if (keys.length > 0) add('weak-key', 'serves a certificate with a weak key', keys.join('; '), again)
   if (signatures.length > 0) {
-    const repair = `have it issued anew: onecert renew ${base.certificate}; or ask the CA for its present intermediate`
-    add('weak-signature', 'serves a certificate that is weakly signed', signatures.join('; '), repair)
+    add('weak-signature', 'serves a certificate that is weakly signed', signatures.join('; '), anew)
   }
   return found
 }
@@ -219,6 +239,8 @@ function judgeRest(base: Base, { oldProtocol = null }: EndpointSeen, looks: read
   }
   return found
 }
+
+type ContentReason = Extract<Reason, 'wrong-name' | 'expired' | 'weak-key' | 'weak-signature'>
 
 interface Base extends Pick<Finding, 'certificate' | 'place' | 'repair'> {
   readonly server: string

@@ -64,15 +64,23 @@ test('an older version of TLS is a notice', () => {
 })
 
 describe('what every client judges', () => {
-  const served = (pem: string) => {
-    const certificates = parseCertificates(Buffer.from(pem), { file: 'test' })
-    return reasons(
-      shown(
-        ['leaf8', 'intermediate'],
-        certificates.map(({ der }) => der),
-      ),
+  const found = (pem: string, atMs = Date.now(), leaf = 'leaf8') => {
+    const certificates = parseCertificates(Buffer.from(pem), { file: 'test' }).map(({ der }) => der)
+    const dates = { notBeforeMs: atMs - 30 * dayMs, notAfterMs: atMs + 60 * dayMs }
+    const chain = [leaf, 'intermediate']
+    return judgeServed(
+      { ...desired, newest: desired.newest && { ...desired.newest, ...dates } },
+      {
+        server: 'eu-1',
+        endpoint: { address: '192.0.2.11', port: 443, name },
+        served: { chain, ...dates, subject: name, spki: 'key8', certificates },
+        reason: null,
+      },
+      null,
+      atMs,
     )
   }
+  const served = (...given: Parameters<typeof found>) => found(...given).map(({ reason }) => reason)
   const selfSigned = (...words: readonly string[]) => {
     const subject = ['-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name}`, '-keyout', '/dev/null']
     return execFileSync('openssl', ['req', '-x509', '-nodes', ...subject, ...words], { stdio: 'pipe' }).toString()
@@ -85,6 +93,24 @@ describe('what every client judges', () => {
     assert.deepEqual(await of('*.domain.example'), [])
     assert.deepEqual(await of('shop.domain.example'), ['wrong-name'])
     assert.deepEqual(await of('*.www.domain.example'), ['wrong-name'])
+  })
+  test('a name that the newest does not have is wanted from the CA; of another one, the virtual host is to blame', async () => {
+    const { leafPem } = await (await createAuthority()).sell({ names: ['shop.domain.example'] })
+    assert.equal(found(leafPem)[0]?.repair, 'onecert apply www')
+    const [stale, nameless] = found(leafPem, Date.now(), 'leaf7')
+    assert.deepEqual([stale?.reason, nameless?.reason], ['old-certificate', 'wrong-name'])
+    assert.match(nameless?.repair ?? '', /^look which virtual host/)
+  })
+  test('dates, those of the intermediate too', async () => {
+    const authority = await createAuthority()
+    const long = await authority.sell({ names: [name], toDay: 3_000 })
+    assert.deepEqual(served(long.leafPem + authority.intermediatePem), [])
+    const [only, ...others] = found(long.leafPem + authority.intermediatePem, Date.now() + 2_000 * dayMs)
+    assert.deepEqual([only?.reason, only?.severity, others], ['expired', 'critical', []])
+    assert.match(only?.what ?? '', /^sends an intermediate that expired at /)
+    const early = await authority.sell({ names: [name], fromDay: 5 })
+    const [soon] = found(early.leafPem)
+    assert.deepEqual([soon?.reason, soon?.severity], ['not-yet-valid', 'critical'])
   })
   test('keys', () => {
     assert.deepEqual(served(selfSigned('-newkey', 'rsa:1024')), ['weak-key'])

@@ -135,6 +135,15 @@ describe('what is wrong is told first, and ends with 1', () => {
     })
   }
 
+  test('a key of 1024 bits', async () => {
+    const { chain, key } = await sell({ names: [name], rsaBits: 1024 })
+    const serverLines = ['ssl_ciphers DEFAULT:@SECLEVEL=0;']
+    await using nginx = await startNginx({ sites: [{ names: [name], chain, key }], serverLines })
+    const { exit, stdout } = await run('probe', `${nginx.address}:${nginx.port}`, '--name', name)
+    assert.equal(exit, 1)
+    assert.match(stdout, /^wrong .*\n {2}KEY_TOO_WEAK: .*\n.*RSA 1024 bits, minimum 2048/)
+  })
+
   test("another CA's intermediate", async () => {
     const stranger = await createAuthority('Stranger')
     await using nginx = await serve({ names: [name] }, (leafPem) => leafPem + stranger.intermediatePem)

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { type EndpointStatus, type Status, status, type TicketStatus } from '../../actions/status.ts'
+import { endpointOf } from '../../dns/exchange.ts'
 import type { KeyCopy } from '../../ledger/keycopies.ts'
 import { sampleText } from '../../rollout/sample.ts'
 import { resumptionText } from '../resumption.ts'
@@ -67,7 +68,7 @@ function printStatus(found: Status, terminal: Terminal): void {
     each.server,
     each.location ?? '',
     each.site || '(no name)',
-    `${each.address}:${each.port}`,
+    endpointOf(each),
     each.generation === null ? '-' : String(each.generation),
     short(each.served),
     verdictText(each.verdict, terminal),
@@ -78,7 +79,7 @@ function printStatus(found: Status, terminal: Terminal): void {
       '(balancer)',
       '',
       each.name || '(no name)',
-      `${each.address}:${each.port}`,
+      endpointOf(each),
       '',
       short(each.served),
       verdictText(each.verdict, terminal),
