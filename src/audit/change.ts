@@ -1,4 +1,4 @@
-import { type Finding, findingId, isUnseen } from './finding.ts'
+import { type Finding, findingId, hides, isUnseen, type Reason } from './finding.ts'
 import { type Subject, subjectId } from './subject.ts'
 
 /** A finding, and since when it is known. */
@@ -17,9 +17,12 @@ export interface Change {
   readonly known: Known
 }
 
+/** What the files of a server tell, whichever certificates it serves. */
+const byFiles: readonly Reason[] = ['key-left', 'no-seat']
+
 /**
- * What one audit found that the one before did not, and the other way round. Where something could not be looked at, what
- * was known of it has not gone: nobody has seen that. Pure.
+ * What one audit found that the one before did not, and the other way round. Where something could not be looked at, or
+ * only half of it, what was known of it has not gone: nobody has seen that. Pure.
  */
 export function changeOf(before: Known, subjects: readonly Subject[], nowMs: number): Change {
   const known = new Map<string, Standing>()
@@ -33,11 +36,17 @@ export function changeOf(before: Known, subjects: readonly Subject[], nowMs: num
       if (!before.has(id)) appeared.push(standing)
     }
   }
-  const unseen = new Set(subjects.filter(({ findings }) => findings.some(isUnseen)).map(subjectId))
+  const found = new Map(subjects.map((each) => [subjectId(each), each.findings]))
+  const dark = new Set(
+    subjects.filter(({ kind, findings }) => kind === 'files' && findings.some(isUnseen)).map(({ server }) => server),
+  )
+  const isHidden = ({ finding, subject }: Standing) =>
+    found.get(subject)?.some((each) => hides(each, finding.reason)) ||
+    (byFiles.includes(finding.reason) && dark.has(finding.server))
   const gone: Standing[] = []
   for (const [id, standing] of before) {
     if (known.has(id)) continue
-    if (unseen.has(standing.subject) && !isUnseen(standing.finding)) known.set(id, standing)
+    if (!isUnseen(standing.finding) && isHidden(standing)) known.set(id, standing)
     else gone.push(standing)
   }
   return { appeared, gone, known }

@@ -113,6 +113,14 @@ export function whileChanging(found: Finding): Finding {
   }
 }
 
+/** Whether a finding says that nobody can see, at the same place, if another one is there still. */
+export function hides({ reason }: Finding, other: Reason): boolean {
+  if (reason === 'being-changed') return passing.includes(other)
+  // The disk, which tells one from the other, could not be looked at.
+  if (reason === 'old-certificate') return other === 'never-copied' || other === 'not-reloaded'
+  return reason === 'unreachable'
+}
+
 /** web-2 before web-10. */
 const asPeopleSort = new Intl.Collator('en', { numeric: true })
 

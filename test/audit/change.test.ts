@@ -40,6 +40,38 @@ test('what cannot be looked at any more has not gone; it goes when somebody has 
   assert.deepEqual(names(well.gone).toSorted(), ['a mixed-pair', 'a unreachable'])
 })
 
+const served = (reason: Reason) => {
+  const at = { certificate: 'www', server: 'a', place: '192.0.2.11:443' }
+  return subject('served', { ...at, findings: [finding(reason, { ...at, what: 'it is', repair: 'do' })] })
+}
+test('what a rollout hides, and what is told less exactly without the disk, has not gone', () => {
+  for (const veil of ['being-changed', 'old-certificate'] as const) {
+    const stale = changeOf(new Map(), [files('a'), served('not-reloaded')], 1_000)
+    const veiled = changeOf(stale.known, [files('a', 'unreachable'), served(veil)], 2_000)
+    assert.deepEqual(names(veiled.gone), [], veil)
+    const again = changeOf(veiled.known, [files('a'), served('not-reloaded')], 3_000)
+    assert.deepEqual(names(again.appeared), [])
+    assert.equal([...again.known.values()][0]?.sinceMs, 1_000)
+  }
+  const expired = changeOf(new Map(), [served('expired')], 1_000)
+  assert.deepEqual(names(changeOf(expired.known, [served('being-changed')], 2_000).gone), ['a expired'])
+})
+
+test('a copy of a key on a server whose files nobody could look at has not gone', () => {
+  const copies = (...reasons: Reason[]) =>
+    subject('copies', {
+      certificate: 'www',
+      findings: reasons.map((reason) =>
+        finding(reason, { certificate: 'www', server: 'a', what: 'it is', repair: 'do' }),
+      ),
+    })
+  const left = changeOf(new Map(), [files('a'), copies('key-left')], 1_000)
+  assert.deepEqual(names(changeOf(left.known, [files('a', 'unreachable'), copies()], 2_000).gone), [])
+  assert.deepEqual(names(changeOf(left.known, [files('a'), files('b', 'unreachable'), copies()], 2_000).gone), [
+    'a key-left',
+  ])
+})
+
 test('a server that left the fleet file takes its findings along', () => {
   const wrong = changeOf(new Map(), [files('a', 'mixed-pair')], 1_000)
   assert.deepEqual(names(changeOf(wrong.known, [files('b')], 2_000).gone), ['a mixed-pair'])

@@ -1,6 +1,6 @@
 import type { Round } from '../../actions/audit-watch.ts'
 import type { Standing } from '../../audit/change.ts'
-import { auditExit, type Finding, isUnseen } from '../../audit/finding.ts'
+import { auditExit, type Finding, findingId, isUnseen } from '../../audit/finding.ts'
 import type { OnecertError } from '../../base/errors.ts'
 import { renderError, type Terminal } from '../terminal.ts'
 import { counted, findingLines, inert, lookedText, severityStyles, verdictStyle, verdictText } from './text.ts'
@@ -24,7 +24,11 @@ export function tellLines(terminal: Terminal): WatchTold {
         for (const line of findingLines(findingsOf(change.appeared), terminal)) out(line)
       }
       for (const line of goneLines(change.gone, atMs, terminal)) say(atMs, line)
-      const wrong = [...change.known.values()].filter(({ finding }) => finding.severity !== 'notice')
+      // What is known of before, and hidden now, is not what the verdict tells.
+      const told = new Set(audit.findings.map(findingId))
+      const wrong = [...change.known].flatMap(([id, each]) =>
+        told.has(id) && each.finding.severity !== 'notice' ? each : [],
+      )
       const sinceMs = Math.min(...wrong.map(({ sinceMs }) => sinceMs))
       const verdict = style([verdictStyle(audit.findings), 'bold'], heartbeat(audit.findings))
       const since = wrong.length === 0 ? '' : sinceText(atMs - sinceMs)
