@@ -2,25 +2,35 @@ import { judgeBalancer } from '../audit/balancer.ts'
 import type { Desired } from '../audit/desired.ts'
 import { finding } from '../audit/finding.ts'
 import { type Subject, subject } from '../audit/subject.ts'
+import { endpointOf } from '../dns/exchange.ts'
 import type { Certificate } from '../fleet/fleet.ts'
 import { opensAt } from './audit-window.ts'
+import type { Choice } from './choice.ts'
 import type { Context } from './context.ts'
 import { resumptionOf } from './resumption.ts'
 import { sampleBalancers } from './sample.ts'
 
-/** What no server shows by itself: what comes through a balancer, and whether sessions of one server resume on others. */
-export async function auditAcross(context: Context, certificate: Certificate, desired: Desired): Promise<Subject[]> {
+/**
+ * What no server shows by itself: what comes through a balancer, and whether sessions of one server resume on others, which
+ * takes all of them.
+ */
+export async function auditAcross(
+  context: Context,
+  certificate: Certificate,
+  desired: Desired,
+  choice: Choice,
+): Promise<Subject[]> {
   const { newest } = desired
   const base = { certificate: certificate.name, server: null }
   const repair = `onecert apply ${certificate.name}`
   const sampled = newest === null ? [] : await sampleBalancers(context, certificate.name, newest.chain)
   const balancers = sampled.map(({ site, name, address, port, sample }) => {
-    const place = `${address}:${port}${name === '' ? ' (no name)' : ''}`
+    const place = `${endpointOf({ address, port })}${name === '' ? ' (no name)' : ''}`
     const opens = waitingMember(context, site)
     const findings = judgeBalancer(desired, { site, place, ...sample }, opens)
     return subject('balancer', { ...base, site, place, findings })
   })
-  const rings = await resumptionOf(context, certificate)
+  const rings = choice.servers ? [] : await resumptionOf(context, certificate)
   const apart = rings.map(({ site, verdict, reason, odd }) => {
     const found = {
       ...base,

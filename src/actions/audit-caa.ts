@@ -42,7 +42,8 @@ export async function auditCaa(context: Context, certificates: readonly Certific
       }
       await inLanes(certificate.names, lookupsMax, async (each) => {
         const base = { certificate: certificate.name, site: each, place: name }
-        const look = async () => judgeCaa(certificate.name, each, issuer, await caaFacts(each, resolver, signal))
+        const asked = { ...issuer, standsIn: certificate.issuers[0] !== name }
+        const look = async () => judgeCaa(certificate.name, each, asked, await caaFacts(each, resolver, signal))
         const findings = await look().catch((error: unknown) => {
           signal.throwIfAborted()
           return [
@@ -60,7 +61,7 @@ export async function auditCaa(context: Context, certificates: readonly Certific
   return subjects
 }
 
-async function identitiesOf({ clock, signal }: Context, spec: AcmeIssuer): Promise<CaaIssuer> {
+async function identitiesOf({ clock, signal }: Context, spec: AcmeIssuer): Promise<Omit<CaaIssuer, 'standsIn'>> {
   const client = await anonymousClient(spec, { clock, signal, withinMs: directoryWithinMs })
   const { caaIdentities: identities } = (await client.directory()).meta
   return { name: spec.name, identities }

@@ -4,7 +4,6 @@ import { type Subject, subject } from '../audit/subject.ts'
 import type { Certificate, Fleet } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import { keyCopies } from '../ledger/keycopies.ts'
-import type { Choice } from './choice.ts'
 import type { Context } from './context.ts'
 import type { Visit } from './visit.ts'
 
@@ -14,7 +13,6 @@ export async function auditCopies(
   { name, licence }: Certificate,
   { keys }: Desired,
   visits: ReadonlyMap<string, Visit>,
-  choice: Choice,
 ): Promise<Subject> {
   const placed = placements(fleet, name).map(({ server }) => server.name)
   const upstreams = upstreamsBehind(fleet, name)
@@ -28,9 +26,15 @@ export async function auditCopies(
       .filter(([server]) => !placed.includes(server) && !upstreams.includes(server))
       .flatMap(([server, visit]) => (visit.keys?.keys ?? []).filter(isOurs).map((each) => ({ ...each, server }))),
     seats: licence?.servers,
+    sites: sitesByServer(fleet),
   })
-  const chosen = findings.filter(({ server }) => server === null || (choice.servers?.includes(server) ?? true))
-  return subject('copies', { certificate: name, findings: chosen })
+  return subject('copies', { certificate: name, findings })
+}
+
+function sitesByServer({ sites }: Fleet): Map<string, string[]> {
+  const on = [...sites.values()].flatMap(({ name, topology }) => topology.servers.map((server) => ({ server, name })))
+  const grouped = Map.groupBy(on, ({ server }) => server)
+  return new Map([...grouped].map(([server, all]) => [server, all.map(({ name }) => name)]))
 }
 
 /** What they have of its keys is told by the proxy's site. */

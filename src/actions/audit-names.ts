@@ -16,10 +16,12 @@ import { quarantineOf } from './quarantine.ts'
 /**
  * What the DNS says of the names of a certificate: the addresses of sites whose servers it leads to, and the TLSA records of
  * what is served. A name of a private suffix is looked at only where the fleet file has its zone.
+ * @param certificates all that the audit looks at: the addresses of a site with two of them are told of once
  */
 export async function auditNames(
   context: Context,
   { name: certificate }: Certificate,
+  certificates: readonly Certificate[],
   looked: readonly EndpointSeen[],
 ): Promise<Subject[]> {
   const { fleet, signal } = context
@@ -27,7 +29,8 @@ export async function auditNames(
   for (const site of fleet.sites.values()) {
     if (!site.certificates.includes(certificate)) continue
     const zone = zoneOfSite(fleet, site.name)
-    const own = await ownAddresses(context, fleet, site)
+    const isFirst = certificates.find(({ name }) => site.certificates.includes(name))?.name === certificate
+    const own = isFirst ? await ownAddresses(context, fleet, site) : []
     const name = probedName(site.name)
     if (!zone && !isPublicName(name)) continue
     const settings = { resolvers: zone?.resolvers ?? [], ...(zone && { authoritativePort: zone.port }) }
@@ -63,7 +66,7 @@ export async function auditNames(
 async function ownAddresses(context: Context, fleet: Fleet, { name, topology }: Site) {
   if (topology.kind === 'reverse-proxy') return []
   if (topology.kind === 'load-balancer')
-    return [{ server: 'the balancer', address: canonicalAddress(topology.address), quarantined: false }]
+    return [{ server: null, address: canonicalAddress(topology.address), quarantined: false }]
   const servers = topology.servers.flatMap((each) => fleet.servers.get(each) ?? [])
   return Promise.all(
     servers.map(async (server) => ({

@@ -3,9 +3,11 @@ import { asOnecertError, type OnecertError } from '../base/errors.ts'
 import { inLanes } from '../base/lanes.ts'
 import type { Certificate, Placement, Upstream } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
+import { endpointsOf } from '../observe/endpoint.ts'
 import type { OnAuditProgress } from './audit-progress.ts'
 import { type Choice, isChosen } from './choice.ts'
 import type { Context } from './context.ts'
+import type { Looked } from './look.ts'
 import { type Visit, visit } from './visit.ts'
 
 const parallel = 16
@@ -52,6 +54,17 @@ export async function visitAll(
     onProgress({ doing, done: visits.size + failures.size, of: chosen.length })
   })
   return { visits, failures }
+}
+
+/** What is looked at through servers only, where there was no way to them. */
+export function notLooked(placed: readonly Placement[], failures: ReadonlyMap<string, OnecertError>): Looked[] {
+  return placed.flatMap((placement) => {
+    const { server } = placement
+    const reason = failures.get(server.name)?.failure.what
+    if (reason === undefined || server.probe === 'direct') return []
+    const nothing = { server: server.name, served: null, vantage: null, reason }
+    return endpointsOf(placement).map((endpoint) => ({ ...nothing, endpoint }))
+  })
 }
 
 export function notVisited(

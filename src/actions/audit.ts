@@ -11,7 +11,7 @@ import { auditNames } from './audit-names.ts'
 import type { OnAuditProgress } from './audit-progress.ts'
 import { auditServed } from './audit-served.ts'
 import { auditUpstream, upstreamsOf } from './audit-upstreams.ts'
-import { visitAll } from './audit-visits.ts'
+import { notLooked, visitAll } from './audit-visits.ts'
 import { type Choice, chosenCertificates, isChosen, readSites } from './choice.ts'
 import type { Context } from './context.ts'
 import { lookAtAll } from './look.ts'
@@ -44,7 +44,7 @@ export async function audit(context: Context, choice: Choice, onProgress: OnAudi
   const certificates = chosenCertificates(fleet, readSites(fleet, choice))
   const leases = () => Promise.all(certificates.map(({ name }) => store.lease(name, clock.nowMs())))
   const before = await leases()
-  const behind = upstreamsOf(fleet, certificates)
+  const behind = upstreamsOf(fleet, certificates, choice)
   const servers = await visitAll(context, certificates, behind, choice, onProgress)
   const { visits } = servers
   const seen = await lastSeen(context)
@@ -62,11 +62,12 @@ export async function audit(context: Context, choice: Choice, onProgress: OnAudi
     const fromHere = await lookAgain(await lookAtAll(placed, signal, onLooked), signal, onLooked)
     const looked = [...fromHere, ...throughServers]
     lookedAll.push(...looked)
-    subjects.push(...auditServed(context, desired, looked, files.disks, seen))
-    subjects.push(await auditCopies(context, certificate, desired, visits, choice))
+    const all = [...looked, ...notLooked(placed, servers.failures)]
+    subjects.push(...auditServed(context, desired, all, files.disks, seen))
+    subjects.push(await auditCopies(context, certificate, desired, visits))
     onProgress({ doing: `the DNS, balancers and upstreams of ${name}`, done: 0, of: 0 })
-    subjects.push(...(await auditNames(context, certificate, looked)))
-    subjects.push(...(await auditAcross(context, certificate, desired)))
+    subjects.push(...(await auditNames(context, certificate, certificates, looked)))
+    subjects.push(...(await auditAcross(context, certificate, desired, choice)))
     for (const upstream of behind.filter((each) => each.certificates.includes(name)))
       subjects.push(await auditUpstream(context, desired, upstream, servers))
   }
@@ -77,9 +78,11 @@ export async function audit(context: Context, choice: Choice, onProgress: OnAudi
   const changing = certificates
     .filter((_, at) => before[at]?.held || after[at]?.held || before[at]?.token !== after[at]?.token)
     .map(({ name }) => name)
-  const settled = subjects.map((each) =>
-    changing.includes(each.certificate) ? { ...each, findings: each.findings.map(whileChanging) } : each,
-  )
+  const settled = subjects.map((each) => {
+    // Those of a site may be about any of its servers.
+    const asked = each.findings.filter(({ server }) => server === null || isChosen(choice, server))
+    return { ...each, findings: changing.includes(each.certificate) ? asked.map(whileChanging) : asked }
+  })
   return {
     findings: inOrder(settled.flatMap(({ findings }) => findings)),
     subjects: settled,

@@ -1,3 +1,4 @@
+import { incompleteChain } from '../observe/served.ts'
 import type { Desired } from './desired.ts'
 import { type Finding, finding } from './finding.ts'
 import { generationName } from './served.ts'
@@ -33,7 +34,17 @@ export function judgeBalancer(
     if (wrong === null) return []
     const count = `through the balancer ${connections} of ${all} connections show`
     const shows = { ...base, expected: newest && generationName(newest.number, newest.chain[0]), served: wrong }
-    const isOlder = numbers.has(fingerprint) && fingerprint !== newest?.chain[0]
+    if (fingerprint === newest?.chain[0]) {
+      // Whichever member it is, it was brought the right one.
+      return [
+        finding(wrong === incompleteChain ? 'incomplete-chain' : 'other-chain', {
+          ...shows,
+          what: `${count} the newest certificate, and what is sent with it is not what was issued`,
+          repair: `onecert apply ${certificate}`,
+        }),
+      ]
+    }
+    const isOlder = numbers.has(fingerprint)
     if (isOlder && opensAt !== null) {
       return [
         finding('waits-for-window', {

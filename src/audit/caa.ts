@@ -7,6 +7,8 @@ export interface CaaIssuer {
   readonly name: string
   /** Issuer domain names that it takes in CAA records (RFC 8555 section 9.7.6). */
   readonly identities: readonly string[]
+  /** It is asked only while those before it are down. */
+  readonly standsIn: boolean
 }
 
 /** Whether the CAA records that count for a name let the CA issue again. Pure. */
@@ -19,7 +21,7 @@ export function judgeCaa(certificate: string, name: string, issuer: CaaIssuer, {
       certificate,
       site: name,
       place: `${issuer.name} ${at}`,
-      what: `the DNS forbids ${issuer.name} to issue for ${name}: the next renewal fails`,
+      what: `the DNS forbids ${issuer.name} to issue for ${name}: ${issuer.standsIn ? 'it cannot take over from the CA before it' : 'the next renewal fails'}`,
       expected: issuer.identities.join(' or ') || null,
       served: `CAA at ${at}: ${reason}`,
       repair: `add a record such as: ${at} CAA 0 ${wildcard ? 'issuewild' : 'issue'} "${issuer.identities[0] ?? 'the name of the CA'}"`,

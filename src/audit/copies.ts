@@ -19,6 +19,8 @@ export interface Copies {
   }[]
   /** What the licence allows; absent: any number. */
   readonly seats: number | undefined
+  /** By server, the sites that it is on. */
+  readonly sites: ReadonlyMap<string, readonly string[]>
 }
 
 /** Copies that the licence has no seat for, and copies on servers that no site of the certificate is on. Pure. */
@@ -47,7 +49,7 @@ function withoutSeat({ certificate, placed, seen, seats }: Copies, byServer: ByS
 }
 
 function leftBehind(
-  { certificate, strange }: Copies,
+  { certificate, strange, sites }: Copies,
   left: readonly (readonly [string, readonly KeyCopy[]])[],
 ): Finding[] {
   const found = { certificate, expected: 'no copy: no site of the certificate is on it' }
@@ -60,7 +62,7 @@ function leftBehind(
         'has a copy of the private key, by the record, and no site of the certificate is on it any more',
       ),
       disk: copies.map(({ path }) => path).join(', '),
-      repair: `onecert server remove ${server}`,
+      repair: removal(server, copies, sites.get(server) ?? []),
     }),
   )
   const known = new Set(left.flatMap(([server, copies]) => copies.map(({ path }) => `${server} ${path}`)))
@@ -77,6 +79,14 @@ function leftBehind(
       }),
     )
   return [...recorded, ...files]
+}
+
+/** A server that serves other sites is to go on with that. */
+function removal(server: string, copies: readonly KeyCopy[], sites: readonly string[]): string {
+  const remove = `onecert server remove ${server}`
+  if (sites.length === 0) return remove
+  const paths = copies.map(({ path }) => path).join(' ')
+  return `on ${server}: delete ${paths}; on record they are until ${remove}, which takes it out of ${sites.join(', ')} too`
 }
 
 function sure(copies: readonly KeyCopy[], what: string): string {

@@ -3,7 +3,8 @@ import { type Finding, finding } from './finding.ts'
 
 /** An address that a name is to resolve to. */
 export interface OwnAddress {
-  readonly server: string
+  /** null: it is the balancer of the site. */
+  readonly server: string | null
   /** Canonical text. */
   readonly address: string
   /** Taken out of the DNS by us, for a while. */
@@ -31,11 +32,24 @@ export function judgeDns(
       }),
     )
   }
+  if (told.length === 0 && silent.length === 0) {
+    const why = sights.some(({ as, noRoute }) => as === 'authority' && !noRoute)
+      ? 'its aliases lead nowhere'
+      : 'from here there is no way to any of its name servers'
+    return [
+      finding('unreachable', {
+        certificate,
+        site,
+        what: `where ${site} leads could not be seen: ${why}`,
+        repair: `see: dig ${site}; then: onecert audit`,
+      }),
+    ]
+  }
   if (told.length === 0) return findings
   const shown = new Map<string, string[]>()
   for (const { server, addresses } of told)
     for (const { address } of addresses) shown.set(address, [...(shown.get(address) ?? []), server])
-  const expected = own.map(({ server, address }) => `${server} ${address}`).join(', ')
+  const expected = own.map(({ server, address }) => `${server ?? 'the balancer'} ${address}`).join(', ')
   for (const [address, by] of shown) {
     if (own.some((each) => each.address === address)) continue
     findings.push(
@@ -43,7 +57,7 @@ export function judgeDns(
         certificate,
         site,
         place: address,
-        what: `${site} resolves to an address that is no server of the fleet file: whatever answers there, nobody carries a certificate to it`,
+        what: `${site} resolves to an address that is no server of the site: whatever answers there, nobody carries its certificate to it`,
         expected,
         served: `${address}, shown by ${by.join(', ')}`,
         repair: `take the address out of the zone, or: onecert server add NAME --address ${address} --site ${site} …`,
@@ -62,13 +76,15 @@ export function judgeDns(
         place: address,
         what:
           by.length === 0
-            ? `${site} does not resolve to this server`
-            : 'some name servers show the address of this server, and some do not',
+            ? `${site} does not resolve to ${server === null ? 'its balancer' : 'this server'}`
+            : `some name servers show the address of ${server === null ? 'the balancer' : 'this server'}, and some do not`,
         expected: address,
         served: `not shown by ${lacking.join(', ')}`,
         repair:
           by.length === 0
-            ? `publish it: onecert server add ${server} --site ${site}; or take the server out of the site`
+            ? server === null
+              ? `publish the address of the balancer, ${address}, in the zone; then: onecert audit`
+              : `publish it: onecert server add ${server} --site ${site}; or take the server out of the site`
             : `look at the transfers of the zone to ${lacking.join(', ')}`,
       }),
     )

@@ -32,6 +32,8 @@ export interface Observed extends Served {
   readonly scts: number | null
 }
 
+export const incompleteChain = 'serves an incomplete chain'
+
 /** Why what was served is not the generation; null where it is. Leaf and chain must be the very ones, in order. */
 export function servedWrong(
   served: readonly string[],
@@ -40,7 +42,7 @@ export function servedWrong(
   if (served[0] !== generation.chain[0]) {
     return `serves ${served[0]?.slice(0, 8) ?? 'nothing'}, expected ${generation.chain[0]?.slice(0, 8)}`
   }
-  if (served.length < generation.chain.length) return 'serves an incomplete chain'
+  if (served.length < generation.chain.length) return incompleteChain
   if (generation.chain.every((fingerprint, at) => served[at] === fingerprint)) return null
   return generation.chain.every((fingerprint) => served.includes(fingerprint))
     ? 'serves its chain in another order, or with others in between'

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type BalancerSeen, judgeBalancer } from '../../src/audit/balancer.ts'
+import { servedWrong } from '../../src/observe/served.ts'
 import { desired } from './desired.ts'
 
 function judged(seen: BalancerSeen['seen'], failed = 0, opensAt: string | null = null) {
@@ -13,10 +14,12 @@ function judged(seen: BalancerSeen['seen'], failed = 0, opensAt: string | null =
   ).map(({ reason, what }) => `${reason}: ${what}`)
 }
 
+const generation = { chain: ['leaf8', 'intermediate'] }
 const right = { fingerprint: 'leaf8', connections: 12, wrong: null }
 const older = { fingerprint: 'leaf7', connections: 3, wrong: 'serves leaf7, expected leaf8' }
 const strange = { fingerprint: 'other', connections: 3, wrong: 'serves other, expected leaf8' }
-const headless = { fingerprint: 'leaf8', connections: 3, wrong: 'serves an incomplete chain' }
+const headless = { fingerprint: 'leaf8', connections: 3, wrong: servedWrong(['leaf8'], generation) }
+const reordered = { ...headless, wrong: servedWrong(['leaf8', 'other', 'intermediate'], generation) }
 
 test('all members serve the newest: nothing', () => {
   assert.deepEqual(judged([right]), [])
@@ -25,10 +28,15 @@ test('some connections show an older one of ours, or something else, or another 
   assert.deepEqual(judged([right, older]), [
     'old-certificate: through the balancer 3 of 15 connections show an older certificate',
   ])
-  for (const each of [strange, headless])
-    assert.deepEqual(judged([right, each]), [
-      'other-member: through the balancer 3 of 15 connections show something else',
-    ])
+  assert.deepEqual(judged([right, strange]), [
+    'other-member: through the balancer 3 of 15 connections show something else',
+  ])
+  const newest = 'through the balancer 3 of 15 connections show the newest certificate, and what is sent'
+  for (const [each, reason] of [
+    [headless, 'incomplete-chain'],
+    [reordered, 'other-chain'],
+  ] as const)
+    assert.deepEqual(judged([right, each]), [`${reason}: ${newest} with it is not what was issued`])
 })
 test('a member that waits for its window may show an older one, and nothing else', () => {
   assert.deepEqual(

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { judgeCaa } from '../../src/audit/caa.ts'
 
-const issuer = { name: 'lab', identities: ['ca.example'] }
+const issuer = { name: 'lab', identities: ['ca.example'], standsIn: false }
 const judged = (name: string, ...records: readonly (readonly [tag: string, value: string])[]) =>
   judgeCaa('www', name, issuer, {
     at: 'domain.example',
@@ -21,6 +21,15 @@ test('a record that names another CA forbids, and the repair names ours', () => 
     ['caa-forbids', 'www.domain.example', 'lab domain.example', []],
   )
   assert.equal(found?.repair, 'add a record such as: domain.example CAA 0 issue "ca.example"')
+})
+
+test('a CA that stands in for another one does not make the next renewal fail', () => {
+  const facts = { at: 'domain.example', records: [{ critical: false, tag: 'issue', value: 'another.example' }] }
+  const whats = [false, true].map(
+    (standsIn) => judgeCaa('www', 'www.domain.example', { ...issuer, standsIn }, facts)[0]?.what,
+  )
+  assert.match(whats[0] ?? '', /: the next renewal fails$/)
+  assert.match(whats[1] ?? '', /: it cannot take over from the CA before it$/)
 })
 
 test('a wildcard has a record of its own', () => {

@@ -20,6 +20,7 @@ const judged = (seats: number | undefined, recorded: readonly string[], seen: re
     seen: new Set(seen),
     strange: [],
     seats,
+    sites: new Map([['db-1', ['db.domain.example']]]),
   })
 const servers = (...given: Parameters<typeof judged>) => judged(...given).map(({ server }) => server)
 
@@ -48,6 +49,14 @@ test('a copy on a server that no site names any more is told, with a licence and
   )
 })
 
+test('where the server serves other sites, its removal is not what mends it', () => {
+  const [only] = judged(undefined, ['eu-1', 'db-1'])
+  assert.match(
+    only?.repair ?? '',
+    /^on db-1: delete \/etc\/onecert\/www\/gen-0001\/privkey\.pem; .* takes it out of db\.domain\.example too$/,
+  )
+})
+
 test('a file with the key on a server of other certificates is told, unless the record told of it', () => {
   const file = (path: string) => ({ server: 'old-1', path, mode: '600', owner: 'root:root' })
   const found = judgeCopies({
@@ -57,6 +66,7 @@ test('a file with the key on a server of other certificates is told, unless the 
     seen: new Set(),
     strange: [file('/root/www.key'), file('/etc/onecert/www/gen-0001/privkey.pem')],
     seats: undefined,
+    sites: new Map(),
   })
   assert.deepEqual(
     found.map(({ reason, place }) => [reason, place]),
@@ -75,6 +85,7 @@ test('a copy that nobody knows whether it was written is told as such', () => {
     seen: new Set(),
     strange: [],
     seats: 1,
+    sites: new Map(),
   })
   assert.match(only?.what ?? '', /it may have none/)
 })

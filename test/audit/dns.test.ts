@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { judgeDns } from '../../src/audit/dns.ts'
+import { judgeDns, type OwnAddress } from '../../src/audit/dns.ts'
 import type { DnsSight } from '../../src/observe/dns.ts'
 
 const site = 'www.domain.example'
-const own = [
+const own: readonly OwnAddress[] = [
   { server: 'eu-1', address: '192.0.2.11', quarantined: false },
   { server: 'us-1', address: '2001:db8::7', quarantined: false },
 ]
@@ -45,6 +45,25 @@ test('a name server that tells nothing is neither good nor bad, and one without 
   assert.deepEqual(judged([shows('ns1', both), silent]), ['unreachable ns2'])
   assert.deepEqual(judged([silent]), ['unreachable ns2'], 'nothing is said to be missing')
   assert.deepEqual(judged([shows('ns1', both), { ...silent, noRoute: true }]), [])
+})
+test('where no name server can be asked, or all of them lead in a circle, nobody has seen where it leads', () => {
+  const away = shows('ns1', [], { failure: 'ENETUNREACH', noRoute: true })
+  const [only, ...others] = judgeDns('www', site, own, { name: site, sights: [away] })
+  assert.deepEqual([only?.reason, others], ['unreachable', []])
+  assert.match(only?.what ?? '', /no way to any of its name servers$/)
+  const [circle] = judgeDns('www', site, own, { name: site, sights: [shows('ns1', [], { alias: 'b.domain.example' })] })
+  assert.match(circle?.what ?? '', /its aliases lead nowhere$/)
+})
+test('a balancer is no server, and no command publishes its address', () => {
+  const balancer = [{ server: null, address: '192.0.2.5', quarantined: false }]
+  const [missing] = judgeDns('www', site, balancer, { name: site, sights: [shows('ns1', [])] })
+  assert.deepEqual([missing?.reason, missing?.server], ['address-missing', null])
+  assert.equal(missing?.repair, 'publish the address of the balancer, 192.0.2.5, in the zone; then: onecert audit')
+  const [differ] = judgeDns('www', site, balancer, {
+    name: site,
+    sights: [shows('ns1', ['192.0.2.5']), shows('ns2', [])],
+  })
+  assert.match(differ?.what ?? '', /show the address of the balancer/)
 })
 test('what a resolver remembers is not what the zone says', () => {
   assert.deepEqual(judged([shows('ns1', both), shows('127.0.0.1:53', ['192.0.2.99'], { as: 'resolver' })]), [])

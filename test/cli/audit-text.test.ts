@@ -90,6 +90,13 @@ test('many findings: the verdict first and last, and the command that mends what
   assert.ok(text.includes('not seen  web-3  unreachable'))
 })
 
+test('a server that is looked at no more, and has a copy of a key, counts among the servers', () => {
+  const text = lines([found('not-reloaded', 'web-1')], null, 1)
+  assert.equal(text.at(-1), '1 critical: looked at 1 endpoint (5 handshakes), the files of 1 server')
+  const subjects = serverWith('web-1', { files: [found('not-reloaded', 'web-1'), found('key-left', 'old-1')] })
+  assert.equal(auditLines(audited(subjects), look(null))[0], '1 critical, 1 warning on 2 of 2 servers')
+})
+
 test('only what could not be seen, and only notices, are no drift', () => {
   assert.match(lines([found('unreachable', 'web-3')]).at(-1) ?? '', /^1 could not be looked at, nothing else wrong: /)
   assert.match(lines([found('being-changed', 'web-3')]).at(-1) ?? '', /^nothing wrong, 1 notice: /)

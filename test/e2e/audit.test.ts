@@ -74,7 +74,7 @@ describe('two proxies, one of them a standby, in front of an upstream', () => {
     const { stdout } = await fleet.run('audit')
     assert.match(
       stdout,
-      /^nothing wrong: looked at 2 endpoints \(10 handshakes\), the files of 3 servers, 2 upstreams\n$/,
+      /^nothing wrong: looked at 2 endpoints \(10 handshakes\), the files of 3 servers, 1 upstream\n$/,
     )
     assert.equal((await fleet.run('ledger', '--json')).stdout, before.stdout)
   })

@@ -18,7 +18,8 @@ const namesShownMax = 40
 /** For a tired person: the verdict, then what is wrong, the worst first; what is the same at many servers is said once. */
 export function auditLines({ findings, subjects, looked }: Audit, look: Look): string[] {
   const groups = groupsOf(findings)
-  const all = new Set(subjects.flatMap(({ server }) => server ?? []))
+  // A copy of a key may lie on a server that left the fleet file.
+  const all = new Set([...subjects, ...findings].flatMap(({ server }) => server ?? []))
   const wrong = new Set(findings.flatMap(({ server, severity }) => (severity === 'notice' ? [] : (server ?? []))))
   const where = wrong.size > 0 ? ` on ${wrong.size} of ${counted(all.size, 'server')}` : ''
   const verdict = look.style([verdictStyle(findings), 'bold'], verdictText(findings))
