@@ -2,7 +2,15 @@ import { randomInt } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { connect, isIPv6 } from 'node:net'
 import { fail, OnecertError } from '../base/errors.ts'
-import { decodeAnswer, encodeQuery, isTruncated, type Message, type Query, type RecordType } from './message.ts'
+import {
+  answers,
+  decodeAnswer,
+  encodeQuery,
+  isTruncated,
+  type Message,
+  type Query,
+  type RecordType,
+} from './message.ts'
 
 /** A name server: an IP address and a port. */
 export interface NameServer {
@@ -99,8 +107,10 @@ function overUdp<T>(
       })
       socket.on('message', (bytes) =>
         attempt(reject, () => {
+          // Read no further: it may end in the middle of a record (RFC 2181 section 9).
+          if (isTruncated(bytes) && answers(bytes, request.readUInt16BE(0))) return resolve(undefined)
           const answer = accept(bytes)
-          if (answer !== null) resolve(isTruncated(bytes) ? undefined : answer)
+          if (answer !== null) resolve(answer)
         }),
       )
     },

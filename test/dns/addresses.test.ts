@@ -10,6 +10,7 @@ import { readTsigKey } from '../../src/dns/key-file.ts'
 import { sendUpdate } from '../../src/dns/update.ts'
 import { refusalOf } from '../base/refusals.ts'
 import { type BindKey, type RunningBind, startBind } from '../real/bind.ts'
+import { startDnsRelay } from '../real/dns-relay.ts'
 
 const run = promisify(execFile)
 const key: BindKey = { name: 'onecert', algorithm: 'hmac-sha256', secret: Buffer.alloc(32, 'k').toString('base64') }
@@ -117,4 +118,16 @@ test('addresses become the bytes of their records', () => {
     ['::ffff:192.0.2.1', '00000000000000000000ffffc0000201'],
   ] as const
   for (const [text, hex] of cases) assert.equal(addressBytes(text).toString('hex'), hex, text)
+})
+
+test('a datagram that is cut in the middle of a record is not read: the whole answer comes over TCP', async () => {
+  await using relay = await startDnsRelay(bind, (response, transport) => {
+    if (transport === 'tcp') return response
+    const cut = Buffer.from(response.subarray(0, -3))
+    cut.writeUInt16BE(cut.readUInt16BE(2) | 0x0200, 2)
+    return cut
+  })
+  const limits = { timeoutMs: 5_000, signal: within() }
+  const { answers } = await ask(relay, { name: 'alone.domain.example', type: 'A', recursive: false }, limits)
+  assert.deepEqual([answers.length, relay.seen], [1, { udp: 1, tcp: 1 }])
 })
