@@ -26,8 +26,9 @@ export interface Audit {
   /** How much was looked at. */
   readonly looked: {
     readonly certificates: number
+    /** Those that showed something. */
     readonly endpoints: number
-    /** Connections to them: several to each that answers. */
+    /** Connections that did: several to each of them. */
     readonly handshakes: number
     /** Servers whose files were looked at. */
     readonly disks: number
@@ -88,7 +89,7 @@ export async function audit(context: Context, choice: Choice, onProgress: OnAudi
     subjects: settled,
     looked: {
       certificates: certificates.length,
-      endpoints: lookedAll.length,
+      endpoints: lookedAll.filter(({ served }) => served !== null).length,
       handshakes: lookedAll.reduce((sum, each) => sum + handshakesOf(each), 0),
       disks: visits.size,
       upstreams: behind.length,

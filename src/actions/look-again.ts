@@ -44,7 +44,7 @@ export async function lookAgain(
   }))
 }
 
-/** Connections made for it, the one for an old version of TLS left out: that shows no certificate. */
-export function handshakesOf({ again = [] }: EndpointSeen): number {
-  return 1 + again.length
+/** Connections that showed something; the one for an old version of TLS shows no certificate. */
+export function handshakesOf({ served, again = [] }: EndpointSeen): number {
+  return [{ served }, ...again].filter((each) => each.served !== null).length
 }

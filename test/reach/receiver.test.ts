@@ -324,7 +324,7 @@ for (const [name, shell] of Object.entries(shells)) {
       }
     })
 
-    test('private keys are found wherever they lie, with their SPKI; links are not followed twice', async () => {
+    test('private keys are found wherever they lie, each once, with their SPKI; links are not followed twice', async () => {
       await using place = await makePlace(shell)
       const folder = join(place.root, 'etc')
       await mkdir(join(folder, 'deep', 'er'), { recursive: true })
@@ -335,7 +335,8 @@ for (const [name, shell] of Object.entries(shells)) {
       await writeFile(join(folder, 'certificate.pem'), plain.chain)
       await writeFile(join(folder, 'notes'), 'a -----BEGIN PRIVATE KEY----- in a sentence\n')
       await symlink(join(folder, 'a key.pem'), join(folder, 'link.pem'))
-      const talk = await place.talk({ keyFolders: [folder, join(place.root, 'absent')] })
+      const keyFolders = [folder, join(folder, 'deep'), join(place.root, 'absent')]
+      const talk = await place.talk({ keyFolders })
       const { output, answer } = await talk.tell('keys')
       assert.equal(answer, 'ok whole=yes openssl=yes')
       const found = output.map((line) => {

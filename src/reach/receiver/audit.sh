@@ -94,6 +94,8 @@ verb_keys() {
   whole=yes
   keys=$(timeout "$search_seconds" grep -rlsE -e '^-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----' -- "$directory" "$@")
   [ $? -lt 124 ] || whole=no
+  # One folder may lie in another one: our own in /etc does as a rule.
+  keys=$(printf '%s\n' "$keys" | sort -u)
   found=0
   while IFS= read -r path; do
     [ -n "$path" ] && [ ! -L "$path" ] || continue
