@@ -45,11 +45,15 @@ const served = (reason: Reason) => {
   return subject('served', { ...at, findings: [finding(reason, { ...at, what: 'it is', repair: 'do' })] })
 }
 test('what a rollout hides, and what is told less exactly without the disk, has not gone', () => {
-  for (const veil of ['being-changed', 'old-certificate'] as const) {
-    const stale = changeOf(new Map(), [files('a'), served('not-reloaded')], 1_000)
+  for (const [veil, reason] of [
+    ['being-changed', 'not-reloaded'],
+    ['old-certificate', 'not-reloaded'],
+    ['old-certificate', 'never-copied'],
+  ] as const) {
+    const stale = changeOf(new Map(), [files('a'), served(reason)], 1_000)
     const veiled = changeOf(stale.known, [files('a', 'unreachable'), served(veil)], 2_000)
     assert.deepEqual(names(veiled.gone), [], veil)
-    const again = changeOf(veiled.known, [files('a'), served('not-reloaded')], 3_000)
+    const again = changeOf(veiled.known, [files('a'), served(reason)], 3_000)
     assert.deepEqual(names(again.appeared), [])
     assert.equal([...again.known.values()][0]?.sinceMs, 1_000)
   }

@@ -105,7 +105,7 @@ describe('what an audit says is true', () => {
     await configure((document) => {
       document.sites[siteName] = {
         certificate: 'www',
-        'load-balancer': { address: '192.0.2.5', port, servers: ['eu-1', 'us-1'] },
+        'load-balancer': { address: '2001:db8::5', port, servers: ['eu-1', 'us-1'] },
       }
     })
     assert.deepEqual((await reasons()).toSorted(), [
@@ -116,7 +116,10 @@ describe('what an audit says is true', () => {
     ])
     const { stdout } = await fleet.run('audit')
     assert.match(stdout, /^2 critical, 1 warning, 1 could not be looked at\n/)
-    assert.match(stdout, /next: publish the address of the balancer, 192\.0\.2\.5, in the zone/)
+    assert.match(stdout, /next: publish the address of the balancer, 2001:db8::5, in the zone/)
+    const place = `[2001:db8::5]:${port}`
+    assert.ok(stdout.includes(place), stdout)
+    assert.ok((await fleet.run('status')).stdout.includes(place))
   })
 
   test('a server that is looked at through its connection, which is gone: nobody has seen what it serves', async () => {
