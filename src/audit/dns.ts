@@ -57,7 +57,7 @@ export function judgeDns(
         certificate,
         site,
         place: address,
-        what: `${site} resolves to an address that is no server of the site: whatever answers there, nobody carries its certificate to it`,
+        what: `${site} resolves to an address that no server of the site has in the fleet file: what is served there, nobody looks at`,
         expected,
         served: `${address}, shown by ${by.join(', ')}`,
         repair: `take the address out of the zone, or: onecert server add NAME --address ${address} --site ${site} …`,

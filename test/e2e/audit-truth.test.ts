@@ -212,8 +212,8 @@ describe('what an audit says is true', () => {
 test('what has expired is not proven, although it is the newest', async () => {
   await using fleet = await startFleet({ 'eu-1': 'nginx' })
   // An hour and some seconds on from when certificates of this authority begin.
-  await fleet.buy({ fromDay: -1, toDay: (3_600 + 15) / 86_400 })
-  const untilMs = Date.now() + 15_000
+  await fleet.buy({ fromDay: -1, toDay: (3_600 + 20) / 86_400 })
+  const untilMs = Date.now() + 20_000
   const { exit, stderr } = await fleet.run('apply')
   const before = await fleet.run('status')
   assert.ok(exit !== null && Date.now() < untilMs, stderr)
