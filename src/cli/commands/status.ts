@@ -19,7 +19,10 @@ export function statusCommand(program: Command, shell: Shell): void {
     command,
     ['onecert status', 'onecert status --json'],
     [
-      { status: 1, when: 'drift: a server serves something else than it should, or sessions do not resume' },
+      {
+        status: 1,
+        when: 'drift: a server serves something else than it should, or what has expired, or sessions do not resume',
+      },
       { status: 2, when: 'no drift was seen, but a server could not be looked at' },
       usageExit,
       configurationExit,
