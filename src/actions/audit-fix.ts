@@ -2,6 +2,7 @@ import type { Repair } from '../audit/repair.ts'
 import { asOnecertError, type OnecertError } from '../base/errors.ts'
 import { type ApplyResult, apply } from './apply.ts'
 import type { Choice } from './choice.ts'
+import { connectTimeoutMs } from './connection.ts'
 import type { Context } from './context.ts'
 
 /** How one repair ended. */
@@ -13,7 +14,6 @@ export interface Repaired {
 }
 
 const parallel = 16
-const connectTimeoutMs = 15_000
 
 /**
  * Carries repairs out, by the same rollout as `apply`; one that fails stops no other one.

@@ -12,6 +12,7 @@ import { serviceOf } from '../services/drivers.ts'
 import { ticketsPath } from '../services/tickets.ts'
 import { acmeTools } from './account.ts'
 import { chosenServer, chosenSite } from './choice.ts'
+import { withConnection } from './connection.ts'
 import type { Context } from './context.ts'
 
 export type Part = 'member' | 'balancer' | 'proxy'
@@ -47,7 +48,6 @@ export interface Configuration {
 }
 
 const httpPortDefault = 80
-const timeoutMs = 15_000
 
 /**
  * What the servers of a site need in their configuration, in fleet-file order; the balancer is last.
@@ -217,20 +217,11 @@ async function versionsOf(
   }
   if (!ask || own !== undefined) return { versions: known, unasked: null }
   try {
-    const connection = await context.reachOf(server).open(server, {
-      receiver: receiverFor(context.fleet, server, 'configuration'),
-      carriesKey: false,
-      timeoutMs,
-      signal: context.signal,
-    })
-    try {
-      const answer = await connection.request('versions', [])
-      return {
-        versions: { ...readVersions(answer.output, software), ipv6: answer.facts.get('ipv6') === 'yes', ...known },
-        unasked: null,
-      }
-    } finally {
-      await connection.close()
+    const receiver = receiverFor(context.fleet, server, 'configuration')
+    const { output, facts } = await withConnection(context, server, receiver, ({ request }) => request('versions', []))
+    return {
+      versions: { ...readVersions(output, software), ipv6: facts.get('ipv6') === 'yes', ...known },
+      unasked: null,
     }
   } catch (thrown) {
     context.signal.throwIfAborted()

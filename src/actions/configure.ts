@@ -9,6 +9,7 @@ import { includePath, includeWord, receiverFor } from '../rollout/receiver.ts'
 import { verify, verifyLimits } from '../rollout/verify.ts'
 import { chosenServer, chosenSite } from './choice.ts'
 import type { Configuration } from './configuration.ts'
+import { withConnection } from './connection.ts'
 import type { Context } from './context.ts'
 import { withLease } from './lease.ts'
 
@@ -18,8 +19,6 @@ export interface Configured {
   /** `removed`: it was there, and is not any more; `absent`: there was none. */
   readonly state: 'installed' | 'removed' | 'absent'
 }
-
-const timeoutMs = 15_000
 
 /**
  * Puts the configuration of a site onto its servers as include files of their own, one server after the other, and stops at
@@ -84,23 +83,15 @@ async function onServer(
   const lineage = chosenSite(fleet, siteName).certificates[0] ?? ''
   const confirmSeconds = String(Math.ceil(fleet.rollout.confirmWithinMs / 1000))
   const path = includePath(server, siteName) ?? ''
-  await withLease(context, lineage, async () => {
-    const connection = await context.reachOf(server).open(server, {
-      receiver: receiverFor(fleet, server, 'configuration'),
-      carriesKey: false,
-      timeoutMs,
-      signal: context.signal,
-    })
-    try {
-      await ledger.effect(
+  await withLease(context, lineage, () =>
+    withConnection(context, server, receiverFor(fleet, server, 'configuration'), (connection) =>
+      ledger.effect(
         { effect: 'configure', server: name, lineage, path },
         () => work(connection, includeWord(server, siteName), confirmSeconds),
         (way) => ({ way }),
-      )
-    } finally {
-      await connection.close()
-    }
-  })
+      ),
+    ),
+  )
 }
 
 /** The files that the configuration names have to be there: nginx and HAProxy do not take it otherwise. */

@@ -8,6 +8,7 @@ import { receiverFor } from '../rollout/receiver.ts'
 import { type Discovery, readDiscovery } from '../services/discover/discover.ts'
 import { discoverable } from '../services/discover/dump.ts'
 import { type FileFacts, type FoundFiles, type FoundSite, namesOf } from '../services/discover/found.ts'
+import { withConnection } from './connection.ts'
 import type { Context } from './context.ts'
 
 export interface DiscoverOptions {
@@ -28,8 +29,6 @@ export interface Discovered {
   readonly remarks: readonly string[]
 }
 
-const timeoutMs = 15_000
-
 /**
  * Reads the configuration of what ends TLS on a server, and says it in words of the fleet file. Nothing is changed there, and no
  * private key is opened.
@@ -45,23 +44,15 @@ export async function discover(context: Context, name: string, options: Discover
     })
   }
   const server = listed ?? strange(name, options)
-  const connection = await context.reachOf(server).open(server, {
-    receiver: receiverFor(fleet, server, 'configuration'),
-    carriesKey: false,
-    timeoutMs,
-    signal: context.signal,
-  })
   const discoveries: Discovery[] = []
   const remarks: string[] = []
-  try {
+  await withConnection(context, server, receiverFor(fleet, server, 'configuration'), async (connection) => {
     for (const kind of discoverable) {
       const { found, cut } = await ask(connection, kind, name)
       if (cut) remarks.push(`the configuration of ${kind} is longer than is read: there may be more`)
       if (found.sites.length > 0) discoveries.push(found)
     }
-  } finally {
-    await connection.close()
-  }
+  })
   if (discoveries.length === 0) {
     fail('DISCOVER_NOTHING', {
       what: `no configuration on ${name} names a certificate`,

@@ -1,8 +1,11 @@
 import { fail, quote } from '../base/errors.ts'
+import type { Server } from '../fleet/fleet.ts'
 import { lineagesOn } from '../fleet/placement.ts'
 import { keyCopies } from '../ledger/keycopies.ts'
+import type { Connection } from '../reach/connection.ts'
 import { receiverFor } from '../rollout/receiver.ts'
 import { chosenServer } from './choice.ts'
+import { withConnection } from './connection.ts'
 import type { Context } from './context.ts'
 import { withLease } from './lease.ts'
 import { noteHeld, ticketStates } from './tickets.ts'
@@ -18,66 +21,63 @@ export interface Released {
 
 /** Gives explicit paths back: plain files with the bytes that are current, where onecert's links were. */
 export async function release(context: Context, name: string, timeoutMs: number): Promise<Released> {
-  const server = chosenServer(context.fleet, name)
-  const receiver = receiverFor(context.fleet, server, 'removal')
-  const connection = await context
-    .reachOf(server)
-    .open(server, { receiver, carriesKey: false, timeoutMs, signal: context.signal })
-  const paths: string[] = []
-  const ticketsKept: string[] = []
-  let released = 0
-  try {
-    for (const lineage of lineagesOn(context.fleet, name)) {
-      const files = server.files.get(lineage)
-      const tickets = (await ticketStates(context.store).read(lineage))?.held[name]
-      if (!files && tickets === undefined) continue
-      const facts = await withLease(context, lineage, (token) =>
-        context.ledger.effect({ effect: 'release', server: name, lineage, token }, async () => {
-          const answer = await connection.request('release', [lineage, String(token)])
-          if (!answer.ok) {
-            fail(answer.code ?? 'RECEIVER_PROTOCOL', {
-              what: `releasing the files of ${lineage} on ${name} failed`,
-              fact: answer.output.map((line) => quote(line, 200)).join('; '),
-              state: 'each path is either the link that it was or the plain file',
-              next: `onecert server release ${name}`,
-            })
-          }
-          return answer.facts
-        }),
-      )
-      const given = Number(facts.get('released'))
-      released += given
-      if (facts.get('tickets') === 'kept') ticketsKept.push(lineage)
-      else if (tickets !== undefined) await noteHeld(context.store, lineage, name, null)
-      for (const set of (facts.get('zeroed') ?? '').split(',').filter(Boolean)) {
-        const purged = {
-          effect: 'purge',
-          server: name,
-          lineage,
-          path: `${server.directory}/${lineage}/${set}`,
-        } as const
-        await context.ledger.effect(purged, async () => undefined)
-      }
-      if (!files) continue
-      const path = files.key ?? files.combined
-      if (given > 0 && path) {
-        const spki = await currentKey(context, lineage, name)
-        const copy = {
-          effect: 'key-copy',
-          server: name,
-          lineage,
-          path,
-          way: `on ${name}`,
-          ...(spki && { spki }),
-        } as const
-        await context.ledger.effect(copy, async () => undefined)
-      }
-      paths.push(...[files.chain, files.key, files.combined].flatMap((path) => path ?? []))
-    }
-  } finally {
-    await connection.close()
+  const { fleet } = context
+  const server = chosenServer(fleet, name)
+  const all: Released[] = []
+  const work = async (connection: Connection) => {
+    for (const lineage of lineagesOn(fleet, name)) all.push(await releaseLineage(context, connection, server, lineage))
   }
-  return { paths, released, ticketsKept }
+  await withConnection(context, server, receiverFor(fleet, server, 'removal'), work, timeoutMs)
+  return {
+    paths: all.flatMap(({ paths }) => paths),
+    released: all.reduce((sum, { released }) => sum + released, 0),
+    ticketsKept: all.flatMap(({ ticketsKept }) => ticketsKept),
+  }
+}
+
+async function releaseLineage(
+  context: Context,
+  connection: Connection,
+  server: Server,
+  lineage: string,
+): Promise<Released> {
+  const { store, ledger } = context
+  const { name } = server
+  const files = server.files.get(lineage)
+  const tickets = (await ticketStates(store).read(lineage))?.held[name]
+  if (!files && tickets === undefined) return { paths: [], released: 0, ticketsKept: [] }
+  const facts = await withLease(context, lineage, (token) =>
+    ledger.effect({ effect: 'release', server: name, lineage, token }, async () => {
+      const answer = await connection.request('release', [lineage, String(token)])
+      if (!answer.ok) {
+        fail(answer.code ?? 'RECEIVER_PROTOCOL', {
+          what: `releasing the files of ${lineage} on ${name} failed`,
+          fact: answer.output.map((line) => quote(line, 200)).join('; '),
+          state: 'each path is either the link that it was or the plain file',
+          next: `onecert server release ${name}`,
+        })
+      }
+      return answer.facts
+    }),
+  )
+  const released = Number(facts.get('released'))
+  const kept = facts.get('tickets') === 'kept'
+  if (!kept && tickets !== undefined) await noteHeld(store, lineage, name, null)
+  for (const set of (facts.get('zeroed') ?? '').split(',').filter(Boolean)) {
+    const purged = { effect: 'purge', server: name, lineage, path: `${server.directory}/${lineage}/${set}` } as const
+    await ledger.effect(purged, async () => undefined)
+  }
+  const path = files?.key ?? files?.combined
+  if (released > 0 && path) {
+    const spki = await currentKey(context, lineage, name)
+    const copy = { effect: 'key-copy', server: name, lineage, path, way: `on ${name}`, ...(spki && { spki }) } as const
+    await ledger.effect(copy, async () => undefined)
+  }
+  return {
+    paths: [files?.chain, files?.key, files?.combined].flatMap((each) => each ?? []),
+    released,
+    ticketsKept: kept ? [lineage] : [],
+  }
 }
 
 /** The SPKI of the key that a server reads now, as far as the record knows. */

@@ -8,6 +8,7 @@ import { type KeyCopy, keyCopies, ticketCopies } from '../ledger/keycopies.ts'
 import { endpointsOf } from '../observe/endpoint.ts'
 import { handshake } from '../observe/handshake.ts'
 import { canonicalAddress } from '../pki/names.ts'
+import type { Connection } from '../reach/connection.ts'
 import { type ReceiverSettings, receiverText } from '../reach/receiver.ts'
 import { includePath, receiverSettings } from '../rollout/receiver.ts'
 import {
@@ -21,6 +22,7 @@ import {
   withdrawalName,
   withdrawals,
 } from './addresses.ts'
+import { withConnection } from './connection.ts'
 import type { Context } from './context.ts'
 import { withLease } from './lease.ts'
 import { endQuarantine } from './quarantine.ts'
@@ -268,22 +270,15 @@ async function purgeAll(
   }
   const { server, settings } = place
   const known = settings.lineages.map(({ lineage }) => lineage)
-  const connection = await context.reachOf(server).open(server, {
-    receiver: receiverText(settings, 'removal'),
-    carriesKey: false,
-    timeoutMs,
-    signal: context.signal,
-  })
   const proofs: string[] = []
-  try {
+  const purge = async (connection: Connection) => {
     for (const lineage of lineages.filter((each) => known.includes(each))) {
       const ours = copies.filter((copy) => copy.lineage === lineage)
       proofs.push(await purgeLineage(context, connection, place, lineage, ours))
       context.report({ kind: 'server', server: name, text: `no file with a key of ${lineage} is left there` })
     }
-  } finally {
-    await connection.close()
   }
+  await withConnection(context, server, receiverText(settings, 'removal'), purge, timeoutMs)
   return {
     ...nothing,
     purged: copies.map(({ path }) => path),
@@ -295,7 +290,7 @@ async function purgeAll(
 /** @returns how the server has seen that nothing is left */
 async function purgeLineage(
   context: Context,
-  connection: Awaited<ReturnType<ReturnType<Context['reachOf']>['open']>>,
+  connection: Connection,
   { server, settings }: Place,
   lineage: string,
   copies: readonly KeyCopy[],

@@ -6,13 +6,12 @@ import { providerOf } from '../issue/dns/provider/providers.ts'
 import type { Solver } from '../issue/solver.ts'
 import { type Door, http01 } from '../rollout/http01.ts'
 import { receiverFor } from '../rollout/receiver.ts'
+import { connectTimeoutMs } from './connection.ts'
 import type { Context } from './context.ts'
 
 export interface Solvers extends AsyncDisposable {
   readonly all: readonly Solver[]
 }
-
-const connectTimeoutMs = 15_000
 
 /** What answers the challenges of an issuer for one lineage; connections to its servers are closed at the end. */
 export async function openSolvers(context: Context, spec: Issuer, { name: lineage }: Certificate): Promise<Solvers> {

@@ -9,6 +9,7 @@ import { receiverFor, receiverSettings } from '../rollout/receiver.ts'
 import { type Discovery, readDiscovery } from '../services/discover/discover.ts'
 import { dumpable } from '../services/discover/dump.ts'
 import { serviceOf } from '../services/drivers.ts'
+import { withConnection } from './connection.ts'
 import type { Context } from './context.ts'
 import type { Looked } from './look.ts'
 import { furtherLooks, type LookedAgain } from './look-again.ts'
@@ -25,7 +26,6 @@ export interface Visit {
   readonly configured: Discovery | null
 }
 
-const connectTimeoutMs = 15_000
 const handshakeTimeoutMs = 5_000
 
 /**
@@ -35,13 +35,7 @@ const handshakeTimeoutMs = 5_000
  */
 export async function visit(context: Context, server: Server, placed: ReadonlyMap<string, Placement>): Promise<Visit> {
   const { fleet, clock, signal } = context
-  const connection = await context.reachOf(server).open(server, {
-    receiver: receiverFor(fleet, server, 'audit'),
-    carriesKey: false,
-    timeoutMs: connectTimeoutMs,
-    signal,
-  })
-  try {
+  return withConnection(context, server, receiverFor(fleet, server, 'audit'), async (connection) => {
     const disks = new Map<string, DiskFacts>()
     const looked = new Map<string, LookedAgain[]>()
     const look = lookThrough(connection)
@@ -79,9 +73,7 @@ export async function visit(context: Context, server: Server, placed: ReadonlyMa
       kind === null ? null : connection.request('discover', [kind]),
     ])
     return { disks, looked, keys, configured: kind && answer?.ok ? readDiscovery(kind, answer.output) : null }
-  } finally {
-    await connection.close()
-  }
+  })
 }
 
 /** As a rollout makes the files with the key. */
