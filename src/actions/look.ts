@@ -3,16 +3,20 @@ import { inLanes } from '../base/lanes.ts'
 import type { Placement } from '../fleet/fleet.ts'
 import { type Endpoint, endpointsOf } from '../observe/endpoint.ts'
 import type { Served, Vantage } from '../observe/served.ts'
-import { lookDirectly } from '../rollout/prober.ts'
+import { type Look, lookDirectly } from '../rollout/prober.ts'
 
-export interface Looked {
-  readonly server: string
-  readonly endpoint: Endpoint
+/** What one handshake showed. */
+export interface Shown {
   readonly served: Served | null
   /** From where it was seen. */
   readonly vantage: Vantage | null
   /** Why there is nothing to see. */
   readonly reason: string | null
+}
+
+export interface Looked extends Shown {
+  readonly server: string
+  readonly endpoint: Endpoint
 }
 
 /** At once. */
@@ -36,11 +40,15 @@ export async function lookAtAll(
   return looked
 }
 
-/** One handshake from here. */
-export async function lookOnce(endpoint: Endpoint, signal: AbortSignal): Promise<Omit<Looked, 'server' | 'endpoint'>> {
+/** One handshake, from here where nothing else is said. @throws the reason of the signal, and nothing else */
+export async function lookOnce(
+  endpoint: Endpoint,
+  signal: AbortSignal,
+  look: Look = lookDirectly(signal),
+): Promise<Shown> {
   signal.throwIfAborted()
   try {
-    return { ...(await lookDirectly(signal)(endpoint, timeoutMs)), reason: null }
+    return { ...(await look(endpoint, timeoutMs)), reason: null }
   } catch (error) {
     signal.throwIfAborted()
     return { served: null, vantage: null, reason: asOnecertError(error).failure.what }

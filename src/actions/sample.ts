@@ -1,11 +1,10 @@
-import { asOnecertError } from '../base/errors.ts'
 import { inLanes } from '../base/lanes.ts'
 import type { LoadBalancerTopology } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import type { Endpoint } from '../observe/endpoint.ts'
-import { lookDirectly } from '../rollout/prober.ts'
 import { countSample, type Sample, sampleSize } from '../rollout/sample.ts'
 import type { Context } from './context.ts'
+import { lookOnce } from './look.ts'
 
 /** A balancer, as its clients see it. */
 export interface Sampled {
@@ -18,7 +17,6 @@ export interface Sampled {
 }
 
 const parallel = 8
-const timeoutMs = 5_000
 
 /** Fresh connections through each balancer of a lineage: no member may serve something else, known or not. */
 export async function sampleBalancers(
@@ -43,19 +41,12 @@ export async function sampleBalancers(
 type OneLook = Parameters<typeof countSample>[0][number]
 
 async function looksAt(endpoint: Endpoint, size: number, signal: AbortSignal): Promise<OneLook[]> {
-  const look = lookDirectly(signal)
   const looks: OneLook[] = []
   const turns = Array.from({ length: size }, (_, at) => at)
   await inLanes(turns, parallel, async () => {
-    signal.throwIfAborted()
-    looks.push(
-      await look(endpoint, timeoutMs).then(
-        ({ served }) => ({ chain: served.chain, failure: null }),
-        (error: unknown) => ({ chain: null, failure: asOnecertError(error).failure.what }),
-      ),
-    )
+    const { served, reason } = await lookOnce(endpoint, signal)
+    looks.push({ chain: served?.chain ?? null, failure: reason })
   })
-  signal.throwIfAborted()
   return looks
 }
 
