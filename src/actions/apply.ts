@@ -231,7 +231,7 @@ async function rolloutOne({ store, clock, report }: Context, task: ServerRollout
   if (reason !== undefined) {
     const text = `the maintenance window of ${server.name} is closed; it is changed now: ${reason}`
     report({ kind: 'notice', lineage: task.generation.lineage, text })
-    await task.ledger.effect({ ...effectOf(task), effect: 'override', reason }, async () => undefined)
+    await task.ledger.done({ ...effectOf(task), effect: 'override', reason })
   }
   const outcome = await rolloutServer(task)
   if (outcome.vantage) {

@@ -64,14 +64,12 @@ async function releaseLineage(
   const kept = facts.get('tickets') === 'kept'
   if (!kept && tickets !== undefined) await noteHeld(store, lineage, name, null)
   for (const set of (facts.get('zeroed') ?? '').split(',').filter(Boolean)) {
-    const purged = { effect: 'purge', server: name, lineage, path: `${server.directory}/${lineage}/${set}` } as const
-    await ledger.effect(purged, async () => undefined)
+    await ledger.done({ effect: 'purge', server: name, lineage, path: `${server.directory}/${lineage}/${set}` })
   }
   const path = files?.key ?? files?.combined
   if (released > 0 && path) {
     const spki = await currentKey(context, lineage, name)
-    const copy = { effect: 'key-copy', server: name, lineage, path, way: `on ${name}`, ...(spki && { spki }) } as const
-    await ledger.effect(copy, async () => undefined)
+    await ledger.done({ effect: 'key-copy', server: name, lineage, path, way: `on ${name}`, ...(spki && { spki }) })
   }
   return {
     paths: [files?.chain, files?.key, files?.combined].flatMap((each) => each ?? []),

@@ -242,10 +242,9 @@ type Gone = Pick<Removed, 'purged' | 'lost' | 'proof' | 'stillServed' | 'rekey'>
 
 async function lose({ ledger, report, store }: Context, { server, copies, lineages }: RemovePlan): Promise<Gone> {
   const lost = { effect: 'lost', server, reason: 'the server cannot be reached any more' } as const
-  for (const { lineage, path, spki } of copies)
-    await ledger.effect({ ...lost, lineage, path, spki }, async () => undefined)
+  for (const { lineage, path, spki } of copies) await ledger.done({ ...lost, lineage, path, spki })
   for (const { lineage, path } of ticketCopies(await ledger.entries({ server }))) {
-    await ledger.effect({ ...lost, lineage, path }, async () => undefined)
+    await ledger.done({ ...lost, lineage, path })
     await noteHeld(store, lineage, server, null)
   }
   report({ kind: 'server', server, text: `${copies.length} key copies are recorded as lost` })

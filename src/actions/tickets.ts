@@ -173,7 +173,7 @@ export async function settleTicketCopies(
 ): Promise<void> {
   const copies = ticketCopies(await ledger.entries({ lineage }))
   for (const { server, path } of staleTicketCopies(copies, committed))
-    await ledger.effect({ effect: 'purge', rollout, lineage, server, path }, async () => undefined)
+    await ledger.done({ effect: 'purge', rollout, lineage, server, path })
 }
 
 /** Behind a commit: every copy on such a server but the newest one that was seen written. Pure. */

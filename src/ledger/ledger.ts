@@ -14,6 +14,8 @@ export interface Ledger {
    * an earlier outcome was not written
    */
   effect<T>(fields: EffectFields, run: () => Promise<T>, learned?: (result: T) => Pick<EffectFields, 'way'>): Promise<T>
+  /** Records an effect that is there already: the server brought it about, or nothing is left to be done for it. */
+  done(fields: EffectFields): Promise<void>
   /** All outcomes so far are on disk. */
   settled(): Promise<void>
   /** In order; optionally only those of a lineage or a server. */
@@ -34,22 +36,24 @@ export function openLedger(store: Store, { clock, actor }: { readonly clock: Clo
     outcomes = Promise.all([outcomes, written]).then(() => {})
     outcomes.catch(() => {})
   }
+  const effect: Ledger['effect'] = async (fields, run, learned) => {
+    const id = randomBytes(8).toString('hex')
+    await Promise.all([outcomes, append({ ...fields, id, actor, phase: 'intent' })])
+    try {
+      const result = await run()
+      appendOutcome({ ...fields, ...learned?.(result), id, actor, phase: 'outcome', result: 'done' })
+      return result
+    } catch (thrown) {
+      const { code } = asOnecertError(thrown)
+      await append({ ...fields, id, actor, phase: 'outcome', result: 'failed', code }).catch((unrecorded) => {
+        throw alsoFailed(thrown, unrecorded)
+      })
+      throw thrown
+    }
+  }
   return {
-    async effect(fields, run, learned) {
-      const id = randomBytes(8).toString('hex')
-      await Promise.all([outcomes, append({ ...fields, id, actor, phase: 'intent' })])
-      try {
-        const result = await run()
-        appendOutcome({ ...fields, ...learned?.(result), id, actor, phase: 'outcome', result: 'done' })
-        return result
-      } catch (thrown) {
-        const { code } = asOnecertError(thrown)
-        await append({ ...fields, id, actor, phase: 'outcome', result: 'failed', code }).catch((unrecorded) => {
-          throw alsoFailed(thrown, unrecorded)
-        })
-        throw thrown
-      }
-    },
+    effect,
+    done: (fields) => effect(fields, async () => {}),
     async settled() {
       await outcomes
     },

@@ -54,7 +54,7 @@ export async function recordZeroed(task: ServerRollout, facts: ReadonlyMap<strin
   const { server } = task.planned.placement
   for (const set of (facts.get('zeroed') ?? '').split(',').filter(Boolean)) {
     const path = `${server.directory}/${task.generation.lineage}/${set}`
-    await task.ledger.effect({ ...effectOf(task), effect: 'purge', path }, async () => undefined)
+    await task.ledger.done({ ...effectOf(task), effect: 'purge', path })
   }
 }
 
@@ -129,11 +129,11 @@ export async function adopt(task: ServerRollout, connection: Connection, name: s
   )
   // Whose key it is, only the server could tell.
   const spki = facts.get('spki') ?? '-'
-  if (spki !== '-') await ledger.effect({ ...copy, spki }, async () => undefined)
+  if (spki !== '-') await ledger.done({ ...copy, spki })
   // Where it was there is a link now.
   const files = server.files.get(generation.lineage)
   const path = files?.key ?? files?.combined
-  if (path) await ledger.effect({ ...fields, effect: 'purge', path }, async () => undefined)
+  if (path) await ledger.done({ ...fields, effect: 'purge', path })
 }
 
 function keyFile({ layout }: Service): string {
@@ -276,14 +276,8 @@ export async function commit(task: ServerRollout, connection: Connection, name: 
     `the watchdog of ${server.name} brought the old certificate back`,
   )
   for (const purged of (answer.get('purged') ?? '').split(',').filter(Boolean)) {
-    await task.ledger.effect(
-      {
-        ...effectOf(task),
-        effect: 'purge',
-        path: `${server.directory}/${task.generation.lineage}/${purged}/${keyFile(task.service)}`,
-      },
-      async () => undefined,
-    )
+    const path = `${server.directory}/${task.generation.lineage}/${purged}/${keyFile(task.service)}`
+    await task.ledger.done({ ...effectOf(task), effect: 'purge', path })
   }
   await recordZeroed(task, answer)
 }
