@@ -1,9 +1,9 @@
-import { asOnecertError, fail, OnecertError, quote } from '../base/errors.ts'
+import { asOnecertError, fail, OnecertError } from '../base/errors.ts'
 import type { Placement } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import { endpointsOf } from '../observe/endpoint.ts'
 import { parseCertificates } from '../pki/certificate.ts'
-import type { Answer, Connection } from '../reach/connection.ts'
+import { type Answer, type Connection, outputText } from '../reach/connection.ts'
 import { lookDirectly, lookThrough } from '../rollout/prober.ts'
 import { includePath, includeWord, receiverFor } from '../rollout/receiver.ts'
 import { verify, verifyLimits } from '../rollout/verify.ts'
@@ -171,8 +171,7 @@ function demandOk(answer: Answer, server: string, path: string): ReadonlyMap<str
   const code = answer.code ?? 'RECEIVER_PROTOCOL'
   return fail(code, {
     what: `configuring ${server} failed`,
-    fact:
-      answer.output.map((line) => quote(line, 200)).join('\n') || `the receiver there answered ${code}, about ${path}`,
+    fact: outputText(answer) || `the receiver there answered ${code}, about ${path}`,
     state: bringsBack.includes(code)
       ? `${server} brings the configuration that it had back by itself`
       : `${server} has the configuration that it had`,

@@ -1,6 +1,6 @@
 import { fail, OnecertError, quote } from '../base/errors.ts'
 import type { Server } from '../fleet/fleet.ts'
-import type { Answer } from '../reach/connection.ts'
+import { type Answer, outputText } from '../reach/connection.ts'
 import { installedReceiver } from '../reach/receiver.ts'
 import { receiverFor } from '../rollout/receiver.ts'
 import { chosenServer } from './choice.ts'
@@ -106,7 +106,7 @@ function demandOk(answer: Answer, server: string): ReadonlyMap<string, string> {
   if (answer.ok) return answer.facts
   fail(answer.code ?? 'RECEIVER_PROTOCOL', {
     what: `enrolling ${server} failed`,
-    fact: answer.output.map((line) => quote(line, 200)).join('; ') || `the receiver there answered ${answer.code}`,
+    fact: outputText(answer, '; ') || `the receiver there answered ${answer.code}`,
     state: 'the receiver that was there, if any, is as it was',
     next: `connect with an account that is root there: onecert server enrol ${server} --as root@HOST`,
   })

@@ -1,8 +1,8 @@
-import { fail, quote } from '../base/errors.ts'
+import { fail } from '../base/errors.ts'
 import type { Server } from '../fleet/fleet.ts'
 import { lineagesOn } from '../fleet/placement.ts'
 import { keyCopies } from '../ledger/keycopies.ts'
-import type { Connection } from '../reach/connection.ts'
+import { type Connection, factList, outputText } from '../reach/connection.ts'
 import { receiverFor } from '../rollout/receiver.ts'
 import { chosenServer } from './choice.ts'
 import { withConnection } from './connection.ts'
@@ -52,7 +52,7 @@ async function releaseLineage(
       if (!answer.ok) {
         fail(answer.code ?? 'RECEIVER_PROTOCOL', {
           what: `releasing the files of ${lineage} on ${name} failed`,
-          fact: answer.output.map((line) => quote(line, 200)).join('; '),
+          fact: outputText(answer, '; '),
           state: 'each path is either the link that it was or the plain file',
           next: `onecert server release ${name}`,
         })
@@ -63,9 +63,8 @@ async function releaseLineage(
   const released = Number(facts.get('released'))
   const kept = facts.get('tickets') === 'kept'
   if (!kept && tickets !== undefined) await noteHeld(store, lineage, name, null)
-  for (const set of (facts.get('zeroed') ?? '').split(',').filter(Boolean)) {
+  for (const set of factList(facts, 'zeroed'))
     await ledger.done({ effect: 'purge', server: name, lineage, path: `${server.directory}/${lineage}/${set}` })
-  }
   const path = files?.key ?? files?.combined
   if (released > 0 && path) {
     const spki = await currentKey(context, lineage, name)

@@ -8,7 +8,7 @@ import { type KeyCopy, keyCopies, ticketCopies } from '../ledger/keycopies.ts'
 import { endpointsOf } from '../observe/endpoint.ts'
 import { handshake } from '../observe/handshake.ts'
 import { canonicalAddress } from '../pki/names.ts'
-import type { Connection } from '../reach/connection.ts'
+import { type Connection, outputText } from '../reach/connection.ts'
 import { type ReceiverSettings, receiverText } from '../reach/receiver.ts'
 import { includePath, receiverSettings } from '../rollout/receiver.ts'
 import {
@@ -319,7 +319,7 @@ async function purgeLineage(
       }
       return fail(answer.code ?? 'RECEIVER_PROTOCOL', {
         what: `the key of ${lineage} could not be purged from ${server.name}`,
-        fact: answer.output.map((line) => quote(line, 200)).join('\n') || [...answer.facts].join(' '),
+        fact: outputText(answer) || [...answer.facts].join(' '),
         state: `the address of ${server.name} is out of the DNS; what is left of the copies is in the ledger still (onecert ledger keys)`,
         next:
           answer.code === 'PURGE_LEFT'

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { ErrorCode } from '../base/catalogue.ts'
+import { quote } from '../base/errors.ts'
 import type { Secret } from '../base/secret.ts'
 import type { Machine } from '../fleet/fleet.ts'
 
@@ -71,4 +72,14 @@ export interface Answer {
   readonly facts: ReadonlyMap<string, string>
   /** Lines of output (a service's own words), already cut to the last 20. */
   readonly output: readonly string[]
+}
+
+/** What the receiver or a service said there, cut and safe to print; empty: nothing. */
+export function outputText({ output }: Pick<Answer, 'output'>, between = '\n'): string {
+  return output.map((line) => quote(line, 200)).join(between)
+}
+
+/** A fact that is a list, such as `purged=gen-0001,gen-0002`; empty: it is not there. */
+export function factList(facts: Answer['facts'], name: string): string[] {
+  return (facts.get(name) ?? '').split(',').filter(Boolean)
 }

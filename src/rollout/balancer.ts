@@ -1,7 +1,7 @@
-import { OnecertError, quote } from '../base/errors.ts'
+import { OnecertError } from '../base/errors.ts'
 import type { BalancerControl, Fleet, Machine } from '../fleet/fleet.ts'
 import type { Membership } from '../fleet/placement.ts'
-import type { Connection, Reach } from '../reach/connection.ts'
+import { type Connection, outputText, type Reach } from '../reach/connection.ts'
 import { receiverText } from '../reach/receiver.ts'
 
 /** What HAProxy says of a member. */
@@ -99,7 +99,7 @@ export function openBalancers(
     if (answer.ok) return answer.facts
     throw new OnecertError(answer.code ?? 'RECEIVER_PROTOCOL', {
       what: `the balancer of ${site} does not do "${verb} ${control.backend}/${member}"`,
-      fact: answer.output.map((line) => quote(line, 200)).join('; ') || `its receiver said ${answer.code}`,
+      fact: outputText(answer, '; ') || `its receiver said ${answer.code}`,
       state: `${member} is as HAProxy has it`,
       next: 'onecert check',
     })

@@ -1,5 +1,5 @@
 import { fail, OnecertError, quote } from '../base/errors.ts'
-import type { Answer, Connection } from '../reach/connection.ts'
+import { type Answer, type Connection, factList, outputText } from '../reach/connection.ts'
 import type { Service } from '../services/service.ts'
 import type { Found } from './decide.ts'
 import { generationName } from './generation.ts'
@@ -43,7 +43,7 @@ export async function begin(task: ServerRollout, connection: Connection): Promis
     unconfirmed: word('unconfirmed'),
     adoptable: facts.get('adoptable') === 'yes',
     linked: facts.get('linked') === 'yes',
-    have: [...new Set((word('have') ?? '').split(',').filter(Boolean))],
+    have: [...new Set(factList(facts, 'have'))],
     tickets: word('set') === null ? null : { set: word('set') ?? '', hash: word('tickets') ?? '' },
     clockMs,
   }
@@ -52,7 +52,7 @@ export async function begin(task: ServerRollout, connection: Connection): Promis
 /** Ticket keys that the server has overwritten and deleted. */
 export async function recordZeroed(task: ServerRollout, facts: ReadonlyMap<string, string>): Promise<void> {
   const { server } = task.planned.placement
-  for (const set of (facts.get('zeroed') ?? '').split(',').filter(Boolean)) {
+  for (const set of factList(facts, 'zeroed')) {
     const path = `${server.directory}/${task.generation.lineage}/${set}`
     await task.ledger.done({ ...effectOf(task), effect: 'purge', path })
   }
@@ -275,7 +275,7 @@ export async function commit(task: ServerRollout, connection: Connection, name: 
     `committing on ${server.name}`,
     `the watchdog of ${server.name} brought the old certificate back`,
   )
-  for (const purged of (answer.get('purged') ?? '').split(',').filter(Boolean)) {
+  for (const purged of factList(answer, 'purged')) {
     const path = `${server.directory}/${task.generation.lineage}/${purged}/${keyFile(task.service)}`
     await task.ledger.done({ ...effectOf(task), effect: 'purge', path })
   }
@@ -300,8 +300,4 @@ export function expectOk(answer: Answer, what: string, state: string): ReadonlyM
     ...(state && { state }),
     next: 'onecert apply',
   })
-}
-
-function outputText(answer: Answer): string {
-  return answer.output.map((line) => quote(line, 200)).join('\n')
 }
