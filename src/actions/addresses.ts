@@ -10,6 +10,7 @@ import { exchangeTimeoutMs } from '../dns/exchange.ts'
 import { readTsigKey } from '../dns/key-file.ts'
 import { parseNameServer } from '../dns/resolver.ts'
 import type { Fleet, Server, Zone } from '../fleet/fleet.ts'
+import { sitesOn } from '../fleet/placement.ts'
 import { zoneOfSite } from '../fleet/zone.ts'
 import { shelf } from '../issue/notes.ts'
 import { type DnsFacts, type DnsSight, lookAtDns } from '../observe/dns.ts'
@@ -38,8 +39,8 @@ export const withdrawalName = (site: string, { address }: Server) => `${site} ${
 
 /** The sites that are to resolve to a server. */
 export function dnsSites(fleet: Fleet, server: string): DnsSite[] {
-  return [...fleet.sites.values()]
-    .filter(({ topology }) => topology.kind === 'dns' && topology.servers.includes(server))
+  return sitesOn(fleet, server)
+    .filter(({ topology }) => topology.kind === 'dns')
     .map(({ name }) => ({ site: name, zone: zoneOfSite(fleet, name) }))
 }
 

@@ -4,6 +4,7 @@ import { finding } from '../audit/finding.ts'
 import { type Subject, subject } from '../audit/subject.ts'
 import { endpointOf } from '../dns/exchange.ts'
 import type { Certificate } from '../fleet/fleet.ts'
+import { serversOf } from '../fleet/placement.ts'
 import { opensAt } from './audit-window.ts'
 import type { Choice } from './choice.ts'
 import type { Context } from './context.ts'
@@ -48,8 +49,7 @@ export async function auditAcross(
 
 /** When the window of a member opens that waits for one; null: none does. */
 function waitingMember({ fleet, clock }: Context, site: string): string | null {
-  const members = fleet.sites.get(site)?.topology.servers ?? []
-  return (
-    members.map((each) => opensAt(fleet.servers.get(each), clock.nowMs(), null)).find((each) => each !== null) ?? null
-  )
+  const found = fleet.sites.get(site)
+  const members = found ? serversOf(fleet, found) : []
+  return members.map((each) => opensAt(each, clock.nowMs(), null)).find((each) => each !== null) ?? null
 }

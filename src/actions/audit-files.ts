@@ -7,6 +7,7 @@ import { judgeRevokedCurrent } from '../audit/revoked.ts'
 import { judgeRights } from '../audit/rights.ts'
 import { type Subject, subject } from '../audit/subject.ts'
 import type { Certificate, Fleet, Placement, Server } from '../fleet/fleet.ts'
+import { sitesOn } from '../fleet/placement.ts'
 import { sourcesOf } from '../issue/sources.ts'
 import { notVisited, type Visited } from './audit-visits.ts'
 import { opensAt } from './audit-window.ts'
@@ -83,15 +84,13 @@ async function ownPaths({ issuers: all }: Fleet, server: Server, { name, issuers
 
 /** Of the sites of a server, those that are told of with this certificate: one with two certificates is told of once. */
 function ownFiles(
-  { sites }: Fleet,
+  fleet: Fleet,
   server: Server,
   chosen: readonly Certificate[],
   lineage: string,
 ): ReadonlyMap<string, OwnFiles> {
-  const told = [...sites.values()].filter(
-    ({ certificates, topology }) =>
-      topology.servers.includes(server.name) &&
-      chosen.find(({ name }) => certificates.includes(name))?.name === lineage,
+  const told = sitesOn(fleet, server.name).filter(
+    ({ certificates }) => chosen.find(({ name }) => certificates.includes(name))?.name === lineage,
   )
   return new Map(
     told.map(({ name, certificates }) => [

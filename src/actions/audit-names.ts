@@ -4,7 +4,8 @@ import type { EndpointSeen } from '../audit/served.ts'
 import { type Subject, subject } from '../audit/subject.ts'
 import { judgeTlsa } from '../audit/tlsa.ts'
 import { asOnecertError } from '../base/errors.ts'
-import type { Certificate, Fleet, Site } from '../fleet/fleet.ts'
+import type { Certificate, Site } from '../fleet/fleet.ts'
+import { serversOf } from '../fleet/placement.ts'
 import { zoneOfSite } from '../fleet/zone.ts'
 import { lookAtDns } from '../observe/dns.ts'
 import { probedName } from '../observe/endpoint.ts'
@@ -30,7 +31,7 @@ export async function auditNames(
     if (!site.certificates.includes(certificate)) continue
     const zone = zoneOfSite(fleet, site.name)
     const isFirst = certificates.find(({ name }) => site.certificates.includes(name))?.name === certificate
-    const own = isFirst ? await ownAddresses(context, fleet, site) : []
+    const own = isFirst ? await ownAddresses(context, site) : []
     const name = probedName(site.name)
     if (!zone && !isPublicName(name)) continue
     const settings = { resolvers: zone?.resolvers ?? [], ...(zone && { authoritativePort: zone.port }) }
@@ -63,13 +64,13 @@ export async function auditNames(
 }
 
 /** A proxy's name leads to whichever of them is active, and perhaps to an address that moves: that is not ours to judge. */
-async function ownAddresses(context: Context, fleet: Fleet, { name, topology }: Site) {
+async function ownAddresses(context: Context, site: Site) {
+  const { name, topology } = site
   if (topology.kind === 'reverse-proxy') return []
   if (topology.kind === 'load-balancer')
     return [{ server: null, address: canonicalAddress(topology.address), quarantined: false }]
-  const servers = topology.servers.flatMap((each) => fleet.servers.get(each) ?? [])
   return Promise.all(
-    servers.map(async (server) => ({
+    serversOf(context.fleet, site).map(async (server) => ({
       server: server.name,
       address: canonicalAddress(server.address),
       quarantined: (await quarantineOf(context, name, server.name)) !== null,

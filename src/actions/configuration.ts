@@ -1,6 +1,6 @@
 import { asOnecertError, fail, quote } from '../base/errors.ts'
 import type { Fleet, Listener, LoadBalancerTopology, Server, Site } from '../fleet/fleet.ts'
-import { lineagesOn } from '../fleet/placement.ts'
+import { lineagesOn, sitesOn } from '../fleet/placement.ts'
 import { openAccount } from '../issue/acme/registration.ts'
 import { includePath, receiverFor } from '../rollout/receiver.ts'
 import type { Challenge } from '../services/config/challenge.ts'
@@ -89,7 +89,7 @@ async function serverConfiguration(
   const challenge = await challengeOf(context, site, server)
   const issuerPort = challenge?.port ?? httpPortDefault
   // One frontend of HAProxy has all sites of the server.
-  const sites = software === 'haproxy' ? sitesOn(context.fleet, server) : [site]
+  const sites = software === 'haproxy' ? sitesOn(context.fleet, server.name) : [site]
   const requests = await Promise.all(
     sites.map(async (each) =>
       siteRequest(each, server, software, (await challengeOf(context, each, server))?.challenge ?? null),
@@ -140,10 +140,6 @@ function softwareOf({ name, service }: Server, { software }: ConfigurationChoice
     state: 'nothing was made',
     next: `name the software: --software ${softwareKinds.join('|')}`,
   })
-}
-
-function sitesOn({ sites }: Fleet, server: Server): Site[] {
-  return [...sites.values()].filter(({ topology }) => topology.servers.includes(server.name))
 }
 
 function siteRequest(site: Site, server: Server, software: Software, challenge: Challenge | null): SiteRequest {

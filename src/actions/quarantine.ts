@@ -1,6 +1,6 @@
 import { asOnecertError, type OnecertError } from '../base/errors.ts'
-import type { DnsTopology, QuarantinePolicy, Server, Site, Zone } from '../fleet/fleet.ts'
-import { placements } from '../fleet/placement.ts'
+import type { QuarantinePolicy, Server, Site, Zone } from '../fleet/fleet.ts'
+import { placements, serversOf } from '../fleet/placement.ts'
 import { zoneOfSite } from '../fleet/zone.ts'
 import { shelf } from '../issue/notes.ts'
 import { endpointsOf, endpointText } from '../observe/endpoint.ts'
@@ -55,7 +55,7 @@ export async function keepQuarantine(context: Context, choice: Choice): Promise<
     if (!certificates.some((each) => lineages.includes(each))) continue
     signal.throwIfAborted()
     results.push(
-      await keepSite(context, site, topology, topology.quarantine, zone).catch((error: unknown) => ({
+      await keepSite(context, site, topology.quarantine, zone).catch((error: unknown) => ({
         done: [],
         failures: [asOnecertError(error)],
       })),
@@ -64,15 +64,9 @@ export async function keepQuarantine(context: Context, choice: Choice): Promise<
   return { done: results.flatMap(({ done }) => done), failures: results.flatMap(({ failures }) => failures) }
 }
 
-async function keepSite(
-  context: Context,
-  site: Site,
-  topology: DnsTopology,
-  policy: QuarantinePolicy,
-  zone: Zone,
-): Promise<QuarantineResult> {
+async function keepSite(context: Context, site: Site, policy: QuarantinePolicy, zone: Zone): Promise<QuarantineResult> {
   const { fleet, clock, report } = context
-  const servers = topology.servers.flatMap((name) => fleet.servers.get(name) ?? [])
+  const servers = serversOf(fleet, site)
   const { addresses } = await addressesOf(context, zone, site.name)
   const facts = await factsOf(context, site, servers, addresses)
   // Somebody else put it back.

@@ -1,5 +1,5 @@
 import { asOnecertError, fail, OnecertError } from '../base/errors.ts'
-import { lineagesOn, placements } from '../fleet/placement.ts'
+import { lineagesOn, placements, sitesOn } from '../fleet/placement.ts'
 import { keyCopies } from '../ledger/keycopies.ts'
 import { licenceSeats } from '../rollout/licence.ts'
 import { type DnsSite, dnsSites, publishAddress, recordText, untilSeen } from './addresses.ts'
@@ -83,9 +83,7 @@ export async function addServer(context: Context, name: string, options: AddOpti
       published.push({ site, address: server.address, zone: zone.name })
     }
     const byHand = sites.filter((each) => !own.includes(each)).map(({ site }) => recordText(site, server))
-    const behind = [...context.fleet.sites.values()].filter(
-      ({ topology }) => topology.kind !== 'dns' && topology.servers.includes(name),
-    )
+    const behind = sitesOn(context.fleet, name).filter(({ topology }) => topology.kind !== 'dns')
     return { server: name, certificates, changed, published, byHand, behind: behind.map((each) => each.name) }
   })
 }

@@ -2,6 +2,7 @@ import { asOnecertError, fail, quote } from '../base/errors.ts'
 import { closest } from '../base/similar.ts'
 import { requireAnother } from '../fleet/edit/server.ts'
 import type { Server } from '../fleet/fleet.ts'
+import { sitesOn } from '../fleet/placement.ts'
 import { zoneOfSite } from '../fleet/zone.ts'
 import type { Entry } from '../ledger/entry.ts'
 import { type KeyCopy, keyCopies, ticketCopies } from '../ledger/keycopies.ts'
@@ -87,7 +88,7 @@ export async function planRemoval(context: Context, name: string): Promise<Remov
       ...(near && { fact: `did you mean "${near}"?` }),
     })
   }
-  const here = [...fleet.sites.values()].filter(({ topology }) => topology.servers.includes(name))
+  const here = sitesOn(fleet, name)
   for (const { name: site, topology } of here) requireAnother(site, topology.servers, name)
   const copies = keyCopies(entries)
   const place = await placeOf(context, name)
@@ -113,9 +114,7 @@ function installedIncludes(entries: readonly Entry[]): string[] {
 /** What takes an include file away: by hand where no site of the fleet file has it any more. */
 function uninstallOf({ fleet }: Context, name: string, path: string): string {
   const server = fleet.servers.get(name)
-  const site = [...fleet.sites.values()].find(
-    (each) => server && each.topology.servers.includes(name) && includePath(server, each.name) === path,
-  )
+  const site = sitesOn(fleet, name).find((each) => server && includePath(server, each.name) === path)
   return site
     ? `onecert config ${site.name} --server ${name} --uninstall`
     : `delete ${path} on ${name} and reload its service`

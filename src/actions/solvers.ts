@@ -1,5 +1,6 @@
 import { makeResolver } from '../dns/resolver.ts'
-import type { Certificate, Dns01Settings, DnsLookupSettings, Issuer } from '../fleet/fleet.ts'
+import type { Certificate, Dns01Settings, DnsLookupSettings, Fleet, Issuer, Server } from '../fleet/fleet.ts'
+import { serversOf } from '../fleet/placement.ts'
 import { dns01 } from '../issue/dns/dns01.ts'
 import { dnsPersist01 } from '../issue/dns/persist.ts'
 import { providerOf } from '../issue/dns/provider/providers.ts'
@@ -22,8 +23,7 @@ export async function openSolvers(context: Context, spec: Issuer, { name: lineag
     settings &&
     http01(settings, {
       lineage,
-      serversOf: (name) =>
-        (fleet.sites.get(name)?.topology.servers ?? []).flatMap((each) => fleet.servers.get(each) ?? []),
+      serversOf: (name) => serversNamed(fleet, name),
       doorsOf: (name) => doorsOf(context, name),
       connect: (server) =>
         context.reachOf(server).open(server, {
@@ -61,11 +61,15 @@ function persistSolver({ clock, report }: Context, settings: DnsLookupSettings, 
   return dnsPersist01({ resolver, clock, authoritativePort: port, notice })
 }
 
+/** Those of the site of this name; none where there is no such site. */
+function serversNamed(fleet: Fleet, name: string): Server[] {
+  const site = fleet.sites.get(name)
+  return site ? serversOf(fleet, site) : []
+}
+
 /** Each server by itself, and what stands before them. */
 function doorsOf({ fleet }: Context, name: string): Door[] {
   const topology = fleet.sites.get(name)?.topology
-  if (!topology) return []
-  const servers = topology.servers.flatMap((each) => fleet.servers.get(each) ?? [])
-  const own = servers.map((server): Door => ({ name: server.name, address: server.address }))
-  return topology.kind === 'load-balancer' ? [...own, { name: 'the balancer', address: topology.address }] : own
+  const own = serversNamed(fleet, name).map((server): Door => ({ name: server.name, address: server.address }))
+  return topology?.kind === 'load-balancer' ? [...own, { name: 'the balancer', address: topology.address }] : own
 }

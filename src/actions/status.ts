@@ -10,7 +10,7 @@ import { parseCertificates } from '../pki/certificate.ts'
 import { instant } from '../pki/text.ts'
 import type { Sample } from '../rollout/sample.ts'
 import type { GenerationRow } from '../store/store.ts'
-import { type Choice, chosenCertificates, readSites } from './choice.ts'
+import { type Choice, chosenCertificates, isChosen, readSites } from './choice.ts'
 import type { Context } from './context.ts'
 import { lookAtAll } from './look.ts'
 import { type Quarantine, quarantineOf } from './quarantine.ts'
@@ -164,7 +164,7 @@ async function endpointsStatus(
   choice: Choice,
 ): Promise<EndpointStatus[]> {
   const { fleet, store, clock, signal } = context
-  const all = placements(fleet, certificate.name).filter(({ server }) => choice.servers?.includes(server.name) ?? true)
+  const all = placements(fleet, certificate.name).filter(({ server }) => isChosen(choice, server.name))
   const looked = await lookAtAll(all, signal)
   const committed = await store.committedGenerations(certificate.name)
   const recorded = await store.observations()

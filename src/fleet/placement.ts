@@ -1,4 +1,14 @@
-import type { BalancerControl, Certificate, Fleet, KeyKind, Placement } from './fleet.ts'
+import type { BalancerControl, Certificate, Fleet, KeyKind, Placement, Server, Site } from './fleet.ts'
+
+/** The sites that a server serves, in fleet-file order. */
+export function sitesOn({ sites }: Pick<Fleet, 'sites'>, server: string): Site[] {
+  return [...sites.values()].filter(({ topology }) => topology.servers.includes(server))
+}
+
+/** The servers of a site, in its order. */
+export function serversOf({ servers }: Pick<Fleet, 'servers'>, { topology }: Site): Server[] {
+  return topology.servers.flatMap((name) => servers.get(name) ?? [])
+}
 
 /** Where a lineage belongs: every server of every site that uses it, in fleet-file order, each once. */
 export function placements(fleet: Fleet, certificate: string): Placement[] {
@@ -19,7 +29,7 @@ export function placements(fleet: Fleet, certificate: string): Placement[] {
 
 /** The lineages that belong on a server, in fleet-file order. */
 export function lineagesOn(fleet: Fleet, server: string): string[] {
-  const sites = [...fleet.sites.values()].filter(({ topology }) => topology.servers.includes(server))
+  const sites = sitesOn(fleet, server)
   return [...fleet.certificates.keys()].filter((name) => sites.some(({ certificates }) => certificates.includes(name)))
 }
 

@@ -1,5 +1,5 @@
 import type { Fleet, Server } from '../fleet/fleet.ts'
-import { lineagesOn } from '../fleet/placement.ts'
+import { lineagesOn, sitesOn } from '../fleet/placement.ts'
 import type { ReceiverText } from '../reach/connection.ts'
 import { type Purpose, type ReceiverSettings, receiverText } from '../reach/receiver.ts'
 import { includeDirectories, includeFile, isSoftware } from '../services/config/software.ts'
@@ -50,8 +50,8 @@ export function receiverSettings(fleet: Fleet, server: Server): ReceiverSettings
  * The include files of a server, by the word that its receiver knows them by: one for each of its sites; for HAProxy one for
  * all. An empty path: nobody said where.
  */
-function includesOf({ sites }: Fleet, server: Server): Record<string, string> {
-  const own = [...sites.values()].filter(({ topology }) => topology.servers.includes(server.name))
+function includesOf(fleet: Fleet, server: Server): Record<string, string> {
+  const own = sitesOn(fleet, server.name)
   return Object.fromEntries(own.map(({ name }) => [includeWord(server, name), includePath(server, name) ?? '']))
 }
 
