@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Desired } from '../audit/desired.ts'
 import type { Certificate } from '../fleet/fleet.ts'
-import { parseCertificates } from '../pki/certificate.ts'
+import { fingerprintsOf } from './chain.ts'
 import type { Context } from './context.ts'
 import { revocationOf } from './revoke.ts'
 
@@ -14,9 +14,7 @@ export async function desiredOf(context: Context, { name }: Certificate, nowMs: 
     certificate: name,
     newest: newest && {
       number: newest.number,
-      chain: parseCertificates(Buffer.from(newest.chainPem), { file: `the generation of ${name}` }).map(
-        ({ fingerprint }) => fingerprint,
-      ),
+      chain: fingerprintsOf(newest),
       spki: newest.spki,
       notBeforeMs: newest.notBeforeMs,
       notAfterMs: newest.notAfterMs,

@@ -2,11 +2,11 @@ import { asOnecertError, fail, OnecertError } from '../base/errors.ts'
 import type { Placement } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import { endpointsOf } from '../observe/endpoint.ts'
-import { parseCertificates } from '../pki/certificate.ts'
 import { type Answer, type Connection, outputText } from '../reach/connection.ts'
 import { lookDirectly, lookThrough } from '../rollout/prober.ts'
 import { includePath, includeWord, receiverFor } from '../rollout/receiver.ts'
 import { verify, verifyLimits } from '../rollout/verify.ts'
+import { fingerprintsOf } from './chain.ts'
 import { chosenServer, chosenSite } from './choice.ts'
 import type { Configuration } from './configuration.ts'
 import { withConnection } from './connection.ts'
@@ -117,11 +117,9 @@ async function prove(context: Context, siteName: string, name: string, connectio
     const row = (await store.generations(lineage)).find(({ number }) => number === committed)
     const placement = placements(fleet, lineage).find((each) => each.server.name === name)
     if (!row || !placement) continue
-    const chain = parseCertificates(Buffer.from(row.chainPem), { file: `generation ${row.number} of ${lineage}` })
     const only: Placement = { ...placement, names: [siteName] }
     const withinMs = Math.min(verifyLimits.withinMs, fleet.rollout.confirmWithinMs / 2)
-    const generation = { chain: chain.map(({ fingerprint }) => fingerprint) }
-    await verify(endpointsOf(only), generation, look, clock, { ...verifyLimits, withinMs })
+    await verify(endpointsOf(only), { chain: fingerprintsOf(row) }, look, clock, { ...verifyLimits, withinMs })
   }
 }
 

@@ -4,12 +4,11 @@ import type { Certificate } from '../fleet/fleet.ts'
 import { issuerOf } from '../issue/issuers.ts'
 import type { Need } from '../issue/renewal.ts'
 import { assessBundle, fullchainPem } from '../pki/bundle.ts'
-import { parseCertificates } from '../pki/certificate.ts'
 import { parsePrivateKey } from '../pki/key.ts'
 import type { Generation } from '../rollout/generation.ts'
 import type { GenerationRow } from '../store/store.ts'
+import { chainOf, leafOf } from './chain.ts'
 import type { Context } from './context.ts'
-import { leafOf } from './leaf.ts'
 import { hasNewFiles, needOf } from './need.ts'
 import { noteFailure, noteRun, notYet } from './renewal.ts'
 import { openSolvers } from './solvers.ts'
@@ -172,12 +171,9 @@ function standing(
 async function loaded(context: Context, certificate: Certificate, row: GenerationRow): Promise<Generation> {
   const vault = await context.vault()
   const keyPem = await vault.get(row.lineage, row.spki)
-  const certificates = parseCertificates(Buffer.from(row.chainPem), {
-    file: `generation ${row.number} of ${row.lineage}`,
-  })
   const key = parsePrivateKey(Buffer.from(keyPem.reveal()), { file: `the vault's key of ${row.lineage}` })
   const nowMs = context.clock.nowMs()
-  const { bundle, errors } = assessBundle({ certificates, key }, { names: certificate.names, nowMs })
+  const { bundle, errors } = assessBundle({ certificates: chainOf(row), key }, { names: certificate.names, nowMs })
   const [first, ...also] = errors
   if (first || !bundle) {
     fail(first?.code ?? 'INTERNAL', {

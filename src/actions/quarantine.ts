@@ -5,10 +5,10 @@ import { zoneOfSite } from '../fleet/zone.ts'
 import { shelf } from '../issue/notes.ts'
 import { endpointsOf, endpointText } from '../observe/endpoint.ts'
 import { servedWrong } from '../observe/served.ts'
-import { parseCertificates } from '../pki/certificate.ts'
 import { canonicalAddress } from '../pki/names.ts'
 import { decideQuarantine, type QuarantineDecision, type QuarantineFacts } from '../rollout/quarantine.ts'
 import { addressesOf, publishAddress, withdrawAddress } from './addresses.ts'
+import { fingerprintsOf } from './chain.ts'
 import { type Choice, chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
 import { lookAtAll } from './look.ts'
@@ -127,8 +127,7 @@ async function factsOf(
       const here = placements(fleet, lineage)
         .filter(({ server }) => servers.includes(server))
         .map((placement) => ({ ...placement, names: [site.name], withoutSni: site.withoutSni === true }))
-      const chain = newest ? parseCertificates(Buffer.from(newest.chainPem), { file: lineage }) : []
-      return { here, chain: chain.map(({ fingerprint }) => fingerprint), looked: await lookAtAll(here, signal) }
+      return { here, chain: newest ? fingerprintsOf(newest) : [], looked: await lookAtAll(here, signal) }
     }),
   )
   return Promise.all(

@@ -11,8 +11,8 @@ import { noAttempts, type RenewalState, renewalStates, stateOf } from '../issue/
 import { nextLook, type Window } from '../issue/window.ts'
 import type { GenerationRow } from '../store/store.ts'
 import { acmeTools } from './account.ts'
+import { leafOf } from './chain.ts'
 import type { Context } from './context.ts'
-import { leafOf } from './leaf.ts'
 
 /** A CA that does not say when it wants a renewal holds nothing up. */
 const lookWithinMs = 10_000

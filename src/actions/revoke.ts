@@ -4,9 +4,9 @@ import { openRegistered } from '../issue/acme/registration.ts'
 import { shelf } from '../issue/notes.ts'
 import type { GenerationRow } from '../store/store.ts'
 import { accountLease, acmeIssuerOf, acmeTools } from './account.ts'
+import { leafOf } from './chain.ts'
 import { chosenCertificates } from './choice.ts'
 import type { Context } from './context.ts'
-import { leafOf } from './leaf.ts'
 import { withLeases } from './lease.ts'
 
 /** Reasons that a subscriber may give (RFC 5280 section 5.3.1, and what the rules of public CAs leave of it). */

@@ -6,10 +6,9 @@ import { renewalStates, stateOf } from '../issue/renewal-state.ts'
 import { type KeyCopy, keyCopies } from '../ledger/keycopies.ts'
 import { endpointsOf, endpointText } from '../observe/endpoint.ts'
 import { servedWrong, type Vantage } from '../observe/served.ts'
-import { parseCertificates } from '../pki/certificate.ts'
 import { instant } from '../pki/text.ts'
 import type { Sample } from '../rollout/sample.ts'
-import type { GenerationRow } from '../store/store.ts'
+import { fingerprintsOf } from './chain.ts'
 import { type Choice, chosenCertificates, isChosen, readSites } from './choice.ts'
 import type { Context } from './context.ts'
 import { lookAtAll } from './look.ts'
@@ -105,7 +104,7 @@ export async function status(context: Context, choice: Choice): Promise<Status> 
   for (const certificate of chosenCertificates(fleet, readSites(fleet, choice))) {
     const lineage = certificate.name
     const newest = await store.newestGeneration(lineage)
-    const chain = newest ? chainOf(newest) : null
+    const chain = newest && fingerprintsOf(newest)
     const state = stateOf(await renewalStates(store).read(lineage), newest?.fingerprint ?? null, 0)
     const ours = keyCopies(await ledger.entries({ lineage }))
     copies.push(...ours)
@@ -143,12 +142,6 @@ async function ticketStatus({ fleet, store }: Context, { name, tickets }: Certif
   const { number, rotatedAtMs, held } = state
   const late = ticketServers(fleet, name).filter((server) => held[server] !== number)
   return { number, rotatedAtMs, dueMs: rotatedAtMs + tickets.rotateMs, late }
-}
-
-function chainOf({ chainPem, lineage }: GenerationRow): string[] {
-  return parseCertificates(Buffer.from(chainPem), { file: `the generation of ${lineage}` }).map(
-    ({ fingerprint }) => fingerprint,
-  )
 }
 
 function seats(certificate: Certificate, copies: readonly KeyCopy[]): CertificateStatus['licence'] {
