@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { explainRead, readBounded } from '../base/durable.ts'
-import { fail, OnecertError, quote } from '../base/errors.ts'
+import { fail, OnecertError, quote, systemCode } from '../base/errors.ts'
 import { inputBytesMax } from '../base/limits.ts'
 import type { Additions } from '../fleet/entries.ts'
 import { type CertbotRenewal, readCertbotRenewal } from '../issue/certbot.ts'
@@ -153,7 +153,7 @@ async function namesIn(directory: string): Promise<string[]> {
   try {
     return (await readdir(directory)).sort()
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as { code?: string }).code ?? '')) return []
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error))) return []
     throw await explainRead(error, directory)
   }
 }

@@ -1,4 +1,4 @@
-import { asOnecertError, fail, quote } from '../base/errors.ts'
+import { asOnecertError, fail, quote, textOf } from '../base/errors.ts'
 import { linesOf } from '../base/lines.ts'
 import { type Place, type PlaceProbed, parsePlace } from './probe.ts'
 import type { DoneLines, LineVerdict } from './probe-output.ts'
@@ -135,7 +135,7 @@ function objectOf(text: string): Record<string, unknown> {
   try {
     return JSON.parse(text) as Record<string, unknown>
   } catch (cause) {
-    return fail('USAGE', { what: `"${quote(text)}" is no JSON`, fact: quote((cause as Error).message), cause })
+    return fail('USAGE', { what: `"${quote(text)}" is no JSON`, fact: quote(textOf(cause)), cause })
   }
 }
 

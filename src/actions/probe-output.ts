@@ -6,7 +6,7 @@ import { finished } from 'node:stream/promises'
 import { crc32 } from 'node:zlib'
 import type { Verdict } from '../audit/probed.ts'
 import { explainRead, explainWrite } from '../base/durable.ts'
-import { fail, quote } from '../base/errors.ts'
+import { fail, quote, systemCode } from '../base/errors.ts'
 import { linesOf } from '../base/lines.ts'
 
 /** What becomes of a line; `bad`: it cannot be read. */
@@ -72,7 +72,7 @@ export async function readDone(path: string): Promise<DoneLines> {
     }
   } catch (error) {
     // The first run of a command that always says --resume.
-    if ((error as { code?: string }).code !== 'ENOENT') throw await explainRead(error, path)
+    if (systemCode(error) !== 'ENOENT') throw await explainRead(error, path)
   }
   return {
     counts,
@@ -110,8 +110,8 @@ async function cut(path: string, bytes: number): Promise<void> {
 
 /** @throws OnecertError USAGE where it is there already and is not to be gone on with, STATE_* */
 export async function openOutput(path: string, { resume }: { readonly resume: boolean }): Promise<ProbeOutput> {
-  const file = await open(path, resume ? 'a' : 'ax', 0o600).catch(async (error: { code?: string }) => {
-    if (error.code !== 'EEXIST') throw await explainWrite(error, path)
+  const file = await open(path, resume ? 'a' : 'ax', 0o600).catch(async (error: unknown) => {
+    if (systemCode(error) !== 'EEXIST') throw await explainWrite(error, path)
     return fail('USAGE', {
       what: `${path} is there already`,
       state: 'it is as it was, and nothing was looked at',

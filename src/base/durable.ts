@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { constants, type Stats } from 'node:fs'
 import { type FileHandle, link, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { fail, OnecertError } from './errors.ts'
+import { fail, OnecertError, systemCode } from './errors.ts'
 import { processAlive, thisProcess } from './process.ts'
 
 /**
@@ -23,8 +23,8 @@ export function createDurably(path: string, bytes: Uint8Array, { mode }: { reado
   return putDurably(path, bytes, mode, async (temporary) => {
     const created = await link(temporary, path).then(
       () => true,
-      (error: { code?: string }) => {
-        if (error.code === 'EEXIST') return false
+      (error: unknown) => {
+        if (systemCode(error) === 'EEXIST') return false
         throw error
       },
     )
@@ -108,7 +108,7 @@ const hindrances: Readonly<Record<string, string>> = {
 
 /** The error of a failed write, with the measured fact. */
 export async function explainWrite(error: unknown, path: string): Promise<unknown> {
-  const { code = '' } = error as { code?: string }
+  const code = systemCode(error)
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new OnecertError('STATE_DISK_FULL', {
       what: `${path} cannot be written: the disk is full`,
@@ -141,7 +141,7 @@ export async function explainWrite(error: unknown, path: string): Promise<unknow
 
 /** The error of a failed read, with the measured fact. */
 export async function explainRead(error: unknown, path: string): Promise<unknown> {
-  const { code = '' } = error as { code?: string }
+  const code = systemCode(error)
   if (['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP'].includes(code)) {
     return new OnecertError('INPUT_NOT_FOUND', {
       what: `${path} is not there`,

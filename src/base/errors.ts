@@ -61,12 +61,19 @@ export function asOnecertError(thrown: unknown): OnecertError {
   })
 }
 
-function textOf(thrown: unknown): string {
+/** What it says; never throws. It may hold anything: see {@link asOnecertError}. */
+export function textOf(thrown: unknown): string {
   try {
     return String(thrown instanceof Error ? thrown.message : thrown)
   } catch {
     return 'an object without a text was thrown'
   }
+}
+
+/** The code of an error of Node or of the system, such as `ENOENT`; empty: it has none. */
+export function systemCode(thrown: unknown): string {
+  const has = typeof thrown === 'object' && thrown !== null && 'code' in thrown
+  return has && typeof thrown.code === 'string' ? thrown.code : ''
 }
 
 /** Nobody knows where the text of a defect came from: PEM blocks, and runs that may be Base64, hex or an age identity, go. */
@@ -76,13 +83,13 @@ function withoutKeys(text: string): string {
     .replace(/[A-Za-z0-9+/_=-]{32,}/g, (run) => `[${run.length} characters]`)
 }
 
-const quotedBytesMax = 80
+const quotedCharactersMax = 80
 
 /**
  * Text from outside (certificates, servers, files), safe to print: control characters escaped, cut at `charactersMax`.
  * Never call it with something that may be a secret.
  */
-export function quote(text: string, charactersMax = quotedBytesMax): string {
+export function quote(text: string, charactersMax = quotedCharactersMax): string {
   const inert = text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (character) => {
     const point = character.codePointAt(0) ?? 0
     return point <= 0xff ? `\\x${point.toString(16).padStart(2, '0')}` : `\\u{${point.toString(16)}}`

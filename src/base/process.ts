@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { systemCode } from './errors.ts'
 
 /** A process of this machine: its id alone may be given to another one once it has ended. */
 export interface ProcessName {
@@ -16,7 +17,7 @@ export function processAlive({ pid, started }: ProcessName): boolean {
   try {
     process.kill(pid, 0)
   } catch (error) {
-    return (error as { code?: string }).code === 'EPERM'
+    return systemCode(error) === 'EPERM'
   }
   const now = startTime(pid)
   return now === null || started === '0' || now === started

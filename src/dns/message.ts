@@ -1,5 +1,5 @@
 import { type Answer, decode, encode } from 'dns-packet'
-import { fail, quote } from '../base/errors.ts'
+import { fail, quote, textOf } from '../base/errors.ts'
 
 export type RecordType = 'A' | 'AAAA' | 'CAA' | 'CNAME' | 'NS' | 'SOA' | 'TLSA' | 'TXT'
 
@@ -84,7 +84,7 @@ export function decodeAnswer(bytes: Buffer, query: Query, from: string): Message
       authorities: packet.authorities ?? [],
     }
   } catch (error) {
-    return answerBad(from, `${bytes.length} bytes: ${quote(String((error as Error).message))}`)
+    return answerBad(from, `${bytes.length} bytes: ${quote(textOf(error))}`)
   }
 }
 

@@ -2,6 +2,7 @@ import { mkdtemp, realpath } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs, styleText } from 'node:util'
+import { textOf } from '../base/errors.ts'
 import { visitAll } from './client.ts'
 import { type Lab, startLab } from './lab.ts'
 import { count, mended, type Product, productFor, summary } from './product.ts'
@@ -30,7 +31,7 @@ const command = (words: string) =>
   say(process.stdout.isTTY ? styleText('cyan', `$ onecert ${words}`) : `$ onecert ${words}`)
 
 process.exitCode = await main().catch((error: unknown) => {
-  process.stderr.write(`error: ${error instanceof Error ? error.message : error}\n`)
+  process.stderr.write(`error: ${textOf(error)}\n`)
   return 1
 })
 

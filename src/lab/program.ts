@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile, rm, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { systemCode } from '../base/errors.ts'
 import { processesAtHome, processesBelow, processesRunning, sameProcess } from './processes.ts'
 
 /** Real software whose configuration is written: the commands (argv, absolute paths) that its operator would use. */
@@ -142,6 +143,6 @@ function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+    if (systemCode(error) !== 'ESRCH') throw error
   }
 }

@@ -1,5 +1,6 @@
 import { createServer } from 'node:https'
 import { createProxyServer } from 'httpxy'
+import { textOf } from '../base/errors.ts'
 import { loadPair, serveUntilAlone } from './pair.ts'
 
 /**
@@ -24,7 +25,7 @@ function reload(): void {
     server.setSecureContext(loadPair(directory))
   } catch (error) {
     // Before its first certificate a server is down, as a real one would be.
-    if (server.listening) process.stderr.write(`${name}: keeps what it has: ${(error as Error).message}\n`)
+    if (server.listening) process.stderr.write(`${name}: keeps what it has: ${textOf(error)}\n`)
     return
   }
   if (!server.listening) server.listen(Number(port), address)

@@ -1,6 +1,6 @@
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { fail } from '../base/errors.ts'
+import { fail, systemCode } from '../base/errors.ts'
 import { bareCarrier, type Carrier, plainCarrier } from './carrier.ts'
 import { type Endpoint, endpointText } from './endpoint.ts'
 import { beforeTls } from './preamble.ts'
@@ -72,7 +72,7 @@ export async function contact<T>(
 
 /** A server that can do nothing of what was offered may end the connection without a word. */
 function asFlaw(error: unknown, stream: Duplex): unknown {
-  const { code = '' } = error as { code?: string }
+  const code = systemCode(error)
   if (!['ECONNRESET', 'EPIPE'].includes(code)) return error
   const silent = stream instanceof Socket && !stream.connecting && stream.bytesRead === 0
   return new TlsFlaw('closed', `the server ended the connection (${code})`, silent)

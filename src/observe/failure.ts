@@ -1,4 +1,4 @@
-import { OnecertError, quote } from '../base/errors.ts'
+import { OnecertError, quote, systemCode } from '../base/errors.ts'
 import { type Endpoint, endpointText } from './endpoint.ts'
 import { type FlawKind, TlsFlaw } from './tls/flaw.ts'
 
@@ -26,7 +26,8 @@ export function explain(error: unknown, endpoint: Endpoint, elapsedMs: number): 
     }[code]
     return new OnecertError(code, { what, fact: quote(error.message, 160) })
   }
-  const { code = '', message = '' } = error as { code?: string; message?: string }
+  const code = systemCode(error)
+  const message = error instanceof Error ? error.message : ''
   if (code === 'ECONNREFUSED')
     return new OnecertError('PROBE_REFUSED', { what: `${where} refuses connections`, fact: 'nothing listens there' })
   if (['ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH'].includes(code))

@@ -1,7 +1,7 @@
 import { type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
-import { fail, OnecertError, quote } from '../base/errors.ts'
+import { fail, OnecertError, quote, systemCode } from '../base/errors.ts'
 
 export interface WebPage {
   readonly status: number
@@ -89,9 +89,10 @@ async function read(incoming: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).subarray(0, bodyBytesMax).toString('utf8')
 }
 
-function explain(error: unknown, url: string, address: string | null, signal: AbortSignal | undefined): unknown {
+function explain(error: Error, url: string, address: string | null, signal: AbortSignal | undefined): unknown {
   if (signal?.aborted) return signal.reason
-  const { code = '', name = '', message = '' } = error as NodeJS.ErrnoException
+  const { name, message } = error
+  const code = systemCode(error)
   const where = `${url}${address === null ? '' : ` at ${address}`}`
   if (code === 'ECONNREFUSED') {
     return new OnecertError('PROBE_REFUSED', { what: `${where} refuses connections`, fact: 'nothing listens there' })

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { promisify } from 'node:util'
-import { fail, OnecertError } from '../base/errors.ts'
+import { fail, OnecertError, systemCode } from '../base/errors.ts'
 import type { Machine, SshReach } from '../fleet/fleet.ts'
 import type { Connection, OpenOptions, Reach } from './connection.ts'
 import { childEnvironment } from './environment.ts'
@@ -196,7 +196,7 @@ async function askAlgorithms(): Promise<SshAlgorithms> {
 function missing(cause: Error): OnecertError {
   return new OnecertError('SSH_MISSING', {
     what: 'the program ssh cannot be started',
-    fact: (cause as { code?: string }).code ?? cause.message,
+    fact: systemCode(cause) || cause.message,
     state: 'no server was touched',
     next: 'install OpenSSH (Debian: apt-get install openssh-client)',
     cause,

@@ -3,7 +3,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Decrypter, Encrypter } from 'age-encryption'
 import { createDurably, explainRead, explainWrite, flushDirectory, readBounded } from '../base/durable.ts'
-import { fail, OnecertError } from '../base/errors.ts'
+import { fail, OnecertError, systemCode } from '../base/errors.ts'
 import { Secret } from '../base/secret.ts'
 import type { VaultIdentity } from './identity.ts'
 
@@ -110,7 +110,7 @@ export function openVault(directory: string, { identity, recipient }: VaultIdent
         await rm(path, { force: true })
         await flushDirectory(dirname(path))
       } catch (error) {
-        if ((error as { code?: string }).code !== 'ENOENT') throw await explainWrite(error, path)
+        if (systemCode(error) !== 'ENOENT') throw await explainWrite(error, path)
       }
     },
   }
@@ -121,7 +121,7 @@ async function entriesOf(directory: string): Promise<Dirent[]> {
   try {
     return await readdir(directory, { withFileTypes: true })
   } catch (error) {
-    if ((error as { code?: string }).code === 'ENOENT') return []
+    if (systemCode(error) === 'ENOENT') return []
     throw await explainRead(error, directory)
   }
 }

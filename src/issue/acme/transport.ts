@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { Agent, request } from 'node:https'
 import { isIP } from 'node:net'
-import { quote } from '../../base/errors.ts'
+import { quote, systemCode } from '../../base/errors.ts'
 import { programVersion } from '../../base/version.ts'
 import { AddressRefused, isPublicAddress, publicLookup } from './public-address.ts'
 
@@ -125,7 +125,8 @@ function failureOf(error: unknown, { host }: URL, mayHaveArrived: boolean): Tran
   if (error instanceof AddressRefused) {
     return new TransportFailure('address-refused', `${host} leads to ${error.message}`, false, error)
   }
-  const { code = 'no code', message = '' } = error as { code?: string; message?: string }
+  const code = systemCode(error) || 'no code'
+  const message = error instanceof Error ? error.message : ''
   const kind = untrusted.test(code) ? 'untrusted' : 'lost'
   return new TransportFailure(
     kind,

@@ -1,5 +1,5 @@
 import { hash, type KeyObject, X509Certificate } from 'node:crypto'
-import { quote } from '../../base/errors.ts'
+import { quote, textOf } from '../../base/errors.ts'
 import { spkiOf } from '../../pki/key.ts'
 import { malformed, unsupported } from './flaw.ts'
 
@@ -38,7 +38,7 @@ function parse(der: Buffer): Leaf {
     certificate = new X509Certificate(der)
     publicKey = certificate.publicKey
   } catch (error) {
-    return unsupported(`its certificate cannot be read: ${error instanceof Error ? error.message : error}`)
+    return unsupported(`its certificate cannot be read: ${textOf(error)}`)
   }
   // What is read has to be what was sent, whose fingerprint is told: node:crypto finds a PEM within other bytes too.
   if (!certificate.raw.equals(der)) malformed('a certificate that is read as another one')

@@ -1,4 +1,5 @@
 import { constants, type KeyObject, verify } from 'node:crypto'
+import { textOf } from '../../base/errors.ts'
 import type { KeyKind } from '../../fleet/fleet.ts'
 import { malformed, unproven, unsupported } from './flaw.ts'
 
@@ -94,6 +95,6 @@ function verifies(
     const saltLength = padding === pss ? { saltLength: constants.RSA_PSS_SALTLEN_DIGEST } : {}
     return verify(hash, content, { key, padding, ...saltLength }, signature)
   } catch (error) {
-    return unsupported(`its signature cannot be checked: ${error instanceof Error ? error.message : error}`)
+    return unsupported(`its signature cannot be checked: ${textOf(error)}`)
   }
 }

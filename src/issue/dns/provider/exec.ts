@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { fail, quote } from '../../../base/errors.ts'
+import { fail, quote, systemCode } from '../../../base/errors.ts'
 import { zoneOf } from '../../../dns/authority.ts'
 import type { Resolver } from '../../../dns/resolver.ts'
 import type { DnsProvider, TxtRecord } from './provider.ts'
@@ -112,6 +112,6 @@ function killGroup(pid: number): void {
   try {
     process.kill(-pid, 'SIGKILL')
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+    if (systemCode(error) !== 'ESRCH') throw error
   }
 }

@@ -1,5 +1,5 @@
 import { request } from 'node:https'
-import { fail, quote } from '../../../base/errors.ts'
+import { fail, quote, systemCode, textOf } from '../../../base/errors.ts'
 
 /** Where an HTTP API is. */
 export interface ApiEndpoint {
@@ -39,10 +39,9 @@ export async function callApi(at: ApiEndpoint, call: ApiCall, signal: AbortSigna
     return await send(url, at, call, AbortSignal.any([signal, timeout]))
   } catch (error) {
     signal.throwIfAborted()
-    const { code, message } = error as NodeJS.ErrnoException
     fail('DNS_UNREACHABLE', {
       what: `${url.host} does not answer`,
-      fact: timeout.aborted ? `no whole answer within ${timeoutMs} ms` : quote(code ?? message, 200),
+      fact: timeout.aborted ? `no whole answer within ${timeoutMs} ms` : quote(systemCode(error) || textOf(error), 200),
       state: 'whether it has done what was asked is not certain; doing it again does no harm',
       next: `check that ${url.host} is reached from here: curl -v ${url.origin}`,
       cause: error,
