@@ -1,4 +1,4 @@
-import { asOnecertError, fail, OnecertError } from '../base/errors.ts'
+import { asOnecertError, fail, OnecertError, retold } from '../base/errors.ts'
 import type { Placement } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import { endpointsOf } from '../observe/endpoint.ts'
@@ -131,14 +131,12 @@ async function takeBack(
   error: OnecertError,
 ): Promise<never> {
   const answer = await connection.request('unincluded', [word]).catch(() => null)
-  throw new OnecertError(error.code, {
-    ...error.failure,
+  throw retold(error, {
     what: `with the new configuration, ${error.failure.what}`,
     state: answer?.ok
       ? `${server} has the configuration that it had: ${path} was brought back and the service reloaded`
       : `${server} brings ${path} back by itself`,
     next: 'onecert status, and the log of the service there',
-    cause: error,
   })
 }
 

@@ -1,4 +1,4 @@
-import { fail, OnecertError, quote } from '../base/errors.ts'
+import { fail, OnecertError, quote, retold } from '../base/errors.ts'
 import type { Server } from '../fleet/fleet.ts'
 import { type Answer, outputText } from '../reach/connection.ts'
 import { installedReceiver } from '../reach/receiver.ts'
@@ -94,11 +94,9 @@ function connectingAs(server: Server, { as, identity }: EnrolOptions): Server {
 }
 
 function onlyReceiver(server: string, cause: OnecertError): OnecertError {
-  return new OnecertError('RECEIVER_OUTDATED', {
-    ...cause.failure,
+  return retold(cause, {
     what: `the account used for ${server} may run the receiver that is installed there, and nothing else`,
     next: `connect with an account that is root there: onecert server enrol ${server} --as root@HOST`,
-    cause,
   })
 }
 

@@ -1,4 +1,4 @@
-import { asOnecertError, fail, OnecertError } from '../base/errors.ts'
+import { asOnecertError, fail, OnecertError, retold, withOthers } from '../base/errors.ts'
 import { Secret } from '../base/secret.ts'
 import type { Certificate } from '../fleet/fleet.ts'
 import { issuerOf } from '../issue/issuers.ts'
@@ -61,9 +61,7 @@ export async function issueCertificate(
   ): Promise<IssuedGeneration> => ({
     generation: await standing(context, certificate, row, waiting).catch((defect: unknown) => {
       // Why there is no better one comes first.
-      if (!failure) throw defect
-      const also = [...(failure.failure.also ?? []), asOnecertError(defect)]
-      throw new OnecertError(failure.code, { ...failure.failure, also, cause: failure })
+      throw failure ? withOthers(failure, [asOnecertError(defect)]) : defect
     }),
     issued: null,
     failure,
@@ -105,7 +103,7 @@ export async function issueCertificate(
     .effect({ effect: 'issue', lineage, reason }, () => issuerOf(spec, tools).issue(order))
     .catch((thrown: unknown) => {
       const error = asOnecertError(thrown)
-      return new OnecertError(error.code, { state: 'no server was touched', ...error.failure, cause: error })
+      return retold(error, { state: error.failure.state ?? 'no server was touched' })
     })
   const [waiting = null] = waits
   if (waiting !== null) context.report({ kind: 'notice', lineage, text: `waits for a newer certificate: ${waiting}` })
@@ -163,7 +161,7 @@ function standing(
   return loaded(context, certificate, newest).catch((thrown: unknown) => {
     if (waiting === null || !(thrown instanceof OnecertError)) throw thrown
     const fact = [thrown.failure.fact, waiting].filter((each) => each !== undefined).join('\n')
-    throw new OnecertError(thrown.code, { ...thrown.failure, fact, cause: thrown })
+    throw retold(thrown, { fact })
   })
 }
 

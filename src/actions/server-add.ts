@@ -1,4 +1,4 @@
-import { asOnecertError, fail, OnecertError } from '../base/errors.ts'
+import { asOnecertError, fail, OnecertError, retold } from '../base/errors.ts'
 import { lineagesOn, placements, sitesOn } from '../fleet/placement.ts'
 import { keyCopies } from '../ledger/keycopies.ts'
 import { licenceSeats } from '../rollout/licence.ts'
@@ -130,10 +130,5 @@ function unpublished(name: string, thrown: unknown): OnecertError {
   const state = [error.failure.state, `${name} was not published in the DNS`].filter(Boolean).join('; ')
   const first = error.failure.next === 'onecert apply' ? undefined : error.failure.next
   const again = `the same command again: onecert server add ${name} …`
-  return new OnecertError(error.code, {
-    ...error.failure,
-    state,
-    next: first === undefined ? again : `${first}\nthen ${again}`,
-    cause: error,
-  })
+  return retold(error, { state, next: first === undefined ? again : `${first}\nthen ${again}` })
 }

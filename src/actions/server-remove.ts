@@ -1,4 +1,4 @@
-import { asOnecertError, fail, quote } from '../base/errors.ts'
+import { asOnecertError, fail, quote, retold } from '../base/errors.ts'
 import { closest } from '../base/similar.ts'
 import { requireAnother } from '../fleet/edit/server.ts'
 import type { Server } from '../fleet/fleet.ts'
@@ -205,8 +205,7 @@ function sharesAddress({ fleet }: Context, site: string, server: Server): boolea
 async function requireGone(context: Context, each: DnsSite, server: Server): Promise<void> {
   const next = `take the record ${recordText(each.site, server)} out of its zone, then: onecert server remove ${server.name}\nor, where nothing is to be waited for: onecert server remove ${server.name} --now`
   const { sights, ttlS } = await whoShows(context, each, server).catch((thrown: unknown) => {
-    const error = asOnecertError(thrown)
-    return fail(error.code, { ...error.failure, state: 'nothing was changed', next, cause: error })
+    throw retold(asOnecertError(thrown), { state: 'nothing was changed', next })
   })
   if (sights.length === 0) return
   const shown = sights.map((sight) => (sight.as === 'authority' ? sight.server : `the resolver ${sight.server}`))

@@ -1,4 +1,4 @@
-import { asOnecertError, OnecertError } from '../base/errors.ts'
+import { asOnecertError, type OnecertError, withOthers } from '../base/errors.ts'
 
 /**
  * One after the other, also behind one that fails.
@@ -14,11 +14,6 @@ export async function eachInTurn<Item>(
     if (failures.length > 0 && signal.aborted) break
     await work(item).catch((thrown: unknown) => failures.push(asOnecertError(thrown)))
   }
-  const [first, ...also] = failures
-  if (!first || also.length === 0) return first ?? null
-  return new OnecertError(first.code, {
-    ...first.failure,
-    also: [...(first.failure.also ?? []), ...also],
-    cause: first,
-  })
+  const [first, ...others] = failures
+  return first ? withOthers(first, others) : null
 }

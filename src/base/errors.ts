@@ -50,6 +50,16 @@ export function fail(code: ErrorCode, failure: Failure): never {
   throw new OnecertError(code, failure)
 }
 
+/** The same failure told in other words, or in more of them; the first telling is its cause. */
+export function retold(error: OnecertError, words: Omit<Partial<Failure>, 'cause'>): OnecertError {
+  return new OnecertError(error.code, { ...error.failure, ...words, cause: error })
+}
+
+/** Several failures as one: the first, with the others beside it. */
+export function withOthers(first: OnecertError, others: readonly OnecertError[]): OnecertError {
+  return others.length === 0 ? first : retold(first, { also: [...(first.failure.also ?? []), ...others] })
+}
+
 /** Anything that was thrown, as an error of the catalogue. */
 export function asOnecertError(thrown: unknown): OnecertError {
   if (thrown instanceof OnecertError) return thrown

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { Context } from '../actions/context.ts'
-import { OnecertError } from '../base/errors.ts'
+import { OnecertError, retold } from '../base/errors.ts'
 import { openContext } from './open.ts'
 import { type Progress, showProgress } from './progress.ts'
 import { type GlobalOptions, type Settings, settingsOf } from './settings.ts'
@@ -66,7 +66,7 @@ export async function withContext<T>(
 export function continuedBy(next: string): (error: unknown) => never {
   return (error) => {
     if (!(error instanceof OnecertError && error.code === 'INTERRUPTED')) throw error
-    throw new OnecertError('INTERRUPTED', { ...error.failure, next, cause: error })
+    throw retold(error, { next })
   }
 }
 

@@ -17,7 +17,7 @@ import {
   type YAMLMap,
 } from 'yaml'
 import type { ErrorCode } from '../base/catalogue.ts'
-import { fail, OnecertError, quote } from '../base/errors.ts'
+import { fail, OnecertError, quote, withOthers } from '../base/errors.ts'
 import { inputBytesMax } from '../base/limits.ts'
 import { excerpt } from './excerpt.ts'
 
@@ -94,7 +94,7 @@ export function readSource(input: Uint8Array | string, file: string): Source {
     const [first, ...also] = shown.map(({ code, offset, tell }) => problem(code, offset, tell()))
     const [next, ...others] = sorted.slice(problemsShownMax)
     if (next) also.push(problem(next.code, next.offset, { what: `${1 + others.length} more problems begin here` }))
-    if (first) throw also.length === 0 ? first : new OnecertError(first.code, { ...first.failure, also })
+    if (first) throw withOthers(first, also)
   }
 
   const oldLineEnd = text.search(/\r(?!\n)/)

@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { readBounded } from '../base/durable.ts'
-import { fail, OnecertError } from '../base/errors.ts'
+import { fail, OnecertError, retold, withOthers } from '../base/errors.ts'
 import { inputBytesMax } from '../base/limits.ts'
 import { Secret } from '../base/secret.ts'
 import type { ImportPemIssuer, ImportPkcs12Issuer } from '../fleet/fleet.ts'
@@ -48,12 +48,7 @@ async function accept(
   if (key === null) fail('VAULT_KEY_MISSING', { what: `no private key for ${order.lineage}` })
   const { bundle, errors } = assessBundle({ certificates, key }, { names: order.names, nowMs: order.nowMs })
   const [first, ...also] = errors
-  if (first)
-    throw new OnecertError(first.code, {
-      ...first.failure,
-      state: 'nothing was stored and no server was touched',
-      also,
-    })
+  if (first) throw retold(withOthers(first, also), { state: 'nothing was stored and no server was touched' })
   if (!bundle) fail('INTERNAL', { what: `an assessment of ${order.lineage} without result` })
   await keys.put(order.lineage, privateKeyPem(bundle.key), bundle.spki)
   return bundle

@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
-import { OnecertError } from '../base/errors.ts'
+import { OnecertError, retold, withOthers } from '../base/errors.ts'
 import { Secret } from '../base/secret.ts'
 import type { WatchIssuer } from '../fleet/fleet.ts'
 import { type Assessment, assessBundle, type Bundle } from '../pki/bundle.ts'
@@ -102,11 +102,7 @@ function assess(leaf: X509, key: Secret<KeyObject>, { files }: DirectoryContents
 
 function refusal([first, ...also]: readonly OnecertError[]): OnecertError {
   if (!first) return new OnecertError('INTERNAL', { what: 'an assessment without result' })
-  return new OnecertError(first.code, {
-    ...first.failure,
-    state: 'nothing was stored and no server was touched',
-    also,
-  })
+  return retold(withOthers(first, also), { state: 'nothing was stored and no server was touched' })
 }
 
 const halfWrittenCodes: readonly string[] = ['PEM_DAMAGED', 'PEM_BAD_BASE64', 'PEM_EMPTY']

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../base/clock.ts'
-import { asOnecertError, OnecertError } from '../base/errors.ts'
+import { asOnecertError, withOthers } from '../base/errors.ts'
 import type { RecordRow, Store } from '../store/store.ts'
 import { canonicalJson, link } from './chain.ts'
 import type { EffectFields, Entry } from './entry.ts'
@@ -46,7 +46,7 @@ export function openLedger(store: Store, { clock, actor }: { readonly clock: Clo
     } catch (thrown) {
       const { code } = asOnecertError(thrown)
       await append({ ...fields, id, actor, phase: 'outcome', result: 'failed', code }).catch((unrecorded) => {
-        throw alsoFailed(thrown, unrecorded)
+        throw withOthers(asOnecertError(thrown), [asOnecertError(unrecorded)])
       })
       throw thrown
     }
@@ -68,14 +68,4 @@ export function openLedger(store: Store, { clock, actor }: { readonly clock: Clo
     },
     rows: () => store.record(),
   }
-}
-
-/** The first failure, with the second beside it. */
-function alsoFailed(thrown: unknown, second: unknown): OnecertError {
-  const { code, failure } = asOnecertError(thrown)
-  return new OnecertError(code, {
-    ...failure,
-    also: [...(failure.also ?? []), asOnecertError(second)],
-    cause: thrown,
-  })
 }

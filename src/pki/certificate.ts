@@ -1,5 +1,5 @@
 import { createHash, X509Certificate } from 'node:crypto'
-import { fail, OnecertError, quote } from '../base/errors.ts'
+import { fail, OnecertError, quote, retold } from '../base/errors.ts'
 import { readExtensions } from './extensions.ts'
 import { sniff } from './input.ts'
 import { keyTypeOf, spkiOf } from './key.ts'
@@ -135,7 +135,7 @@ export function parseCertificates(bytes: Uint8Array, name: InputName): X509[] {
       return parseCertificate(der, name)
     } catch (thrown) {
       if (!(thrown instanceof OnecertError)) throw thrown
-      return fail(thrown.code, { ...thrown.failure, at: `${quote(name.file)}:${line}` })
+      throw retold(thrown, { at: `${quote(name.file)}:${line}` })
     }
   })
 }

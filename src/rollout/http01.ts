@@ -1,5 +1,5 @@
 import { createServer, type Server as HttpServer } from 'node:http'
-import { asOnecertError, fail, OnecertError, quote } from '../base/errors.ts'
+import { asOnecertError, fail, OnecertError, quote, withOthers } from '../base/errors.ts'
 import { inLanes } from '../base/lanes.ts'
 import type { Http01Settings, Server } from '../fleet/fleet.ts'
 import type { Solver, TokenChallenge } from '../issue/solver.ts'
@@ -212,7 +212,7 @@ async function lookEverywhere(
     for (const each of wrong) notice(`${each.failure.what}: ${each.failure.fact}; the others do`)
     return
   }
-  throw also.length === 0 ? first : new OnecertError(first.code, { ...first.failure, also, cause: first })
+  throw withOthers(first, also)
 }
 
 function notServed(where: string, name: string, fact: string, unreachable: OnecertError | undefined): OnecertError {

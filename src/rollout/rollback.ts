@@ -1,4 +1,4 @@
-import { asOnecertError, OnecertError } from '../base/errors.ts'
+import { asOnecertError, OnecertError, retold } from '../base/errors.ts'
 import { endpointsOf, endpointText } from '../observe/endpoint.ts'
 import type { Connection } from '../reach/connection.ts'
 import { expectOk, recordZeroed } from './conversation.ts'
@@ -69,10 +69,8 @@ export function connectionLost(thrown: unknown): boolean {
 export function undoesItself(task: ServerRollout, session: Session, cause: OnecertError): OnecertError {
   const { server } = task.planned.placement
   session.state = 'unreachable'
-  return new OnecertError(cause.code, {
-    ...cause.failure,
+  return retold(cause, {
     state: `an unconfirmed swap on ${server.name} undoes itself there within ${task.confirmWithinMs / 1000} s`,
     next: 'onecert status, then: onecert apply',
-    cause,
   })
 }

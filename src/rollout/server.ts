@@ -1,4 +1,4 @@
-import { asOnecertError, fail, OnecertError } from '../base/errors.ts'
+import { asOnecertError, fail, type OnecertError, retold } from '../base/errors.ts'
 import { endpointsOf, endpointText } from '../observe/endpoint.ts'
 import type { Vantage } from '../observe/served.ts'
 import type { Connection } from '../reach/connection.ts'
@@ -74,13 +74,12 @@ function notReached(error: OnecertError): ServerState {
 
 /** By a person, or by what makes it impossible to go on: a lease that was lost. */
 function interrupted(server: string, reason: unknown): OnecertError {
-  const { code, failure } = asOnecertError(reason)
-  return new OnecertError(code, {
-    next: 'onecert apply',
-    ...failure,
-    what: `${failure.what} before ${server} was swapped`,
-    state: [`nothing that ${server} serves was changed`, failure.state].filter(Boolean).join('; '),
-    cause: reason,
+  const error = asOnecertError(reason)
+  const { what, state, next = 'onecert apply' } = error.failure
+  return retold(error, {
+    what: `${what} before ${server} was swapped`,
+    state: [`nothing that ${server} serves was changed`, state].filter(Boolean).join('; '),
+    next,
   })
 }
 
@@ -195,9 +194,8 @@ async function refuseUnseeable({ planned: { placement } }: ServerRollout, connec
   const [endpoint] = endpointsOf(placement).filter(({ proxyProtocol }) => proxyProtocol)
   if (endpoint === undefined) return
   await lookThrough(connection)(endpoint, verifyLimits.handshakeTimeoutMs).catch((error: unknown) => {
-    const { code, failure } = asOnecertError(error)
-    if (code === 'PROBE_FORBIDDEN')
-      throw new OnecertError(code, { ...failure, state: `nothing that ${server.name} serves was changed` })
+    const told = asOnecertError(error)
+    if (told.code === 'PROBE_FORBIDDEN') throw retold(told, { state: `nothing that ${server.name} serves was changed` })
   })
 }
 

@@ -7,7 +7,7 @@ import { openOutput, readDone, standardOutput } from '../../actions/probe-output
 import type { Probed, Verdict } from '../../audit/probed.ts'
 import { systemClock } from '../../base/clock.ts'
 import { explainRead } from '../../base/durable.ts'
-import { fail, OnecertError, quote, systemCode } from '../../base/errors.ts'
+import { fail, OnecertError, quote, retold, systemCode } from '../../base/errors.ts'
 import { parseDuration } from '../../fleet/duration.ts'
 import type { KeyKind, ProxyProtocol, Starttls } from '../../fleet/fleet.ts'
 import { endpointText } from '../../observe/endpoint.ts'
@@ -135,8 +135,7 @@ export function probeCommand(program: Command, shell: Shell): void {
       // A reader that went away (| head) is no failure of ours.
       if (systemCode(error) === 'EPIPE') return
       if (!(error instanceof OnecertError && error.code === 'INTERRUPTED')) throw error
-      fail('INTERRUPTED', {
-        ...error.failure,
+      throw retold(error, {
         fact: shown.summary(),
         state: out === undefined ? 'what is done was written' : `${out} has what is done`,
         next:

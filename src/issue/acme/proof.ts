@@ -1,4 +1,4 @@
-import { asOnecertError, fail, OnecertError, quote } from '../../base/errors.ts'
+import { asOnecertError, fail, OnecertError, quote, withOthers } from '../../base/errors.ts'
 import { type Answerable, type PersistentChallenge, type Solver, solversFor } from '../solver.ts'
 import type { AcmeClient } from './client.ts'
 import { insist } from './insist.ts'
@@ -190,9 +190,6 @@ async function judged(client: AcmeClient, { authorization, answer }: Chosen, too
 /** All of them, to their ends; the first failure with the others beside it. */
 async function all<Item>(items: readonly Item[], work: (item: Item) => Promise<unknown>): Promise<void> {
   const ended = await Promise.allSettled(items.map(work))
-  const [first, ...also] = ended.flatMap((each) => (each.status === 'rejected' ? [asOnecertError(each.reason)] : []))
-  if (!first) return
-  throw also.length === 0
-    ? first
-    : new OnecertError(first.code, { ...first.failure, also: [...(first.failure.also ?? []), ...also], cause: first })
+  const [first, ...others] = ended.flatMap((each) => (each.status === 'rejected' ? [asOnecertError(each.reason)] : []))
+  if (first) throw withOthers(first, others)
 }
