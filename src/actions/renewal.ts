@@ -9,6 +9,7 @@ import { exhaustedOf } from '../issue/limits/budget.ts'
 import type { Circumstances } from '../issue/renewal.ts'
 import { noAttempts, type RenewalState, renewalStates, stateOf } from '../issue/renewal-state.ts'
 import { nextLook, type Window } from '../issue/window.ts'
+import { minute } from '../pki/text.ts'
 import type { GenerationRow } from '../store/store.ts'
 import { acmeTools } from './account.ts'
 import { leafOf } from './chain.ts'
@@ -106,8 +107,8 @@ export function notYet(
   if (atMs <= nowMs) return null
   const times = failed.failures === 1 ? 'once' : `${failed.failures} times`
   return new OnecertError('ISSUE_LATER', {
-    what: `${issuer} is not asked for a new certificate before ${new Date(atMs).toISOString().slice(0, 16)}Z`,
-    fact: `it failed ${times}, last at ${new Date(failed.lastAttemptMs).toISOString().slice(0, 16)}Z: ${failed.code} ${failed.what}`,
+    what: `${issuer} is not asked for a new certificate before ${minute(atMs)}`,
+    fact: `it failed ${times}, last at ${minute(failed.lastAttemptMs)}: ${failed.code} ${failed.what}`,
     state: newest ? 'the certificate that is there is still good, and stands' : 'there is no certificate yet',
     next: 'wait; or, when the cause is mended: onecert issue --force',
   })

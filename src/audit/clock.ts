@@ -1,4 +1,5 @@
 import type { DiskFacts } from '../observe/disk.ts'
+import { minute } from '../pki/text.ts'
 import type { Desired } from './desired.ts'
 import { type Finding, finding } from './finding.ts'
 
@@ -38,9 +39,4 @@ export function judgeClock(
     findings.push(finding('expired', { ...dated, what, expected: `valid until ${minute(newest.notAfterMs)}` }))
   }
   return findings
-}
-
-/** For people. */
-export function minute(timeMs: number): string {
-  return `${new Date(timeMs).toISOString().slice(0, 16)}Z`
 }

@@ -1,4 +1,5 @@
 import type { KeyCopy } from '../ledger/keycopies.ts'
+import { counted } from '../pki/text.ts'
 import { type Finding, finding } from './finding.ts'
 
 /** What is known of the copies of one lineage's keys. */
@@ -41,7 +42,7 @@ function withoutSeat({ certificate, placed, seen, seats }: Copies, byServer: ByS
       certificate,
       server,
       what: sure(byServer.get(server) ?? [], 'has a copy of the private key that the licence has no seat for'),
-      expected: `${seats} ${seats === 1 ? 'server' : 'servers'} with a copy`,
+      expected: `${counted(seats, 'server')} with a copy`,
       disk: `${holders.length + left} with one`,
       repair: `buy seats for ${certificate} and raise its licence, or: onecert server remove ${server}`,
     }),

@@ -1,3 +1,4 @@
+import { listed } from '../pki/text.ts'
 import type { ProgressEvent, Report, ServerOutcome, Step } from '../rollout/progress.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -10,6 +11,7 @@ export interface Progress {
 
 const redrawMs = 120
 const liveLinesMax = 15
+const namesShownMax = 8
 
 /** Results are data for stdout; the progress goes to stderr, so that a pipe gets the results alone. */
 export function showProgress(terminal: Terminal, nowMs: () => number): Progress {
@@ -29,7 +31,7 @@ export function showProgress(terminal: Terminal, nowMs: () => number): Progress 
         running.set(event.server, { step: event.step, sinceMs: since })
         live?.draw(running)
       } else if (event.kind === 'wave') {
-        print(`${event.lineage}: wave ${event.wave} of ${event.of}: ${listed(event.servers)}`)
+        print(`${event.lineage}: wave ${event.wave} of ${event.of}: ${listed(event.servers, namesShownMax)}`)
       } else if (event.kind === 'notice') {
         print(`${event.lineage}: ${terminal.style('yellow', 'note')}: ${event.text}`)
       } else if (event.kind === 'server') {
@@ -46,13 +48,6 @@ export function showProgress(terminal: Terminal, nowMs: () => number): Progress 
       live?.clear()
     },
   }
-}
-
-const namesShownMax = 8
-
-function listed(servers: readonly string[]): string {
-  const shown = servers.slice(0, namesShownMax).join(', ')
-  return servers.length > namesShownMax ? `${shown} and ${servers.length - namesShownMax} more` : shown
 }
 
 function endedLine(outcome: ServerOutcome, terminal: Terminal): string {

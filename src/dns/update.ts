@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import { fail, OnecertError, quote } from '../base/errors.ts'
+import { instant } from '../pki/text.ts'
 import { addressBytes } from './address.ts'
 import { type ExchangeLimits, endpointOf, exchange, type NameServer, newId } from './exchange.ts'
 import {
@@ -209,11 +210,10 @@ function tsigRefused(
   const state = 'nothing was changed'
   if (verdict.kind === 'clock') {
     const ourMs = clock.nowMs()
-    const time = (atMs: number) => new Date(atMs).toISOString().replace(/\.\d+/, '')
     const apartS = Math.round(Math.abs(verdict.serverMs - ourMs) / 1000)
     fail('DNS_TSIG_BAD', {
       what: `${what}: the clocks differ`,
-      fact: `BADTIME: here it is ${time(ourMs)}, there ${time(verdict.serverMs)}: ${apartS} s apart`,
+      fact: `BADTIME: here it is ${instant(ourMs)}, there ${instant(verdict.serverMs)}: ${apartS} s apart`,
       state,
       next: 'set the clock that is wrong (timedatectl)',
     })

@@ -31,7 +31,7 @@ import {
 } from './pbe.ts'
 import type { InputName } from './pem.ts'
 import { authenticatedSafe, dataInfo, openSafe, type SafeContents, safeContent } from './safe.ts'
-import { importHints, withArticle } from './text.ts'
+import { counted, importHints, withArticle } from './text.ts'
 
 const digests: Record<string, string> = {
   '1.3.14.3.2.26': 'sha1',
@@ -135,7 +135,7 @@ function chosen({ keys, certificates }: SafeContents, file: string): { key: Secr
   if (!key) {
     fail('P12_NO_KEY', {
       what: `${quote(file)} holds no private key`,
-      fact: `it contains ${certificates.length} certificate${certificates.length === 1 ? '' : 's'}, no key`,
+      fact: `it contains ${counted(certificates.length, 'certificate')}, no key`,
       next: 'export it again "with private key"',
     })
   }

@@ -21,6 +21,21 @@ export function instant(timeMs: number): string {
     : 'unknown'
 }
 
+/** The same to the minute: `2026-11-23T20:41Z`. */
+export function minute(timeMs: number): string {
+  return `${new Date(timeMs).toISOString().slice(0, 16)}Z`
+}
+
+/** `2026-11-23`, in UTC. */
+export function day(timeMs: number): string {
+  return new Date(timeMs).toISOString().slice(0, 10)
+}
+
+/** `1 server`, `3 servers`. @param many where an s at the end does not make it */
+export function counted(count: number, noun: string, many = `${noun}s`): string {
+  return `${count} ${count === 1 ? noun : many}`
+}
+
 /** At most `itemsMax` of a list, and how many more there are. */
 export function listed(items: readonly string[], itemsMax = 10): string {
   if (items.length === 0) return 'none'

@@ -1,5 +1,6 @@
 import { asOnecertError } from '../base/errors.ts'
 import type { Membership } from '../fleet/placement.ts'
+import { counted } from '../pki/text.ts'
 import type { MemberState } from './balancer.ts'
 import type { Drained } from './progress.ts'
 import { effectOf, type ServerRollout, type Session } from './task.ts'
@@ -111,7 +112,7 @@ async function waitForSessions(task: ServerRollout, membership: Membership, sinc
       if (sessions === 0) return 0
       if (clock.nowMs() - sinceMs >= drainWithinMs) {
         task.notice(
-          `${server} has ${sessions} ${sessions === 1 ? 'session' : 'sessions'} of ${backend} after ${drainWithinMs / 1000} s: it is reloaded with them`,
+          `${server} has ${counted(sessions, 'session')} of ${backend} after ${drainWithinMs / 1000} s: it is reloaded with them`,
         )
         return sessions
       }

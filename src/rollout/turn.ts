@@ -1,5 +1,6 @@
 import type { Window } from '../fleet/fleet.ts'
 import { windowState, windowTime } from '../fleet/window.ts'
+import { minute } from '../pki/text.ts'
 
 /** Whether a server may be changed now, by its maintenance windows. */
 export type Turn =
@@ -28,10 +29,9 @@ export function turnOf(
   if (now !== null) return { kind: 'override', reason: now }
   const opensAt = windowTime(state.opensAtMs, state.timeZone)
   if (servedUntilMs !== null && servedUntilMs < state.closesAtMs + lookedAtEveryMs) {
-    const until = new Date(servedUntilMs).toISOString().slice(0, 16)
     return {
       kind: 'override',
-      reason: `what it serves expires ${until}Z, too early for its next window, which opens ${opensAt}`,
+      reason: `what it serves expires ${minute(servedUntilMs)}, too early for its next window, which opens ${opensAt}`,
     }
   }
   return { kind: 'waits', opensAt }

@@ -1,4 +1,5 @@
 import { fail } from '../base/errors.ts'
+import { day } from '../pki/text.ts'
 import type { GenerationRow } from './store.ts'
 
 type Wanted = Omit<GenerationRow, 'number'>
@@ -30,6 +31,5 @@ function refuse(wanted: Wanted, newest: GenerationRow, which: string): never {
 }
 
 function dates({ notBeforeMs, notAfterMs }: Pick<GenerationRow, 'notBeforeMs' | 'notAfterMs'>): string {
-  const day = (ms: number) => new Date(ms).toISOString().slice(0, 10)
   return `${day(notBeforeMs)} to ${day(notAfterMs)}`
 }

@@ -4,10 +4,10 @@ import type { Context } from '../../actions/context.ts'
 import { type Finding, findingId } from '../../audit/finding.ts'
 import { type Repair, repairCommand, repairsOf } from '../../audit/repair.ts'
 import type { OnecertError } from '../../base/errors.ts'
+import { counted } from '../../pki/text.ts'
 import { appliedJson, failuresOf, printApplied } from '../commands/apply.ts'
 import { printError } from '../shell.ts'
 import type { Terminal } from '../terminal.ts'
-import { counted } from './text.ts'
 
 /** What is to be done, before it is done. */
 export function repairLines(findings: readonly Finding[]): string[] {

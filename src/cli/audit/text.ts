@@ -2,6 +2,7 @@ import type { Audit } from '../../actions/audit.ts'
 import { type Finding, isUnseen, type Severity } from '../../audit/finding.ts'
 import { isMendedByApply } from '../../audit/repair.ts'
 import { quote } from '../../base/errors.ts'
+import { counted } from '../../pki/text.ts'
 import type { Terminal } from '../terminal.ts'
 
 /** What the look of a text depends on. */
@@ -161,8 +162,4 @@ function wrapped(words: readonly string[], between: string, look: Look): string[
 /** Names of files and what servers say come from outside. */
 export function inert(text: string): string {
   return quote(text, Number.POSITIVE_INFINITY)
-}
-
-export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }

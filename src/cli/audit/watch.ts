@@ -2,8 +2,9 @@ import type { Round } from '../../actions/audit-watch.ts'
 import type { Standing } from '../../audit/change.ts'
 import { auditExit, type Finding, findingId, isUnseen } from '../../audit/finding.ts'
 import type { OnecertError } from '../../base/errors.ts'
+import { counted } from '../../pki/text.ts'
 import { renderError, type Terminal } from '../terminal.ts'
-import { counted, findingLines, inert, lookedText, severityStyles, verdictStyle, verdictText } from './text.ts'
+import { findingLines, inert, lookedText, severityStyles, verdictStyle, verdictText } from './text.ts'
 
 /** What a watch tells: for people lines, for machines a JSON object a line. */
 export interface WatchTold {

@@ -5,6 +5,7 @@ import { hasNewFiles } from '../../actions/need.ts'
 import type { Sampled } from '../../actions/sample.ts'
 import { asOnecertError, OnecertError } from '../../base/errors.ts'
 import type { Certificate, Fleet } from '../../fleet/fleet.ts'
+import { counted, minute } from '../../pki/text.ts'
 import type { WaitingServer } from '../../rollout/plan.ts'
 import { sampleText } from '../../rollout/sample.ts'
 import { wholeNumber } from '../numbers.ts'
@@ -212,14 +213,14 @@ export function printApplied(
     )
   terminal.out(
     `${name}: ${terminal.style(proven === all ? 'green' : 'red', `${proven} of ${all} servers proven`)} with generation ${generation.number} ` +
-      `(${changed} brought to it now, ${proven - changed} had it), ${sent} key ${sent === 1 ? 'copy' : 'copies'} travelled, ` +
+      `(${changed} brought to it now, ${proven - changed} had it), ${counted(sent, 'key copy', 'key copies')} travelled, ` +
       `${(elapsedMs / 1000).toFixed(1)} s`,
   )
   for (const sampled of samples) terminal.out(`  ${sampled.site}: ${sampleLine(sampled)}`)
   if (tickets?.reason) {
     const carried = result.outcomes.filter(({ ticketKeysSent, state }) => ticketKeysSent && state === 'committed')
     terminal.out(
-      `${name}: session ticket keys ${tickets.keys.number} on ${carried.length} ${carried.length === 1 ? 'server' : 'servers'}, because ${tickets.reason}`,
+      `${name}: session ticket keys ${tickets.keys.number} on ${counted(carried.length, 'server')}, because ${tickets.reason}`,
     )
   }
   if (tickets && tickets.late.length > 0)
@@ -245,9 +246,7 @@ export function sayNotDue({ name }: Certificate, generation: number, dueMs: numb
 export const hasOnlyFiles = ({ issuers }: Certificate, { issuers: all }: Fleet) =>
   issuers.flatMap((name) => all.get(name) ?? []).every(hasNewFiles)
 
-/** To the minute. */
-const dueText = (dueMs: number | null) =>
-  dueMs === null ? 'there is one' : `${new Date(dueMs).toISOString().slice(0, 16)}Z`
+const dueText = (dueMs: number | null) => (dueMs === null ? 'there is one' : minute(dueMs))
 
 function notDueJson({ certificate, generation, dueMs }: NotDue): Record<string, unknown> {
   return { certificate: certificate.name, generation: generation.number, due: dueMs && new Date(dueMs).toISOString() }

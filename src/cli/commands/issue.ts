@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { issueAll } from '../../actions/issue-all.ts'
+import { day } from '../../pki/text.ts'
 import { configurationExit, describe, printError, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 
 export function issueCommand(program: Command, shell: Shell): void {
@@ -36,7 +37,7 @@ export function issueCommand(program: Command, shell: Shell): void {
           })),
         })
       for (const { certificate, generation, reason, notAfterMs, failure } of issued) {
-        const until = new Date(notAfterMs).toISOString().slice(0, 10)
+        const until = day(notAfterMs)
         if (!json) {
           shell.terminal.out(
             `${shell.terminal.style('bold', certificate)}: ` +

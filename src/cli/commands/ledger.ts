@@ -3,6 +3,7 @@ import { fail, OnecertError, quote } from '../../base/errors.ts'
 import { closest } from '../../base/similar.ts'
 import { verifyChain } from '../../ledger/chain.ts'
 import { keyCopies, lostCopies, lostTicketCopies, ticketCopies } from '../../ledger/keycopies.ts'
+import { instant } from '../../pki/text.ts'
 import { wholeNumber } from '../numbers.ts'
 import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import { table } from '../table.ts'
@@ -35,7 +36,7 @@ export function ledgerCommand(program: Command, shell: Shell): void {
       if (json) return printJson(shell.terminal, { entries })
       const rows = entries.map((entry) => [
         String(entry.seq),
-        new Date(entry.atMs).toISOString().replace(/\.\d+Z/, 'Z'),
+        instant(entry.atMs),
         entry.effect,
         entry.phase === 'intent' ? 'intent' : (entry.result ?? ''),
         entry.lineage ?? '',
@@ -136,7 +137,7 @@ function keysCommand(ledgerCommand: Command, shell: Shell): void {
         copy.server,
         copy.lineage,
         copy.key,
-        new Date(copy.sinceMs).toISOString().replace(/\.\d+Z/, 'Z'),
+        instant(copy.sinceMs),
         copy.way ?? '',
         `${copy.path}${copy.remark}`,
       ])

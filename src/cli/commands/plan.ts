@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { type Planned, plan } from '../../actions/plan.ts'
+import { counted, day } from '../../pki/text.ts'
 import type { Action, PlannedServer } from '../../rollout/plan.ts'
 import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import type { Terminal } from '../terminal.ts'
@@ -39,7 +40,7 @@ function printPlan({ plan, wanted, tickets }: Planned, terminal: Terminal): void
   const { certificate, generation } = plan
   const what =
     wanted === null
-      ? `valid until ${new Date(generation.notAfterMs).toISOString().slice(0, 10)}`
+      ? `valid until ${day(generation.notAfterMs)}`
       : `to be issued by ${certificate.issuers.join(' or ')}, because ${wanted}`
   terminal.out(
     `${terminal.style('bold', certificate.name)}: generation ${generation.number}, ${certificate.names.join(', ')}, ${what}`,
@@ -67,7 +68,7 @@ function printPlan({ plan, wanted, tickets }: Planned, terminal: Terminal): void
   const looks = visited.filter(({ action }) => action === 'check').length
   const all = visited.length + plan.proven.length + plan.waiting.length + plan.blocked.length
   terminal.out(
-    `  ${plan.keyCopies} key ${plan.keyCopies === 1 ? 'copy' : 'copies'} will travel; ` +
+    `  ${counted(plan.keyCopies, 'key copy', 'key copies')} will travel; ` +
       `${visited.length - looks} of ${all} servers will be changed${looks > 0 ? `, ${looks} looked at there` : ''}`,
   )
 }

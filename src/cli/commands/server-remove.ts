@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { planRemoval, type Removed, type RemovePlan, removeServer } from '../../actions/server-remove.ts'
 import { fail } from '../../base/errors.ts'
 import { removeServer as removeServerFrom } from '../../fleet/edit/server.ts'
+import { counted } from '../../pki/text.ts'
 import { parseFleetText, readFleetText, writeFleetText } from '../fleet-file.ts'
 import { wholeNumber } from '../numbers.ts'
 import { confirm } from '../prompt.ts'
@@ -96,9 +97,11 @@ function printPlan(
     out('  wait until no name server shows it, and no resolver remembers it')
   for (const site of behind) out(`  (take it out of what stands before ${site} first: onecert cannot see that)`)
   for (const uninstall of options.lost ? [] : uninstalls) out(`  stop here until this is done: ${uninstall}`)
-  if (options.lost) out(`  record ${counted(copies.length)} there as lost`)
+  if (options.lost) out(`  record ${counted(copies.length, 'key copy', 'key copies')} there as lost`)
   else
-    out(`  purge ${counted(copies.length)} of ${lineages.join(', ') || 'no certificate'}, and look that none is left`)
+    out(
+      `  purge ${counted(copies.length, 'key copy', 'key copies')} of ${lineages.join(', ') || 'no certificate'}, and look that none is left`,
+    )
   if (inFleet) out('  take it out of the fleet file')
 }
 
@@ -109,7 +112,9 @@ function printRemoved(
   for (const site of withdrawn) out(`${server}: its address is withdrawn from ${site}`)
   if (proof) {
     const how = proof === 'keys' ? 'every file was looked at' : 'by its paths: openssl is not there to look into files'
-    out(`${server}: ${style('green', 'no file with the key is left')} (${counted(purged.length)} purged; ${how})`)
+    out(
+      `${server}: ${style('green', 'no file with the key is left')} (${counted(purged.length, 'key copy', 'key copies')} purged; ${how})`,
+    )
   }
   if (stillServed) {
     out(
@@ -119,8 +124,4 @@ function printRemoved(
   for (const path of lost) out(`${server}: ${style('yellow', 'lost')}: ${path}`)
   for (const lineage of lost.length > 0 ? rekey : []) out(`replace the key: onecert renew ${lineage} --rekey`)
   out(`${server}: removed`)
-}
-
-function counted(copies: number): string {
-  return `${copies} key ${copies === 1 ? 'copy' : 'copies'}`
 }

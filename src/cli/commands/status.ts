@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { type EndpointStatus, type Status, status, type TicketStatus } from '../../actions/status.ts'
 import { endpointOf } from '../../dns/exchange.ts'
 import type { KeyCopy } from '../../ledger/keycopies.ts'
+import { counted, day } from '../../pki/text.ts'
 import { sampleText } from '../../rollout/sample.ts'
 import { resumptionText } from '../resumption.ts'
 import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
@@ -49,7 +50,7 @@ function printStatus(found: Status, terminal: Terminal): void {
       terminal.out(`${name}: nothing issued yet (onecert apply)`)
       continue
     }
-    const until = new Date(each.notAfterMs ?? 0).toISOString().slice(0, 10)
+    const until = day(each.notAfterMs ?? 0)
     const current = copies.filter(({ spki }) => spki === each.spki)
     const older = copies.length - current.length
     terminal.out(
@@ -58,7 +59,7 @@ function printStatus(found: Status, terminal: Terminal): void {
     terminal.out(`  valid until ${until}, ${each.daysLeft} days left`)
     if (each.renewal) terminal.out(`  ${terminal.style('yellow', 'to be renewed')}: ${each.renewal}`)
     terminal.out(
-      `  ${current.length} key ${current.length === 1 ? 'copy' : 'copies'} on ${counted(current)}` +
+      `  ${counted(current.length, 'key copy', 'key copies')} on ${counted(serversOf(current), 'server')}` +
         (older > 0 ? `, ${older} of older keys` : '') +
         `, licence seats ${each.licence ? `${each.licence.used} of ${each.licence.seats}` : 'unlimited'}`,
     )
@@ -102,14 +103,17 @@ function printStatus(found: Status, terminal: Terminal): void {
 }
 
 function ticketsText({ number, rotatedAtMs, dueMs, late }: TicketStatus): string {
-  const time = (atMs: number) => new Date(atMs).toISOString().slice(0, 16).replace('T', ' ')
   const waits = late.length > 0 ? `; ${late.join(', ')} ${late.length === 1 ? 'has' : 'have'} not got them` : ''
-  return `session ticket keys ${number}, since ${time(rotatedAtMs)} UTC, next at ${time(dueMs)} UTC${waits}`
+  return `session ticket keys ${number}, since ${time(rotatedAtMs)}, next at ${time(dueMs)}${waits}`
 }
 
-function counted(copies: readonly KeyCopy[]): string {
-  const servers = new Set(copies.map(({ server }) => server)).size
-  return `${servers} ${servers === 1 ? 'server' : 'servers'}`
+function serversOf(copies: readonly KeyCopy[]): number {
+  return new Set(copies.map(({ server }) => server)).size
+}
+
+/** `2026-11-23 20:41 UTC`. */
+function time(atMs: number): string {
+  return `${new Date(atMs).toISOString().slice(0, 16).replace('T', ' ')} UTC`
 }
 
 function short(hash: string | null): string {
@@ -119,13 +123,11 @@ function short(hash: string | null): string {
 /** What was not seen from here, now, says from where and when it was. */
 function vantageText({ vantage, atMs }: EndpointStatus): string {
   if (vantage !== 'forwarded' && vantage !== 'on-server') return ''
-  const seen = new Date(atMs ?? 0).toISOString().slice(0, 16).replace('T', ' ')
-  return `seen ${vantage === 'forwarded' ? 'through' : 'on'} the server at ${seen} UTC, not from outside`
+  return `seen ${vantage === 'forwarded' ? 'through' : 'on'} the server at ${time(atMs ?? 0)}, not from outside`
 }
 
 function quarantineText({ quarantine }: EndpointStatus): string {
-  if (!quarantine) return ''
-  return `out of the DNS since ${new Date(quarantine.atMs).toISOString().slice(0, 16).replace('T', ' ')} UTC: ${quarantine.reason}`
+  return quarantine ? `out of the DNS since ${time(quarantine.atMs)}: ${quarantine.reason}` : ''
 }
 
 function verdictText(verdict: EndpointStatus['verdict'], terminal: Terminal): string {
