@@ -1,4 +1,5 @@
 import { fail } from '../base/errors.ts'
+import { addressType } from '../dns/address.ts'
 import {
   addAddress,
   type PublishedAddresses,
@@ -46,7 +47,7 @@ export function dnsSites(fleet: Fleet, server: string): DnsSite[] {
 
 /** The record that a person publishes where we may not. */
 export function recordText(site: string, { address }: Server): string {
-  return `${site}. ${address.includes(':') ? 'AAAA' : 'A'} ${address}`
+  return `${site}. ${addressType(address)} ${address}`
 }
 
 export async function addressesOf(context: Context, zone: Zone, site: string): Promise<PublishedAddresses> {
@@ -133,7 +134,7 @@ export async function untilSeen(
           .map((sight) => `${sight.server} (${sight.address}): ${sight.failure ?? addressesText(sight)}`)
           .join('; '),
         state: `waited ${Math.round(zone.withinMs / 1000)} s; the primary has the change`,
-        next: `check that each is reached and gets the zone, then run the same command again; see: dig @${lacking[0]?.address} ${site} ${address.includes(':') ? 'AAAA' : 'A'} +norecurse`,
+        next: `check that each is reached and gets the zone, then run the same command again; see: dig @${lacking[0]?.address} ${site} ${addressType(address)} +norecurse`,
       })
     }
     await clock.sleep(pauseMs, signal)

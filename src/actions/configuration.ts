@@ -2,6 +2,7 @@ import { asOnecertError, fail, quote } from '../base/errors.ts'
 import type { Fleet, Listener, LoadBalancerTopology, Server, Site } from '../fleet/fleet.ts'
 import { lineagesOn, sitesOn } from '../fleet/placement.ts'
 import { openAccount } from '../issue/acme/registration.ts'
+import { bracketed } from '../pki/names.ts'
 import { includePath, receiverFor } from '../rollout/receiver.ts'
 import type { Challenge } from '../services/config/challenge.ts'
 import { type ProfileName, profiles } from '../services/config/profile.ts'
@@ -186,7 +187,7 @@ async function challengeOf(
         const { address, listenPort } = spec.http01
         return {
           port,
-          challenge: { kind: 'listen', address: `${address.includes(':') ? `[${address}]` : address}:${listenPort}` },
+          challenge: { kind: 'listen', address: `${bracketed(address)}:${listenPort}` },
         }
       }
       case 'stateless': {

@@ -1,5 +1,6 @@
 import { asOnecertError, fail, quote, textOf } from '../base/errors.ts'
 import { linesOf } from '../base/lines.ts'
+import { bracketed } from '../pki/names.ts'
 import { type Place, type PlaceProbed, parsePlace } from './probe.ts'
 import type { DoneLines, LineVerdict } from './probe-output.ts'
 
@@ -128,7 +129,7 @@ function placeOf(text: string, name: string | undefined, port: number): Place {
       what: `"${quote(text)}" names no endpoint`,
       fact: 'expected "address" (text), and perhaps "port" (number) and "name" (text)',
     })
-  return parsePlace(`${address.includes(':') ? `[${address}]` : address}:${itsPort}`, itsName, port)
+  return parsePlace(`${bracketed(address)}:${itsPort}`, itsName, port)
 }
 
 function objectOf(text: string): Record<string, unknown> {

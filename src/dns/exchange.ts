@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { connect, isIPv6 } from 'node:net'
 import { fail, OnecertError } from '../base/errors.ts'
+import { bracketed } from '../pki/names.ts'
 import {
   answers,
   decodeAnswer,
@@ -35,7 +36,7 @@ export function newId(): number {
 }
 
 export function endpointOf({ address, port }: NameServer): string {
-  return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`
+  return `${bracketed(address)}:${port}`
 }
 
 /**

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { bracketed } from '../pki/names.ts'
 import type {
   AcmeIssuer,
   Dns01Settings,
@@ -111,5 +112,5 @@ function updateSettings(
 /** `address:53` where no port is given. */
 function withPort(text: string): string {
   if (/^\[.*\]:\d+$|^[\d.]+:\d+$/.test(text)) return text
-  return text.includes(':') ? `[${text}]:53` : `${text}:53`
+  return `${bracketed(text)}:53`
 }

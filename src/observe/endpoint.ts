@@ -1,4 +1,5 @@
 import type { KeyKind, Listener, Placement } from '../fleet/fleet.ts'
+import { bracketed } from '../pki/names.ts'
 
 /** Where a certificate is looked at. */
 export interface Endpoint extends Listener {
@@ -18,7 +19,7 @@ export function endpointsOf({ server, names, withoutSni, keyKind }: Placement): 
 
 /** It identifies an endpoint too. */
 export function endpointText({ address, port, name }: Endpoint): string {
-  return `${address.includes(':') ? `[${address}]` : address}:${port} (${name || 'no name'})`
+  return `${bracketed(address)}:${port} (${name || 'no name'})`
 }
 
 /** What is sent as SNI; undefined: none. */

@@ -1,6 +1,6 @@
 import { isIPv6 } from 'node:net'
+import { addressBytes } from '../dns/address.ts'
 import type { ProxyProtocol } from '../fleet/fleet.ts'
-import { canonicalAddress } from '../pki/names.ts'
 
 /** The ends of a connection, where they are known. */
 export interface Ends {
@@ -32,17 +32,4 @@ export function proxyHeader(version: ProxyProtocol, ends: Ends): Buffer {
   const body = Buffer.concat([addressBytes(localAddress), addressBytes(remoteAddress), ports])
   // Version 2, command PROXY; TCP over IPv4 or IPv6.
   return Buffer.concat([signature, Buffer.from([0x21, six ? 0x21 : 0x11, 0, body.length]), body])
-}
-
-function addressBytes(address: string): Buffer {
-  if (!isIPv6(address)) return Buffer.from(address.split('.').map(Number))
-  const [head = '', tail] = canonicalAddress(address).split('::')
-  const groups = (text: string) => (text === '' ? [] : text.split(':'))
-  const left = groups(head)
-  const right = tail === undefined ? [] : groups(tail)
-  const zeros = Array<string>(tail === undefined ? 0 : 8 - left.length - right.length).fill('0')
-  const bytes = Buffer.alloc(16)
-  for (const [at, group] of [...left, ...zeros, ...right].entries())
-    bytes.writeUInt16BE(Number.parseInt(group, 16), at * 2)
-  return bytes
 }

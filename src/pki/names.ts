@@ -138,6 +138,11 @@ export function isAddress(text: string): boolean {
   return /^[0-9a-f:.]{2,45}$/i.test(text) && text.includes(':') && URL.canParse(`http://[${text}]`)
 }
 
+/** As an address stands before a port or in a URL: `192.0.2.1`, `[2001:db8::1]`; a host name as it is. */
+export function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host
+}
+
 /** One spelling for each address, so that texts can be compared. */
 export function canonicalAddress(text: string): string {
   return text.includes(':') ? new URL(`http://[${text}]`).hostname.slice(1, -1) : text

@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream'
 import { promisify } from 'node:util'
 import { fail, OnecertError, systemCode } from '../base/errors.ts'
 import type { Machine, SshReach } from '../fleet/fleet.ts'
+import { bracketed } from '../pki/names.ts'
 import type { Connection, OpenOptions, Reach } from './connection.ts'
 import { childEnvironment } from './environment.ts'
 import { speak } from './protocol.ts'
@@ -210,10 +211,6 @@ function silentReceiver(server: Machine, elapsedMs: number): OnecertError {
     state: `what was swapped on ${server.name} and not confirmed undoes itself there`,
     next: `onecert apply --server ${server.name}`,
   })
-}
-
-function bracketed(address: string): string {
-  return address.includes(':') ? `[${address}]` : address
 }
 
 function pause(durationMs: number): Promise<void> {

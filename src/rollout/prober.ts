@@ -5,6 +5,7 @@ import { type Endpoint, endpointText, serverNameOf } from '../observe/endpoint.t
 import { handshake } from '../observe/handshake.ts'
 import type { Served, Vantage } from '../observe/served.ts'
 import { spkiOf } from '../pki/key.ts'
+import { bracketed } from '../pki/names.ts'
 import type { Connection } from '../reach/connection.ts'
 
 /** One look at an endpoint: what it served, and from where that was seen. */
@@ -62,11 +63,10 @@ async function askServer(connection: Connection, endpoint: Endpoint, timeoutMs: 
       next: 'allow the deploy key this one forwarding (docs/guides/ssh.md, permitopen), then: onecert apply',
     })
   }
-  const address = endpoint.address.includes(':') ? `[${endpoint.address}]` : endpoint.address
-  const { port, starttls } = endpoint
+  const { address, port, starttls } = endpoint
   const answer = await connection.request(
     'probe',
-    [`${address}:${port}`, serverNameOf(endpoint) ?? '-', ...(starttls ? [starttls] : [])],
+    [`${bracketed(address)}:${port}`, serverNameOf(endpoint) ?? '-', ...(starttls ? [starttls] : [])],
     { timeoutMs: timeoutMs + 15_000 },
   )
   const pem = answer.output.join('\n')

@@ -5,6 +5,7 @@ import { hasNewFiles } from '../../actions/need.ts'
 import type { Sampled } from '../../actions/sample.ts'
 import { asOnecertError, OnecertError } from '../../base/errors.ts'
 import type { Certificate, Fleet } from '../../fleet/fleet.ts'
+import { bracketed } from '../../pki/names.ts'
 import { counted, minute } from '../../pki/text.ts'
 import type { WaitingServer } from '../../rollout/plan.ts'
 import { sampleText } from '../../rollout/sample.ts'
@@ -190,7 +191,7 @@ function driftError(applied: readonly Applied[]): OnecertError | null {
 }
 
 function sampleLine({ address, port, name, sample }: Sampled): string {
-  const where = `${address.includes(':') ? `[${address}]` : address}:${port}${name === '' ? ' (no name)' : ''}`
+  const where = `${bracketed(address)}:${port}${name === '' ? ' (no name)' : ''}`
   return `sample of ${sample.connections} connections through ${where}: ${sampleText(sample)}`
 }
 

@@ -1,3 +1,4 @@
+import { bracketed } from '../../pki/names.ts'
 import { type Challenge, challengePath, statelessSnippet } from './challenge.ts'
 import type { ConfigRequest, SiteRequest } from './request.ts'
 import { groupsFor, head, indent, isTls12Allowed, pairOf, upstreamsOf, wordOf } from './text.ts'
@@ -26,8 +27,7 @@ export function apacheConfig(request: ConfigRequest): string {
 function siteLines(site: SiteRequest, request: ConfigRequest): string[] {
   const { profile, versions, httpPort, port } = request
   const curves = groupsFor(versions)
-  const host = (at: number) =>
-    `<VirtualHost ${request.bind === null ? '*' : request.bind.includes(':') ? `[${request.bind}]` : request.bind}:${at}>`
+  const host = (at: number) => `<VirtualHost ${request.bind === null ? '*' : bracketed(request.bind)}:${at}>`
   return [
     host(port),
     ...indent([

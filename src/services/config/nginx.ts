@@ -1,3 +1,4 @@
+import { bracketed } from '../../pki/names.ts'
 import { ticketDirectives } from '../tickets.ts'
 import { type Challenge, challengePath, statelessSnippet } from './challenge.ts'
 import type { BalancerRequest, ConfigRequest, Member, SiteRequest } from './request.ts'
@@ -73,7 +74,7 @@ function siteLines(site: SiteRequest, request: ConfigRequest): string[] {
 
 function listen({ bind, versions }: ConfigRequest, port: number, words: string): string[] {
   const end = words === '' ? ';' : ` ${words};`
-  if (bind !== null) return [`listen ${bind.includes(':') ? `[${bind}]` : bind}:${port}${end}`]
+  if (bind !== null) return [`listen ${bracketed(bind)}:${port}${end}`]
   return [
     `listen ${port}${end}`,
     versions.ipv6 ? `listen [::]:${port}${end}` : `# listen [::]:${port}${end}  where the server has IPv6`,
@@ -109,8 +110,7 @@ function challengeLines(challenge: Challenge | null): string[] {
 export function nginxBalancer(request: BalancerRequest): string {
   const [first] = request.sites
   const pool = (name: string) => `onecert_${wordOf(name)}`
-  const at = (port: number) =>
-    request.bind === null ? port : `${request.bind.includes(':') ? `[${request.bind}]` : request.bind}:${port}`
+  const at = (port: number) => (request.bind === null ? port : `${bracketed(request.bind)}:${port}`)
   const { httpPort } = request
   const upstream = (name: string, members: readonly string[]) => [
     `upstream ${name} {`,
@@ -118,7 +118,6 @@ export function nginxBalancer(request: BalancerRequest): string {
     ...members.map((member) => `  server ${member} max_fails=2 fail_timeout=10s;`),
     '}',
   ]
-  const hostOf = (address: string) => (address.includes(':') ? `[${address}]` : address)
   return [
     ...balancerHead(request),
     '# It belongs beside the http block, not into it.',
@@ -132,7 +131,7 @@ export function nginxBalancer(request: BalancerRequest): string {
       ...request.sites.flatMap(({ name, members }) =>
         upstream(
           pool(name),
-          members.map((member) => `${hostOf(member.address)}:${member.port}`),
+          members.map((member) => `${bracketed(member.address)}:${member.port}`),
         ),
       ),
       'server {',
@@ -149,9 +148,9 @@ export function nginxBalancer(request: BalancerRequest): string {
             '# Plain HTTP goes to the members too: they redirect, and answer challenges.',
             ...upstream(
               'onecert_http',
-              [...new Set(request.sites.flatMap(({ members }) => members.map(({ address }) => hostOf(address))))].map(
-                (address) => `${address}:${httpPort}`,
-              ),
+              [
+                ...new Set(request.sites.flatMap(({ members }) => members.map(({ address }) => bracketed(address)))),
+              ].map((address) => `${address}:${httpPort}`),
             ),
             'server {',
             `  listen ${at(httpPort)};`,
