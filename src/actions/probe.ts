@@ -84,7 +84,7 @@ export function makeProbe(
   const { timeoutMs, tickets = false, withoutSni = false, resolvers, starttls, proxyProtocol, keyKind } = settings
   const way = { ...(starttls && { starttls }), ...(proxyProtocol && { proxyProtocol }), ...(keyKind && { keyKind }) }
   const judge = makeProbeJudge()
-  const resolver = makeResolver(resolvers.length > 0 ? { servers: resolvers } : {})
+  const resolver = makeResolver({ servers: resolvers })
   const look = async (address: string, { port, name }: Place, signal: AbortSignal) => {
     const endpoint = { address, port, name: withoutSni ? '' : name, ...way }
     const seen = await handshake(endpoint, { timeoutMs, signal }).catch((error: unknown) => {

@@ -50,13 +50,13 @@ export async function openSolvers(context: Context, spec: Issuer, { name: lineag
 
 function dnsSolver({ clock }: Context, settings: Dns01Settings): Solver {
   const { provider, resolvers, port, withinMs } = settings
-  const resolver = makeResolver(resolvers.length > 0 ? { servers: resolvers } : {})
+  const resolver = makeResolver({ servers: resolvers })
   return dns01(providerOf(provider, resolver, clock), { resolver, clock, withinMs, authoritativePort: port })
 }
 
 function persistSolver({ clock, report }: Context, settings: DnsLookupSettings, lineage: string): Solver {
   const { resolvers, port } = settings
-  const resolver = makeResolver(resolvers.length > 0 ? { servers: resolvers } : {})
+  const resolver = makeResolver({ servers: resolvers })
   const notice = (text: string) => report({ kind: 'notice', lineage, text })
   return dnsPersist01({ resolver, clock, authoritativePort: port, notice })
 }

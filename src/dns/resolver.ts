@@ -14,7 +14,7 @@ export interface Resolver {
 }
 
 export interface ResolverSettings {
-  /** `address`, `address:port` or `[address]:port`; default: those of the system. */
+  /** `address`, `address:port` or `[address]:port`; none, or empty: those of the system. */
   readonly servers?: readonly string[]
   /** Of each try at each server. */
   readonly timeoutMs?: number
@@ -65,7 +65,8 @@ export async function addressesOf(name: string, resolver: Resolver, signal: Abor
 }
 
 /** Those given, else those of this machine; the first few of them. */
-export function resolverServers(servers: readonly string[] = getServers()): NameServer[] {
+export function resolverServers(given: readonly string[] = []): NameServer[] {
+  const servers = given.length > 0 ? given : getServers()
   return servers.slice(0, serversMax).map((each) => parseNameServer(each))
 }
 

@@ -55,7 +55,7 @@ const noRoute = /\b(ENETUNREACH|EADDRNOTAVAIL|EAFNOSUPPORT)\b/
  */
 export async function lookAtDns(name: string, settings: DnsLookSettings, signal: AbortSignal): Promise<DnsFacts> {
   const { resolvers, authoritativePort: port = dnsPort, timeoutMs = exchangeTimeoutMs } = settings
-  const resolver = makeResolver({ ...(resolvers.length > 0 && { servers: resolvers }), timeoutMs })
+  const resolver = makeResolver({ servers: resolvers, timeoutMs })
   const sights: DnsSight[] = []
   const names = [plainName(name)]
   for (const asked of names) {
@@ -70,7 +70,7 @@ export async function lookAtDns(name: string, settings: DnsLookSettings, signal:
       if (alias !== null && !names.includes(alias) && names.length < namesMax) names.push(alias)
     }
   }
-  const own = resolverServers(resolvers.length > 0 ? resolvers : undefined)
+  const own = resolverServers(resolvers)
   const told = await Promise.all(
     own.map((server) => look(plainName(name), 'resolver', endpointOf(server), server, timeoutMs, signal)),
   )

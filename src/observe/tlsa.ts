@@ -39,7 +39,7 @@ export async function lookAtTlsa(
   signal: AbortSignal,
 ): Promise<TlsaSight[]> {
   const { resolvers, authoritativePort = dnsPort, timeoutMs = exchangeTimeoutMs } = settings
-  const resolver = makeResolver({ ...(resolvers.length > 0 && { servers: resolvers }), timeoutMs })
+  const resolver = makeResolver({ servers: resolvers, timeoutMs })
   const owner = tlsaName(name, port)
   const { servers } = await authorityOf(owner, resolver, signal)
   return Promise.all(

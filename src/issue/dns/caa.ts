@@ -43,7 +43,7 @@ export async function caaFacts(name: string, resolver: Resolver, signal: AbortSi
 export function caaResolver({ caFile, dns01, dnsPersist01 }: AcmeIssuer): Resolver | null {
   const dns = dns01 ?? dnsPersist01
   if (caFile !== undefined && dns === undefined) return null
-  return makeResolver(dns?.resolvers.length ? { servers: dns.resolvers } : {})
+  return makeResolver({ servers: dns?.resolvers ?? [] })
 }
 
 /**
