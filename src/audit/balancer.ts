@@ -1,7 +1,6 @@
 import { incompleteChain } from '../observe/served.ts'
-import type { Desired } from './desired.ts'
+import { type Desired, generationText } from './desired.ts'
 import { type Finding, finding } from './finding.ts'
-import { generationName } from './served.ts'
 
 /** What fresh connections through a balancer showed. */
 export interface BalancerSeen {
@@ -33,7 +32,7 @@ export function judgeBalancer(
   const others = seen.flatMap(({ fingerprint, connections, wrong }): Finding[] => {
     if (wrong === null) return []
     const count = `through the balancer ${connections} of ${all} connections show`
-    const shows = { ...base, expected: newest && generationName(newest.number, newest.chain[0]), served: wrong }
+    const shows = { ...base, expected: newest && generationText(newest.number, newest.chain[0]), served: wrong }
     if (fingerprint === newest?.chain[0]) {
       // Whichever member it is, it was brought the right one.
       return [

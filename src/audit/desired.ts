@@ -27,3 +27,14 @@ export interface DesiredGeneration {
   /** SHA-256 (lower hex) of leaf and intermediates as they lie in a file. */
   readonly chainHash: string
 }
+
+/** For people: `generation 8 (bd3a261b)`. */
+export function generationText(number: number, leaf = ''): string {
+  return `generation ${number} (${leaf.slice(0, 8)})`
+}
+
+/** The number in the name of a generation on a server, such as `gen-0008` or `gen-0008.2`; null: it is no such name. */
+export function generationNumber(name: string | null): number | null {
+  const digits = /^gen-(\d+)/.exec(name ?? '')?.[1]
+  return digits === undefined ? null : Number(digits)
+}

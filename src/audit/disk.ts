@@ -1,6 +1,6 @@
 import type { DiskFacts, FileFacts } from '../observe/disk.ts'
 import { judgeClock } from './clock.ts'
-import type { Desired, DesiredGeneration } from './desired.ts'
+import { type Desired, type DesiredGeneration, generationNumber } from './desired.ts'
 import { type Finding, finding } from './finding.ts'
 
 /** What lies on a server, judged. */
@@ -23,13 +23,13 @@ export function judgeDisk(desired: Desired, server: string, facts: DiskFacts, wa
   const current = facts.files.filter(({ generation }) => generation === facts.current)
   const damaged = newest === null ? [] : current.filter((file) => isDamaged(file, newest, facts.told))
   const missing = missingIn(current)
-  const number = /^gen-0*(\d+)/.exec(facts.current ?? '')?.[1] ?? null
-  const sameNumber = newest !== null && number === String(newest.number)
+  const number = generationNumber(facts.current)
+  const sameNumber = newest !== null && number === newest.number
   // Where nothing can be read, the number alone tells it.
   const fits = sameNumber || current.some(({ hash }) => hash !== null && hash === newest?.chainHash)
   const isNewest = newest !== null && fits && damaged.length === 0 && missing.length === 0
   const lies = number === null ? 'nothing of this lineage' : `generation ${number}`
-  const isOlder = newest !== null && number !== null && Number(number) < newest.number
+  const isOlder = newest !== null && number !== null && number < newest.number
   if (newest !== null && !isNewest && !(waits && isOlder)) {
     findings.push(
       finding(sameNumber ? 'damaged-file' : 'not-current', {
@@ -71,7 +71,7 @@ export function judgeDisk(desired: Desired, server: string, facts: DiskFacts, wa
       }),
     )
   }
-  findings.push(...judgeClock(desired, server, facts, number === null ? null : Number(number)))
+  findings.push(...judgeClock(desired, server, facts, number))
   return { current: lies, isNewest, findings }
 }
 

@@ -1,8 +1,8 @@
 import type { DiskFacts } from '../observe/disk.ts'
 import { endpointText } from '../observe/endpoint.ts'
-import type { Desired } from './desired.ts'
+import { type Desired, generationNumber, generationText } from './desired.ts'
 import { type Finding, finding } from './finding.ts'
-import { type EndpointSeen, generationName } from './served.ts'
+import type { EndpointSeen } from './served.ts'
 
 /** What `onecert revoke` took back, and a server still serves, in whichever of its connections. Pure. */
 export function judgeRevokedServed(desired: Desired, seen: EndpointSeen): Finding[] {
@@ -22,15 +22,15 @@ export function judgeRevokedServed(desired: Desired, seen: EndpointSeen): Findin
       site: endpoint.name,
       place: endpointText(endpoint),
       what: `serves a certificate that is revoked (${reason})`,
-      served: generationName(number, leaf),
+      served: generationText(number, leaf),
     }),
   ]
 }
 
 /** What `onecert revoke` took back, and a service would read with its next start. Pure. */
 export function judgeRevokedCurrent(desired: Desired, server: string, { current }: DiskFacts): Finding[] {
-  const number = Number(/^gen-0*(\d+)/.exec(current ?? '')?.[1])
-  const reason = desired.generations.get(number)?.revoked ?? null
+  const number = generationNumber(current)
+  const reason = number === null ? null : (desired.generations.get(number)?.revoked ?? null)
   if (reason === null) return []
   return [
     finding('revoked', {
@@ -48,7 +48,7 @@ function baseOf({ certificate, newest, generations }: Desired, server: string) {
   return {
     certificate,
     server,
-    expected: usable ? generationName(newest.number, newest.chain[0]) : 'a new generation',
+    expected: usable ? generationText(newest.number, newest.chain[0]) : 'a new generation',
     repair: `onecert apply ${certificate}`,
   }
 }

@@ -4,7 +4,7 @@ import { nameOf } from '../pki/chain.ts'
 import { nameDefects } from '../pki/defects.ts'
 import { minute } from '../pki/text.ts'
 import { type ChainDefect, judgeChain, readServed } from './chain.ts'
-import type { Desired, DesiredGeneration } from './desired.ts'
+import { type Desired, type DesiredGeneration, generationText } from './desired.ts'
 import type { DiskJudged } from './disk.ts'
 import { type Finding, finding, type Reason } from './finding.ts'
 import { weakKeys, weakSignatures } from './strength.ts'
@@ -90,7 +90,7 @@ function judgeLook(
   const { certificate, newest } = desired
   const found: Finding[] = []
   const [leaf = ''] = served.chain
-  const shows = { expected: newest && generationName(newest.number, newest.chain[0]), served: seenName(desired, leaf) }
+  const shows = { expected: newest && generationText(newest.number, newest.chain[0]), served: seenName(desired, leaf) }
   if (served.notAfterMs <= nowMs) {
     const what = `serves a certificate that expired at ${minute(served.notAfterMs)}`
     found.push(finding('expired', { ...base, ...shows, what }))
@@ -154,7 +154,7 @@ function judgeOthers(
   )
   const told = (which: readonly Served[]) => ({
     ...base,
-    expected: generationName(newest.number, newest.chain[0]),
+    expected: generationText(newest.number, newest.chain[0]),
     served: [...new Set(which.map(({ chain }) => seenName(desired, chain[0] ?? '')))].join(', '),
     repair: `look which processes listen on ${base.server} (ss -ltnp), and end the one that should not; then: onecert audit`,
   })
@@ -270,14 +270,9 @@ function wrongLeaf(
 
 function seenName({ numbers }: Desired, leaf: string): string {
   const number = numbers.get(leaf)
-  return number === undefined ? `leaf ${leaf.slice(0, 8)}` : generationName(number, leaf)
+  return number === undefined ? `leaf ${leaf.slice(0, 8)}` : generationText(number, leaf)
 }
 
 function shortChain(chain: readonly string[]): string {
   return chain.map((each) => each.slice(0, 8)).join(' ')
-}
-
-/** For people. */
-export function generationName(number: number, leaf = ''): string {
-  return `generation ${number} (${leaf.slice(0, 8)})`
 }
