@@ -1,7 +1,10 @@
 import type { OnecertError } from '../base/errors.ts'
 import type { Vantage } from '../observe/served.ts'
 
-/** The state of one server in a rollout. `unreachable` keeps what was there; so does `failed` (nothing was swapped). */
+/**
+ * The state of one server in a rollout. Where it ends at `pending` or `staged`, nothing was swapped; one that is
+ * `unreachable` keeps what was there, or brings it back by itself.
+ */
 export type ServerState =
   | 'pending'
   | 'staged'

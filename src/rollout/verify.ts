@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../base/catalogue.ts'
 import type { Clock } from '../base/clock.ts'
 import { asOnecertError, OnecertError } from '../base/errors.ts'
 import { type Endpoint, endpointText } from '../observe/endpoint.ts'
@@ -38,58 +39,51 @@ export async function verify(
   before: ReadonlyMap<string, string> = new Map(),
   onServed: () => void = () => {},
 ): Promise<Vantage> {
-  const until = clock.nowMs() + limits.withinMs
+  const untilMs = clock.nowMs() + limits.withinMs
   const unserved = new Set(endpoints)
-  const vantages = await Promise.all(
-    endpoints.map((endpoint) =>
-      verifyOne(endpoint, generation, look, clock, until, limits, before.get(endpointText(endpoint)), () => {
-        if (unserved.delete(endpoint) && unserved.size === 0) onServed()
-      }),
-    ),
-  )
-  return (['on-server', 'forwarded'] as const).find((each) => vantages.includes(each)) ?? 'direct'
-}
 
-async function verifyOne(
-  endpoint: Endpoint,
-  generation: Pick<Generation, 'chain'>,
-  look: Look,
-  clock: Clock,
-  untilMs: number,
-  limits: VerifyLimits,
-  before: string | undefined,
-  onRight: () => void,
-): Promise<Vantage> {
-  let right = 0
-  for (;;) {
-    let seen: OnecertError
+  /** Why one look is not what it should be, or from where it was. */
+  async function lookOnce(endpoint: Endpoint): Promise<Vantage | OnecertError> {
     try {
       const { served, vantage } = await look(endpoint, limits.handshakeTimeoutMs)
       const wrong = servedWrong(served.chain, generation)
-      if (wrong === null) {
-        right += 1
-        onRight()
-        if (right >= limits.inARow) return vantage
-        await clock.sleep(limits.apartMs)
-        continue
-      }
-      const [leaf] = served.chain
-      const code =
-        leaf === generation.chain[0]
-          ? 'VERIFY_WRONG_CHAIN'
-          : leaf === before
-            ? 'VERIFY_OLD_CERTIFICATE'
-            : 'VERIFY_WRONG_CERTIFICATE'
-      seen = new OnecertError(code, {
+      if (wrong === null) return vantage
+      return new OnecertError(codeFor(served.chain[0], generation, before.get(endpointText(endpoint))), {
         what: `${endpointText(endpoint)} ${wrong}`,
         fact: `seen in its last handshake within ${limits.withinMs / 1000} s`,
       })
     } catch (error) {
       const reason = asOnecertError(error)
-      seen = new OnecertError('VERIFY_UNREACHABLE', { ...reason.failure, cause: reason })
+      return new OnecertError('VERIFY_UNREACHABLE', { ...reason.failure, cause: reason })
     }
-    right = 0
-    if (clock.nowMs() >= untilMs) throw seen
-    await clock.sleep(pauseMs)
   }
+
+  async function verifyOne(endpoint: Endpoint): Promise<Vantage> {
+    for (let right = 0; ; ) {
+      const seen = await lookOnce(endpoint)
+      if (seen instanceof OnecertError) {
+        right = 0
+        if (clock.nowMs() >= untilMs) throw seen
+        await clock.sleep(pauseMs)
+        continue
+      }
+      right += 1
+      if (unserved.delete(endpoint) && unserved.size === 0) onServed()
+      if (right >= limits.inARow) return seen
+      await clock.sleep(limits.apartMs)
+    }
+  }
+
+  const vantages = await Promise.all(endpoints.map(verifyOne))
+  return (['on-server', 'forwarded'] as const).find((each) => vantages.includes(each)) ?? 'direct'
+}
+
+/** @param before the leaf that was served before */
+function codeFor(
+  leaf: string | undefined,
+  { chain }: Pick<Generation, 'chain'>,
+  before: string | undefined,
+): ErrorCode {
+  if (leaf === chain[0]) return 'VERIFY_WRONG_CHAIN'
+  return leaf === before ? 'VERIFY_OLD_CERTIFICATE' : 'VERIFY_WRONG_CERTIFICATE'
 }
