@@ -1,3 +1,4 @@
+import { dayMs } from '../base/clock.ts'
 import { fail, OnecertError } from '../base/errors.ts'
 import type { Certificate, Issuer } from '../fleet/fleet.ts'
 import { certificateId } from '../issue/acme/certificate-id.ts'
@@ -103,7 +104,7 @@ export function notYet(
   // Without a certificate a person waits for the first one: only what the CA says holds it up.
   const atMs = newest
     ? nextAttempt(failed, { nowMs, notAfterMs: newest.notAfterMs, draw })
-    : Math.min(failed.notBeforeMs ?? 0, failed.lastAttemptMs + 7 * 86_400_000)
+    : Math.min(failed.notBeforeMs ?? 0, failed.lastAttemptMs + 7 * dayMs)
   if (atMs <= nowMs) return null
   const times = failed.failures === 1 ? 'once' : `${failed.failures} times`
   return new OnecertError('ISSUE_LATER', {

@@ -1,3 +1,4 @@
+import { dayMs } from '../base/clock.ts'
 import type { Certificate, Placement, Window } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import { windowState, windowTime } from '../fleet/window.ts'
@@ -89,8 +90,6 @@ export interface Status {
   /** Whether sessions resume across the servers, for certificates with ticket keys. */
   readonly resumption: readonly ResumptionStatus[]
 }
-
-const dayMs = 86_400_000
 
 /** What is served where, now: one handshake with each endpoint, a sample through each balancer, beside what the store and
  * the ledger know. */

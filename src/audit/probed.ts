@@ -1,3 +1,4 @@
+import { dayMs } from '../base/clock.ts'
 import { asOnecertError, OnecertError } from '../base/errors.ts'
 import type { Endpoint } from '../observe/endpoint.ts'
 import type { Observed } from '../observe/served.ts'
@@ -63,7 +64,6 @@ interface Read {
   readonly problems: readonly OnecertError[]
 }
 
-const dayMs = 86_400_000
 const stronger = 'make a new key (ec-p256 is a good choice) and have the certificate reissued'
 /** A million endpoints have a few chains among them; of more the oldest are forgotten. */
 const chainsMax = 512

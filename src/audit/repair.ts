@@ -1,3 +1,4 @@
+import { hourMs } from '../base/clock.ts'
 import { type Finding, findingId } from './finding.ts'
 
 /** What `onecert apply` can do about findings: one call. */
@@ -41,7 +42,7 @@ export function repairCommand({ certificate, servers }: Repair): string {
 export type Tries = ReadonlyMap<string, number>
 
 /** A repair that did not help is not begun again at once: what it needs is a person. */
-const againAfterMs = 3_600_000
+const againAfterMs = hourMs
 
 /** The findings whose repair was not begun within the last hour, and the tries once these are begun. Pure. */
 export function untried(

@@ -1,3 +1,5 @@
+import { dayMs, hourMs, minuteMs } from '../base/clock.ts'
+
 /** What was tried with one issuer since the newest certificate was issued, without success. */
 export interface Attempts {
   /** How many failed; 0: nothing was tried yet. */
@@ -8,9 +10,6 @@ export interface Attempts {
   readonly notBeforeMs?: number
 }
 
-const minuteMs = 60_000
-const hourMs = 60 * minuteMs
-const dayMs = 24 * hourMs
 const firstDelayMs = 5 * minuteMs
 /** Four a day: a failure that lasts for a whole lifetime stays below the 1,152 in a row that Let's Encrypt allows. */
 const delayMaxMs = 6 * hourMs

@@ -1,3 +1,4 @@
+import { hourMs } from '../base/clock.ts'
 import type { Attempts } from './attempt.ts'
 
 /** An issuer of a lineage, and what was tried with it since the newest certificate was issued. */
@@ -6,7 +7,6 @@ export interface Candidate {
   readonly attempts: Attempts
 }
 
-const hourMs = 3_600_000
 const patienceMinMs = hourMs
 const patienceMaxMs = 24 * hourMs
 /** Of what remains; where there is no certificate yet, nothing remains. */

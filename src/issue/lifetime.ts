@@ -1,10 +1,11 @@
+import { dayMs } from '../base/clock.ts'
+
 /** From when to when a certificate is valid. */
 export interface Validity {
   readonly notBeforeMs: number
   readonly notAfterMs: number
 }
 
-const dayMs = 86_400_000
 /** What Let's Encrypt takes for short too, when it suggests half of the lifetime in place of two thirds. */
 const shortLifetimeMs = 10 * dayMs
 /** Of the lifetime: as long as a CA may be down. */

@@ -13,6 +13,7 @@ import {
   SubjectKeyIdentifierExtension,
   X509CertificateGenerator,
 } from '@peculiar/x509'
+import { dayMs, hourMs } from '../base/clock.ts'
 import { fail } from '../base/errors.ts'
 import { Secret } from '../base/secret.ts'
 import type { LocalCaIssuer } from '../fleet/fleet.ts'
@@ -25,11 +26,10 @@ import { leafKey } from './leaf-key.ts'
 
 cryptoProvider.set(webcrypto)
 
-const dayMs = 86_400_000
 const rootLifetimeMs = 3650 * dayMs
 const intermediateLifetimeMs = 1825 * dayMs
 /** Servers whose clock is a little behind accept the certificate at once. */
-const backdateMs = 3_600_000
+const backdateMs = hourMs
 /** ub-common-name of RFC 5280, appendix A.1. */
 const commonNameCharactersMax = 64
 

@@ -1,3 +1,4 @@
+import { dayMs } from '../base/clock.ts'
 import { quote } from '../base/errors.ts'
 import type { Certificate } from '../fleet/fleet.ts'
 import { parseCertificates } from '../pki/certificate.ts'
@@ -47,8 +48,8 @@ export interface Suggestion {
 }
 
 /** Who looks more rarely is not provided for: a machine that was off for long would renew what is new. */
-const looksApartMaxMs = 86_400_000
-const earlyWindowMs = 7 * 86_400_000
+const looksApartMaxMs = dayMs
+const earlyWindowMs = 7 * dayMs
 /**
  * A CA whose windows all lie in the past, by mistake, would be asked at each look. Three a week leave room for six-day
  * certificates that are revoked, and stay below the limit of five for one set of names that Let's Encrypt has.

@@ -2,7 +2,7 @@ import 'reflect-metadata'
 import { createHash, webcrypto as crypto, KeyObject, type webcrypto } from 'node:crypto'
 import { createSecureContext, createServer, type SecureContext, type Server } from 'node:tls'
 import { cryptoProvider, Extension, SubjectAlternativeNameExtension, X509CertificateGenerator } from '@peculiar/x509'
-import type { Clock } from '../base/clock.ts'
+import { type Clock, hourMs } from '../base/clock.ts'
 import { OnecertError, quote } from '../base/errors.ts'
 import type { TlsAlpn01Settings } from '../fleet/fleet.ts'
 import type { Solver, TokenChallenge } from './solver.ts'
@@ -13,7 +13,7 @@ cryptoProvider.set(crypto)
 const protocol = 'acme-tls/1'
 /** id-pe-acmeIdentifier, RFC 8737 section 6.1. */
 const acmeIdentifier = '1.3.6.1.5.5.7.1.31'
-const lifetimeMs = 3_600_000
+const lifetimeMs = hourMs
 
 /**
  * tls-alpn-01 (RFC 8737), answered by ourselves: for names whose port 443 leads to this machine while a certificate is

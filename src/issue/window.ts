@@ -1,3 +1,4 @@
+import { hourMs, minuteMs } from '../base/clock.ts'
 import type { RenewalInfo } from './acme/resources.ts'
 
 /** When the CA would like a certificate to be renewed (RFC 9773 section 4.2). */
@@ -22,8 +23,6 @@ export interface Look {
   readonly failures: number
 }
 
-const minuteMs = 60_000
-const hourMs = 60 * minuteMs
 /** RFC 9773 section 4.3.2 wants limits; it names one minute and one day. Twice a day, a mass revocation is seen in time. */
 const retryAfterMinMs = minuteMs
 const retryAfterMaxMs = 12 * hourMs

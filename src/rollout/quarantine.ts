@@ -1,3 +1,4 @@
+import { hourMs } from '../base/clock.ts'
 import type { QuarantinePolicy } from '../fleet/fleet.ts'
 
 /** What is known of one server of a site, after a rollout. */
@@ -18,8 +19,6 @@ export interface QuarantineDecision {
   readonly act: 'withdraw' | 'restore'
   readonly reason: string
 }
-
-const hourMs = 3_600_000
 
 /**
  * Who is taken out of the DNS, and who comes back. Pure.

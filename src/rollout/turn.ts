@@ -1,3 +1,4 @@
+import { dayMs } from '../base/clock.ts'
 import type { Window } from '../fleet/fleet.ts'
 import { windowState, windowTime } from '../fleet/window.ts'
 import { minute } from '../pki/text.ts'
@@ -13,7 +14,7 @@ export type Turn =
  * Who rolls out once a day may miss a window by up to a day: what expires within a day behind the end of the next window
  * does not wait for it (I2).
  */
-const lookedAtEveryMs = 86_400_000
+const lookedAtEveryMs = dayMs
 
 /**
  * @param now the reason that a person gave not to wait

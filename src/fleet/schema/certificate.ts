@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { dayMs, duration, hostName } from './grammar.ts'
+import { dayMs } from '../../base/clock.ts'
+import { duration, hostName } from './grammar.ts'
 
 export const certificate = z.strictObject({
   names: z.array(hostName).min(1).max(100).describe('host names; a wildcard needs quotes: "*.example.com"'),

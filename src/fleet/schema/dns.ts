@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { address, dayMs, duration, hostAndPort, localPath, port } from './grammar.ts'
+import { dayMs } from '../../base/clock.ts'
+import { address, duration, hostAndPort, localPath, port } from './grammar.ts'
 
 export const dnsLookup = {
   resolvers: z

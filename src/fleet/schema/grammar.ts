@@ -4,8 +4,6 @@ import { OnecertError } from '../../base/errors.ts'
 import { parseHostName } from '../../pki/names.ts'
 import { formatDuration, parseDuration } from '../duration.ts'
 
-export const dayMs = 86_400_000
-
 export interface Refusal {
   readonly code?: ErrorCode
   readonly fact?: string

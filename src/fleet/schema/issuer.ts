@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import { dayMs, hourMs } from '../../base/clock.ts'
 import { acmeSettings } from './acme.ts'
-import { dayMs, duration, given, https, localPath, rule } from './grammar.ts'
+import { duration, given, https, localPath, rule } from './grammar.ts'
 
 const importer = z
   .strictObject({
@@ -30,7 +31,7 @@ export const issuer = z
           .max(60)
           .regex(/^[\p{L}\p{N} ._-]+$/u, 'holds characters that a name cannot have')
           .default('onecert local CA'),
-        lifetime: duration(3_600_000, 825 * dayMs)
+        lifetime: duration(hourMs, 825 * dayMs)
           .prefault('90d')
           .describe('of each certificate'),
       })

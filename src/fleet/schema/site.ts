@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import { dayMs } from '../../base/clock.ts'
 import { control } from './balancer.ts'
-import { address, dayMs, duration, given, port, rule } from './grammar.ts'
+import { address, duration, given, port, rule } from './grammar.ts'
 import { listener } from './listener.ts'
 
 const serverNames = z.array(z.string()).min(1)

@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import { dayMs } from '../../base/clock.ts'
 import { windowDefect } from '../window.ts'
-import { dayMs, duration, refused } from './grammar.ts'
+import { duration, refused } from './grammar.ts'
 
 const windowDefects = {
   cron: refused('is no cron expression of five fields', { next: 'write one such as "0 2 * * 0": Sundays at 02:00' }),

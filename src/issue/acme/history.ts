@@ -1,9 +1,9 @@
+import { dayMs } from '../../base/clock.ts'
 import type { CountedOrder, Event } from '../limits/budget.ts'
 import { keepWithin } from '../limits/budget.ts'
 import { limitsOf } from '../limits/limits-of.ts'
 import { type Notes, type Shelf, shelf } from '../notes.ts'
 
-const dayMs = 86_400_000
 /** Of the windows of known limits the longest is seven days; only failed proofs are counted for years. */
 const keptMs = 8 * dayMs
 const failureKeptMs = 1_160 * dayMs

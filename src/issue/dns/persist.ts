@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { dayMs } from '../../base/clock.ts'
 import { fail, OnecertError, quote } from '../../base/errors.ts'
 import { authorityOf } from '../../dns/authority.ts'
 import { ancestors } from '../../dns/message.ts'
@@ -17,7 +18,7 @@ export interface PersistSettings extends Omit<PropagationSettings, 'withinMs' | 
 /** The CA may take 5 minutes to look, and issues after that: it does neither once persistUntil is over. */
 const neededMs = 10 * 60_000
 /** Certificates are renewed more often than that. */
-const endsSoonMs = 30 * 86_400_000
+const endsSoonMs = 30 * dayMs
 const parentsMax = 10
 const valueCharactersMax = 1_000
 /** RFC 1035 section 3.3: of one string of a TXT record. */

@@ -1,8 +1,5 @@
+import { dayMs, hourMs } from '../../base/clock.ts'
 import type { RateLimits } from './limit.ts'
-
-const minuteMs = 60_000
-const hourMs = 60 * minuteMs
-const dayMs = 24 * hourMs
 
 export const letsEncrypt: RateLimits = {
   asOf: '2026-08-05',
