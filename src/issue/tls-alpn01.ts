@@ -3,8 +3,8 @@ import { createHash, webcrypto as crypto, KeyObject, type webcrypto } from 'node
 import { createSecureContext, createServer, type SecureContext, type Server } from 'node:tls'
 import { cryptoProvider, Extension, SubjectAlternativeNameExtension, X509CertificateGenerator } from '@peculiar/x509'
 import { type Clock, hourMs } from '../base/clock.ts'
-import { OnecertError, quote } from '../base/errors.ts'
 import type { TlsAlpn01Settings } from '../fleet/fleet.ts'
+import { listening } from './listening.ts'
 import type { Solver, TokenChallenge } from './solver.ts'
 
 cryptoProvider.set(crypto)
@@ -19,34 +19,20 @@ const lifetimeMs = hourMs
  * tls-alpn-01 (RFC 8737), answered by ourselves: for names whose port 443 leads to this machine while a certificate is
  * issued. Close it at the end.
  */
-export function tlsAlpn01(
-  { address, port }: TlsAlpn01Settings,
-  { clock }: { readonly clock: Clock },
-): Solver & AsyncDisposable {
+export function tlsAlpn01(settings: TlsAlpn01Settings, { clock }: { readonly clock: Clock }): Solver & AsyncDisposable {
   const contexts = new Map<string, SecureContext>()
   let server: Promise<Server> | null = null
-  const start = () =>
-    new Promise<Server>((resolve, reject) => {
-      const listener = createServer({
-        ALPNProtocols: [protocol],
-        minVersion: 'TLSv1.2',
-        SNICallback: (name, done) => done(null, contexts.get(name.toLowerCase())),
-      })
-      // Section 3: behind the handshake there is nothing to say.
-      listener.on('secureConnection', (socket) => socket.on('error', () => {}).end())
-      listener.on('tlsClientError', (_, socket) => socket.destroy())
-      listener.once('error', (error: NodeJS.ErrnoException) =>
-        reject(
-          new OnecertError('CHALLENGE_CANNOT_LISTEN', {
-            what: `cannot listen at ${address}:${port} for tls-alpn-01 challenges`,
-            fact: error.code ?? quote(error.message),
-            state: 'the CA was not told to look',
-            next: 'end what listens there, or name another address in "listen"',
-          }),
-        ),
-      )
-      listener.listen(port, address, () => resolve(listener))
+  const start = () => {
+    const listener = createServer({
+      ALPNProtocols: [protocol],
+      minVersion: 'TLSv1.2',
+      SNICallback: (name, done) => done(null, contexts.get(name.toLowerCase())),
     })
+    // Section 3: behind the handshake there is nothing to say.
+    listener.on('secureConnection', (socket) => socket.on('error', () => {}).end())
+    listener.on('tlsClientError', (_, socket) => socket.destroy())
+    return listening(listener, settings, 'tls-alpn-01')
+  }
   return {
     type: 'tls-alpn-01',
     async present(challenge: TokenChallenge) {

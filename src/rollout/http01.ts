@@ -2,6 +2,7 @@ import { createServer, type Server as HttpServer } from 'node:http'
 import { asOnecertError, fail, OnecertError, quote, withOthers } from '../base/errors.ts'
 import { inLanes } from '../base/lanes.ts'
 import type { Http01Settings, Server } from '../fleet/fleet.ts'
+import { listening } from '../issue/listening.ts'
 import type { Solver, TokenChallenge } from '../issue/solver.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { fetchAt } from '../observe/http.ts'
@@ -123,29 +124,18 @@ function webroots({ lineage, serversOf, connect, ledger }: Http01Tools): Place {
 function listener({ address, listenPort }: Http01Settings & { readonly kind: 'listen' }): Place {
   const answers = new Map<string, string>()
   let server: Promise<HttpServer> | null = null
-  const start = () =>
-    new Promise<HttpServer>((resolve, reject) => {
-      const http = createServer((incoming, outgoing) => {
-        const [, token = ''] = /^\/\.well-known\/acme-challenge\/([A-Za-z0-9_-]+)$/.exec(incoming.url ?? '') ?? []
-        const answer = answers.get(token)
-        outgoing.writeHead(answer === undefined ? 404 : 200, {
-          'content-type': 'application/octet-stream',
-          connection: 'close',
-        })
-        outgoing.end(answer ?? 'onecert has no such challenge\n')
+  const start = () => {
+    const http = createServer((incoming, outgoing) => {
+      const [, token = ''] = /^\/\.well-known\/acme-challenge\/([A-Za-z0-9_-]+)$/.exec(incoming.url ?? '') ?? []
+      const answer = answers.get(token)
+      outgoing.writeHead(answer === undefined ? 404 : 200, {
+        'content-type': 'application/octet-stream',
+        connection: 'close',
       })
-      http.once('error', (error: NodeJS.ErrnoException) =>
-        reject(
-          new OnecertError('CHALLENGE_CANNOT_LISTEN', {
-            what: `cannot listen at ${address}:${listenPort} for http-01 challenges`,
-            fact: error.code ?? quote(error.message),
-            state: 'nothing was ordered further',
-            next: 'end what listens there, or name another address in "listen"',
-          }),
-        ),
-      )
-      http.listen(listenPort, address, () => resolve(http))
+      outgoing.end(answer ?? 'onecert has no such challenge\n')
     })
+    return listening(http, { address, port: listenPort }, 'http-01')
+  }
   return {
     async put({ token, keyAuthorization }) {
       answers.set(token, keyAuthorization)
