@@ -2,7 +2,7 @@ import { inLanes } from '../base/lanes.ts'
 import type { LoadBalancerTopology } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import type { Endpoint } from '../observe/endpoint.ts'
-import { countSample, type Sample, sampleSize } from '../rollout/sample.ts'
+import { countSample, type Sample, type SampleLook, sampleSize } from '../rollout/sample.ts'
 import type { Context } from './context.ts'
 import { lookOnce } from './look.ts'
 
@@ -38,10 +38,8 @@ export async function sampleBalancers(
   return sampled
 }
 
-type OneLook = Parameters<typeof countSample>[0][number]
-
-async function looksAt(endpoint: Endpoint, size: number, signal: AbortSignal): Promise<OneLook[]> {
-  const looks: OneLook[] = []
+async function looksAt(endpoint: Endpoint, size: number, signal: AbortSignal): Promise<SampleLook[]> {
+  const looks: SampleLook[] = []
   const turns = Array.from({ length: size }, (_, at) => at)
   await inLanes(turns, parallel, async () => {
     const { served, reason } = await lookOnce(endpoint, signal)

@@ -113,8 +113,8 @@ function leave(thrown: unknown): number {
   if (thrown instanceof CommanderError && thrown.code === 'commander.help') return usageStatus
   const error = thrown instanceof CommanderError ? usageError(thrown) : asOnecertError(thrown)
   // A command line that cannot be read has no options yet.
-  const [json, debug] = ['--json', '--debug'].map((option) => process.argv.includes(option)) as [boolean, boolean]
-  printError(error, shell.terminal, { json, debug })
+  const given = (option: string) => process.argv.includes(option)
+  printError(error, shell.terminal, { json: given('--json'), debug: given('--debug') })
   return error.exit
 }
 

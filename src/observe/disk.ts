@@ -39,6 +39,8 @@ export interface FolderFacts extends Pick<FileFacts, 'mode' | 'owner' | 'acl'> {
   readonly path: string
 }
 
+const pathKinds = ['ours', 'link', 'file', 'missing'] as const
+
 /** What lies on a server of one lineage. */
 export interface DiskFacts {
   /** The generation that the service is to read; null: none. */
@@ -47,7 +49,7 @@ export interface DiskFacts {
   /** The paths that the service's configuration names: `ours` leads into `current`. */
   readonly paths: readonly (FileFacts & {
     readonly path: string
-    readonly kind: 'ours' | 'link' | 'file' | 'missing'
+    readonly kind: (typeof pathKinds)[number]
   })[]
   readonly above: readonly FolderFacts[]
   /** Of the account that was asked about; null: there is no such account, or none was asked about. */
@@ -99,8 +101,8 @@ export async function lookOnDisk(
     }
     const [place = '', name = '', mode = '-', owner = '-', hash = '-', spki = '-', acl = '-'] = line.split(' ')
     const found = { mode: known(mode), owner: known(owner), hash: known(hash), spki: known(spki), acl: aclOf(acl) }
-    const [, kind] = /^path=(ours|link|file|missing)$/.exec(place) ?? []
-    if (kind) paths.push({ ...found, path: name, kind: kind as DiskFacts['paths'][number]['kind'] })
+    const kind = pathKinds.find((each) => place === `path=${each}`)
+    if (kind) paths.push({ ...found, path: name, kind })
     else if (/^gen-\d+(\.\d+)?$/.test(place)) files.push({ ...found, generation: place, file: name })
     else
       fail('RECEIVER_PROTOCOL', { what: `an answer about the files of ${lineage} cannot be read`, fact: quote(line) })

@@ -1,9 +1,10 @@
 import { execFile, spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { connect, type Socket } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { fail, OnecertError, systemCode } from '../base/errors.ts'
 import type { Machine, SshReach } from '../fleet/fleet.ts'
@@ -21,6 +22,8 @@ export interface SshSettings {
 
 const stderrCharactersMax = 64 * 1024
 const endTimeoutMs = 5_000
+/** For what an ssh that has ended still says. */
+const lastWordsMs = 2_000
 /** Host keys of a server are of at most so many types that matter: Ed25519, ECDSA, RSA. */
 const hostKeyTypesMax = 3
 
@@ -123,7 +126,8 @@ async function openOnce(
       const elapsedMs = performance.now() - startedMs
       const silent = child.exitCode === null && child.signalCode === null && spawnError === undefined
       // Its last words may still be on their way.
-      if (!silent || child.stdout.readableEnded) await Promise.race([gone, pause(2_000)])
+      if (!silent || child.stdout.readableEnded)
+        await Promise.race([gone, sleep(lastWordsMs, undefined, { ref: false })])
       else child.kill()
       if (spawnError) return missing(spawnError)
       const reason = explainSshFailure({ server, reach, stderr, elapsedMs })
@@ -166,7 +170,7 @@ async function openOnce(
 /** A forward that the server prohibits shows as a stream that ends at once. */
 function openSocket(path: string): Promise<Duplex | null> {
   return new Promise((resolve) => {
-    const socket: Socket = connect(path)
+    const socket = connect(path)
     socket.once('connect', () => resolve(socket))
     socket.once('error', () => resolve(null))
   })
@@ -211,8 +215,4 @@ function silentReceiver(server: Machine, elapsedMs: number): OnecertError {
     state: `what was swapped on ${server.name} and not confirmed undoes itself there`,
     next: `onecert apply --server ${server.name}`,
   })
-}
-
-function pause(durationMs: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, durationMs).unref())
 }

@@ -37,11 +37,15 @@ export function sampleSize(members: number): number {
   return Math.min(connectionsMax, Math.max(connectionsMin, wanted))
 }
 
+/** One fresh connection. */
+export interface SampleLook {
+  /** SHA-256 of each certificate that it showed, lower hex, leaf first; null: it showed none. */
+  readonly chain: readonly string[] | null
+  readonly failure: string | null
+}
+
 /** Counts what was served, beside a generation, or none where nothing was issued yet. A connection that showed nothing has no chain. */
-export function countSample(
-  looks: readonly { readonly chain: readonly string[] | null; readonly failure: string | null }[],
-  generation: Pick<Generation, 'chain'> | null,
-): Sample {
+export function countSample(looks: readonly SampleLook[], generation: Pick<Generation, 'chain'> | null): Sample {
   const seen = new Map<string, Seen>()
   for (const { chain } of looks) {
     if (chain === null) continue

@@ -54,12 +54,11 @@ export function accountCommand(program: Command, shell: Shell): void {
 }
 
 function changeOf({ contact, rollover, deactivate }: Options): AccountChange {
-  const wanted = [contact && 'contact', rollover && 'rollover', deactivate && 'deactivate'].filter(
-    Boolean,
-  ) as AccountChange[]
-  if (wanted.length > 1)
-    fail('USAGE', { what: `--${wanted.join(' and --')} are two things`, next: 'one after the other' })
-  return wanted[0] ?? 'none'
+  const asked = { contact, rollover, deactivate }
+  const [first = 'none', ...others] = (['contact', 'rollover', 'deactivate'] as const).filter((each) => asked[each])
+  if (others.length > 0)
+    fail('USAGE', { what: `--${[first, ...others].join(' and --')} are two things`, next: 'one after the other' })
+  return first
 }
 
 function print(
