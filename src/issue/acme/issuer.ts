@@ -1,13 +1,9 @@
 import type { KeyObject } from 'node:crypto'
-import type { ErrorCode } from '../../base/catalogue.ts'
-import { readBounded } from '../../base/durable.ts'
-import { asOnecertError, fail, OnecertError } from '../../base/errors.ts'
+import { asOnecertError, fail } from '../../base/errors.ts'
 import { inLanes } from '../../base/lanes.ts'
 import type { Secret } from '../../base/secret.ts'
 import type { AcmeIssuer } from '../../fleet/fleet.ts'
-import { assessBundle, type Bundle } from '../../pki/bundle.ts'
-import { parseCertificates, type X509 } from '../../pki/certificate.ts'
-import { defaultAnchors } from '../../pki/chain.ts'
+import type { Bundle } from '../../pki/bundle.ts'
 import { spkiOf } from '../../pki/key.ts'
 import { nameSet } from '../../pki/names.ts'
 import { caaResolver, requireCaa } from '../dns/caa.ts'
@@ -23,20 +19,16 @@ import { insist } from './insist.ts'
 import { type OpenOrder, openOrders, serves } from './open-order.ts'
 import { acmeProblemOf, sayProblem } from './problem.ts'
 import { goesOn, proveNames, takeAway } from './proof.ts'
+import { receive } from './receipt.ts'
 import { accountIdentity, accounts, forgetRegistration, openRegistered } from './registration.ts'
 import type { AcmeOrder } from './resources.ts'
 import { settledOrder } from './settled.ts'
 import type { AcmeTools } from './tools.ts'
 
-const rootsBytesMax = 1_048_576
-const alternatesMax = 10
 /** At once. */
 const caaLookupsMax = 16
 /** A CA looks from several places, and may have many to serve before us. */
 const decisionWithinMs = 300_000
-
-/** No other chain, root or moment makes such a leaf good: its order is of no use any more. */
-const leafDefects: ReadonlySet<ErrorCode> = new Set(['PEM_KEY_MISMATCH', 'CERT_NAME_MISSING', 'CERT_EXPIRED'])
 
 /**
  * Certificates from a CA that speaks ACME. Each step is on disk before the CA hears of it, so that a run that was killed
@@ -63,7 +55,7 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
     const placed = await place(client, lineage, begun)
     const proven = await prove(client, lineage, begun, placed)
     const certified = await certify(client, proven, key)
-    const bundle = await receive(client, certified, order, key)
+    const bundle = await accept(client, certified, order, key)
     await history.add({ ...counted(begun), kind: 'certificate', atMs: clock.nowMs() })
     await orders.change(lineage, (open) => open && { ...open, fingerprint: bundle.leaf.fingerprint })
     return bundle
@@ -222,61 +214,18 @@ export function acme(spec: AcmeIssuer, tools: AcmeTools & { readonly solvers: re
     })
   }
 
-  /** Nothing of a CA's answer is stored before it was judged: another key, fewer names, dates, a chain to no known root. */
-  async function receive(
+  /** Nothing of a CA's answer is stored before it was judged. */
+  async function accept(
     client: AcmeClient,
-    { certificate }: AcmeOrder,
+    certified: AcmeOrder,
     order: Order,
     key: Secret<KeyObject>,
   ): Promise<Bundle> {
-    if (certificate === null)
-      fail('ACME_PROTOCOL', { what: `${spec.name} calls the order valid and names no certificate` })
-    const anchors = await roots()
-    const first = await client.certificate(certificate)
-    const judge = (pem: string) =>
-      assessBundle(
-        { certificates: certificatesOf(pem), key },
-        { names: order.names, nowMs: clock.nowMs(), ...(anchors && { anchors }) },
-      )
-    const candidates = [judge(first.pem)]
-    // Section 7.4.2: other chains of the same certificate; asked for where the first will not do, or another is preferred.
-    if (spec.preferredChain !== undefined || !candidates[0]?.bundle) {
-      for (const url of first.alternates.slice(0, alternatesMax)) {
-        const other = await client
-          .certificate(url)
-          .then(({ pem }) => judge(pem))
-          .catch(() => null)
-        signal.throwIfAborted()
-        if (other) candidates.push(other)
-      }
-    }
-    const usable = candidates.flatMap(({ bundle }) => bundle ?? [])
-    const bundle = usable.find(leadsTo(spec.preferredChain)) ?? usable[0]
-    if (bundle) return bundle
-    const [error, ...also] = candidates[0]?.errors ?? []
-    const spoiled = candidates.some(({ errors }) => errors.some(({ code }) => leafDefects.has(code)))
-    if (spoiled) await orders.remove(order.lineage)
-    throw new OnecertError(error?.code ?? 'ACME_PROTOCOL', {
-      ...(error?.failure ?? { what: 'no certificate' }),
-      what: `what ${spec.name} issued for ${order.lineage} cannot be used: ${error?.failure.what ?? 'nothing came'}`,
-      state: `it was not stored, and no server was touched; the next run ${spoiled ? 'makes a new order' : 'asks for it again'}`,
-      next: `tell the CA; then: onecert issue ${order.lineage} --force`,
-      also,
-    })
+    const received = await receive(client, certified, { spec, order, key }, tools)
+    if (received.bundle) return received.bundle
+    if (received.spoiled) await orders.remove(order.lineage)
+    throw received.refusal
   }
-
-  async function roots(): Promise<readonly X509[] | undefined> {
-    if (spec.rootsFile !== undefined)
-      return parseCertificates(await readBounded(spec.rootsFile, { bytesMax: rootsBytesMax }), { file: spec.rootsFile })
-    // A CA of one's own has its own root; what a public one issues has to lead to one that clients know.
-    return spec.caFile === undefined ? defaultAnchors() : undefined
-  }
-
-  const certificatesOf = (pem: string) => parseCertificates(Buffer.from(pem), { file: `the answer of ${spec.name}` })
 
   return { issue }
-}
-
-function leadsTo(commonName: string | undefined): (bundle: Bundle) => boolean {
-  return ({ chain }) => commonName !== undefined && chain.at(-1)?.issuerCommonName === commonName
 }
