@@ -9,7 +9,7 @@ import { type KeyCopy, keyCopies, ticketCopies } from '../ledger/keycopies.ts'
 import { endpointsOf } from '../observe/endpoint.ts'
 import { handshake } from '../observe/handshake.ts'
 import { canonicalAddress } from '../pki/names.ts'
-import { type Connection, outputText } from '../reach/connection.ts'
+import { type Answer, type Connection, outputText } from '../reach/connection.ts'
 import { type ReceiverSettings, receiverText } from '../reach/receiver.ts'
 import { includePath, receiverSettings } from '../rollout/receiver.ts'
 import {
@@ -303,27 +303,7 @@ async function purgeLineage(
     const purge = async () => {
       const answer = await connection.request('purge', [lineage, String(token), ...spkis])
       if (answer.ok) return answer.facts.get('proof') ?? 'paths'
-      if (answer.code === 'INCLUDE_INSTALLED') {
-        const installed = answer.output.map((path) => quote(path, 200))
-        fail('INCLUDE_INSTALLED', {
-          what: `the configuration of ${server.name} still has an include file of onecert, which names files of ${lineage}`,
-          fact: installed.join('\n'),
-          state: `no file was purged on ${server.name}`,
-          next: [
-            ...installed.map((path) => uninstallOf(context, server.name, path)),
-            `onecert server remove ${server.name}   (it goes on from there)`,
-          ].join('\n'),
-        })
-      }
-      return fail(answer.code ?? 'RECEIVER_PROTOCOL', {
-        what: `the key of ${lineage} could not be purged from ${server.name}`,
-        fact: outputText(answer) || [...answer.facts].join(' '),
-        state: `the address of ${server.name} is out of the DNS; what is left of the copies is in the ledger still (onecert ledger keys)`,
-        next:
-          answer.code === 'PURGE_LEFT'
-            ? `these files hold the key and are not onecert's: delete them there, then: onecert server remove ${server.name}`
-            : `onecert server remove ${server.name}`,
-      })
+      return purgeRefused(context, server.name, lineage, answer)
     }
     // The intent of each path is on disk before any of them goes.
     const proof = await paths.reduceRight<() => Promise<string>>((run, path) => {
@@ -333,6 +313,30 @@ async function purgeLineage(
     }, purge)()
     if (sets.length > 0) await noteHeld(store, lineage, server.name, null)
     return proof
+  })
+}
+
+function purgeRefused(context: Context, server: string, lineage: string, answer: Answer): never {
+  if (answer.code === 'INCLUDE_INSTALLED') {
+    const installed = answer.output.map((path) => quote(path, 200))
+    fail('INCLUDE_INSTALLED', {
+      what: `the configuration of ${server} still has an include file of onecert, which names files of ${lineage}`,
+      fact: installed.join('\n'),
+      state: `no file was purged on ${server}`,
+      next: [
+        ...installed.map((path) => uninstallOf(context, server, path)),
+        `onecert server remove ${server}   (it goes on from there)`,
+      ].join('\n'),
+    })
+  }
+  fail(answer.code ?? 'RECEIVER_PROTOCOL', {
+    what: `the key of ${lineage} could not be purged from ${server}`,
+    fact: outputText(answer) || [...answer.facts].join(' '),
+    state: `the address of ${server} is out of the DNS; what is left of the copies is in the ledger still (onecert ledger keys)`,
+    next:
+      answer.code === 'PURGE_LEFT'
+        ? `these files hold the key and are not onecert's: delete them there, then: onecert server remove ${server}`
+        : `onecert server remove ${server}`,
   })
 }
 
