@@ -83,3 +83,8 @@ export function outputText({ output }: Pick<Answer, 'output'>, between = '\n'): 
 export function factList(facts: Answer['facts'], name: string): string[] {
   return (facts.get(name) ?? '').split(',').filter(Boolean)
 }
+
+/** Closes connections of which some may still be opening, and some may have failed to open. */
+export async function closeAll(connections: Iterable<Promise<Connection>>): Promise<void> {
+  await Promise.all([...connections].map(async (each) => (await each.catch(() => null))?.close()))
+}

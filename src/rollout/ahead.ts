@@ -1,5 +1,5 @@
 import type { Machine } from '../fleet/fleet.ts'
-import type { Connection, OpenOptions, Reach } from '../reach/connection.ts'
+import { type Connection, closeAll, type OpenOptions, type Reach } from '../reach/connection.ts'
 
 /**
  * Connections that are opened before their server's turn, while others are waited for: nothing is sent over them but the
@@ -14,7 +14,6 @@ export interface Ahead extends Reach {
 
 export function openAhead(reachOf: (server: Machine) => Reach): Ahead {
   const early = new Map<string, { readonly carriesKey: boolean; readonly connection: Promise<Connection> }>()
-  const drop = async (connection: Promise<Connection>) => (await connection.catch(() => null))?.close()
   return {
     prepare(server, options) {
       if (early.has(server.name)) return
@@ -26,11 +25,11 @@ export function openAhead(reachOf: (server: Machine) => Reach): Ahead {
       const prepared = early.get(server.name)
       early.delete(server.name)
       if (prepared?.carriesKey === options.carriesKey) return prepared.connection
-      if (prepared) await drop(prepared.connection)
+      if (prepared) await closeAll([prepared.connection])
       return reachOf(server).open(server, options)
     },
     async close() {
-      await Promise.all([...early.values()].map(({ connection }) => drop(connection)))
+      await closeAll([...early.values()].map(({ connection }) => connection))
       early.clear()
     },
   }

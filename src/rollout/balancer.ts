@@ -1,7 +1,7 @@
 import { OnecertError } from '../base/errors.ts'
 import type { BalancerControl, Fleet, Machine } from '../fleet/fleet.ts'
 import type { Membership } from '../fleet/placement.ts'
-import { type Connection, outputText, type Reach } from '../reach/connection.ts'
+import { type Connection, closeAll, outputText, type Reach } from '../reach/connection.ts'
 import { receiverText } from '../reach/receiver.ts'
 
 /** What HAProxy says of a member. */
@@ -126,7 +126,7 @@ export function openBalancers(
     },
     held: (membership) => held.get(backendOf(membership)) ?? 0,
     async close() {
-      await Promise.all([...connections.values()].map(async (each) => (await each.catch(() => null))?.close()))
+      await closeAll(connections.values())
       connections.clear()
     },
   }

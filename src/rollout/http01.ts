@@ -6,7 +6,7 @@ import { listening } from '../issue/listening.ts'
 import type { Solver, TokenChallenge } from '../issue/solver.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { fetchAt } from '../observe/http.ts'
-import type { Connection } from '../reach/connection.ts'
+import { type Connection, closeAll } from '../reach/connection.ts'
 import { expectOk } from './conversation.ts'
 
 /** An address of a name that a CA may come to. */
@@ -115,7 +115,7 @@ function webroots({ lineage, serversOf, connect, ledger }: Http01Tools): Place {
       await inLanes(serversOf(name), parallel, (server) => ask(server, 'unanswer', [token]))
     },
     async close() {
-      await Promise.all([...connections.values()].map(async (each) => (await each.catch(() => null))?.close()))
+      await closeAll(connections.values())
     },
   }
 }
