@@ -1,4 +1,5 @@
 import type { ListProgress } from '../actions/probe-list.ts'
+import { counted } from '../pki/text.ts'
 
 export interface ListProgressShown {
   /** One line: counts, rate, time. */
@@ -29,7 +30,7 @@ export function showListProgress(
   }
   const summary = () => {
     const skipped = progress.skipped > 0 ? ` (${progress.skipped} were done before)` : ''
-    return `${linesOf(progress)} lines${skipped}: ${countsText()}; ${rate()}/s, ${timeText(nowMs() - startedMs)}`
+    return `${counted(linesOf(progress), 'line')}${skipped}: ${countsText()}; ${rate()}/s, ${timeText(nowMs() - startedMs)}`
   }
   const left = () => {
     const { offset, firstOffset } = progress

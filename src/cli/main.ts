@@ -35,7 +35,7 @@ const interrupted = new AbortController()
 const shell: Shell = {
   terminal: processTerminal(),
   signal: interrupted.signal,
-  stopping: 'servers that were swapped are brought to their end',
+  stopping: 'what was begun is brought to its end',
   exit: 0,
 }
 
@@ -44,12 +44,27 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     // The second time a person means it: connections end, and each receiver undoes what was not confirmed.
     if (interrupted.signal.aborted) process.exit(75)
     shell.terminal.err(`stopping: ${shell.stopping} (once more to leave at once)`)
-    interrupted.abort(new OnecertError('INTERRUPTED', { what: 'interrupted', next: 'onecert apply' }))
+    interrupted.abort(
+      new OnecertError('INTERRUPTED', { what: 'interrupted', next: commandLine(process.argv.slice(2)) }),
+    )
   })
 }
 
-// A reader that went away (| head) is no failure of ours.
-process.stdout.on('error', () => process.exit(shell.exit))
+process.stdout.on('error', (cause: { code?: string }) => {
+  // A reader that went away (| head) is no failure of ours.
+  if (cause.code === 'ENOSPC' || cause.code === 'EDQUOT')
+    shell.exit = leave(
+      new OnecertError('STATE_DISK_FULL', {
+        what: 'the output cannot be written: the disk is full',
+        state: 'what was written of it is not whole',
+        next: 'make room, then run the command again',
+        cause,
+      }),
+    )
+  process.exit(shell.exit)
+})
+// Where the terminal has gone (a login that was cut), servers may be in the middle of a change: that comes to its end unseen.
+process.stderr.on('error', () => {})
 
 const program = await buildProgram(process.argv.slice(2))
 try {
@@ -119,7 +134,33 @@ function leave(thrown: unknown): number {
 }
 
 function usageError({ message }: CommanderError): OnecertError {
-  const [what = '', hint] = message.replace(/^error: /, '').split('\n')
-  const fact = hint?.replace(/^\((.*)\)$/, '$1')
-  return new OnecertError('USAGE', { what, ...(fact && { fact }), next: 'onecert --help, or onecert COMMAND --help' })
+  const [text = '', hint] = message.replace(/^error: /, '').split('\n')
+  // What commander says in two sentences is a failure and its fact.
+  const [, what = text, reason] = /^(.* is invalid|too many arguments for '[^']*')\. (.*?)\.?$/.exec(text) ?? []
+  const { command, path } = commandNamed(process.argv.slice(2))
+  const [, option] = /^unknown option '(--[^'=]+)/.exec(what) ?? []
+  const misplaced = option !== undefined && command.options.some(({ long }) => long === option)
+  const fact = misplaced
+    ? `it stands behind the command: ${path} ${option}`
+    : (reason ?? hint?.replace(/^\((.*)\)$/, '$1'))
+  return new OnecertError('USAGE', { what, ...(fact && { fact }), next: `${path} --help` })
+}
+
+/** The command that words name, as far as they name one: `onecert server scan`. */
+function commandNamed(words: readonly string[]): { readonly command: Command; readonly path: string } {
+  let command = program
+  let path = 'onecert'
+  for (const word of words) {
+    const below = command.commands.find((each) => each.name() === word)
+    if (!below) continue
+    command = below
+    path += ` ${word}`
+  }
+  return { command, path }
+}
+
+/** As it was typed, so that it can be typed again. */
+function commandLine(words: readonly string[]): string {
+  const quoted = words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))
+  return ['onecert', ...quoted].join(' ')
 }

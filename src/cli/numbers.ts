@@ -1,4 +1,10 @@
 import { InvalidArgumentError } from 'commander'
+import { counted } from '../pki/text.ts'
+
+/** Of a certificate: whole days until it expires, rounded down. */
+export function daysText(days: number): string {
+  return days < 0 ? 'expired' : `${counted(days, 'day')} left`
+}
 
 /** A parser for an option: a whole number in a range. */
 export function wholeNumber(min: number, max: number): (text: string) => number {

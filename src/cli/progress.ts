@@ -1,3 +1,4 @@
+import type { WriteStream } from 'node:tty'
 import { listed } from '../pki/text.ts'
 import type { ProgressEvent, Report, ServerOutcome, Step } from '../rollout/progress.ts'
 import type { Terminal } from './terminal.ts'
@@ -15,7 +16,8 @@ const namesShownMax = 8
 
 /** Results are data for stdout; the progress goes to stderr, so that a pipe gets the results alone. */
 export function showProgress(terminal: Terminal, nowMs: () => number): Progress {
-  const live = terminal.isTTY ? liveLines(terminal, nowMs) : null
+  const { stderr } = process
+  const live = stderr.isTTY && process.env.TERM !== 'dumb' ? liveLines(stderr, nowMs) : null
   const running = new Map<string, { step: Step; sinceMs: number }>()
   const print = (line: string) => {
     live?.clear()
@@ -71,10 +73,10 @@ function provenText({ vantage }: ServerOutcome): string {
   return vantage === 'forwarded' ? 'proven through the server, not from outside' : 'proven'
 }
 
-function liveLines(terminal: Terminal, nowMs: () => number) {
+function liveLines(stderr: WriteStream, nowMs: () => number) {
   let drawn = 0
   const clear = () => {
-    if (drawn > 0) process.stderr.write(`\x1b[${drawn}A\x1b[J`)
+    if (drawn > 0) stderr.write(`\x1b[${drawn}A\x1b[J`)
     drawn = 0
   }
   return {
@@ -85,7 +87,7 @@ function liveLines(terminal: Terminal, nowMs: () => number) {
         .slice(0, liveLinesMax)
         .map(([server, { step, sinceMs }]) => `  … ${server}  ${step}  ${((nowMs() - sinceMs) / 1000).toFixed(1)} s`)
       if (running.size > liveLinesMax) lines.push(`  … and ${running.size - liveLinesMax} more`)
-      for (const line of lines) process.stderr.write(`${line.slice(0, terminal.columns - 1)}\n`)
+      for (const line of lines) stderr.write(`${line.slice(0, (stderr.columns || 80) - 1)}\n`)
       drawn = lines.length
     },
   }

@@ -1,4 +1,4 @@
-import { styleText } from 'node:util'
+import { stripVTControlCharacters, styleText } from 'node:util'
 import type { OnecertError } from '../base/errors.ts'
 
 /** Where a command prints: results to stdout, everything about the run to stderr. */
@@ -17,7 +17,8 @@ export function processTerminal(): Terminal {
     // A pseudo-terminal may have none: 0.
     columns: process.stdout.columns || 100,
     out: (line) => void process.stdout.write(`${line}\n`),
-    err: (line) => void process.stderr.write(`${line}\n`),
+    // Styles are those of stdout: 2>log gets none.
+    err: (line) => void process.stderr.write(`${process.stderr.isTTY ? line : stripVTControlCharacters(line)}\n`),
     style: (format, text) => (isTTY ? styleText(format, text) : text),
   }
 }

@@ -55,6 +55,22 @@ test('Ctrl-C behind a swap: the server is proved and committed, the next ones ar
   assert.equal(await second?.served(), sold.fingerprint)
 })
 
+test('the terminal goes away in the middle of a rollout: it comes to its end unseen', async () => {
+  await using fleet = await startFleet({ 'eu-1': 'nginx', 'us-1': 'nginx' })
+  const reloading = await slowDown(fleet, 'eu-1', 'reload', 1)
+  const sold = await fleet.buy()
+  const { child, ended } = fleet.run.start('apply')
+  await until(() => existsSync(reloading))
+  // Whatever is written from here on ends with EPIPE.
+  child.stderr?.destroy()
+  const { exit } = await ended
+  assert.equal(exit, 0)
+  for (const server of fleet.servers) {
+    assert.equal(await server.served(), sold.fingerprint)
+    assert.deepEqual(await leftOver(server.base), [])
+  }
+})
+
 test('Ctrl-C before a swap: nothing is changed, and the next apply goes on', async () => {
   const marker = join(await mkdtemp(join(tmpdir(), 'onecert-login-')), 'login')
   const slowly = `touch ${marker}; sleep 1; exec sh -c \\"$SSH_ORIGINAL_COMMAND\\"`

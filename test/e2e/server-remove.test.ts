@@ -99,7 +99,7 @@ test('interrupted while its address may be remembered, it says how to go on; the
   })
   const { exit, stderr } = await ended
   assert.equal(exit, 75, stderr)
-  assert.match(stderr, /next: {2}onecert server remove ap-1 /)
+  assert.match(stderr, /next: {2}onecert --fleet .* server remove ap-1 --yes\n/)
   assert.equal((await lab.filesWithKey('ap-1', sold)).length, 1)
   assert.ok(!(await lab.zone.addresses(siteName)).includes(lab.ap1.service.address))
   const unasked = await lab.fleet.run('server', 'remove', 'ap-1')

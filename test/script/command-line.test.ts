@@ -21,6 +21,10 @@ const commands = [
   ['renew'],
   ['audit'],
   ['status'],
+  ['probe'],
+  ['issue'],
+  ['revoke'],
+  ['account'],
   ['ledger'],
   ['ledger', 'verify'],
   ['ledger', 'keys'],
@@ -79,6 +83,9 @@ describe('a command line that cannot be read', () => {
     ['ledger --server web-7', /did you mean "web-1"\?/],
     ['apply wwv', /did you mean "www"\?/],
     ['server scan web-7', /did you mean "web-1"\?/],
+    ['server scan', /missing required argument 'server'\n {2}next: {2}onecert server scan --help\n/],
+    ['ledger --last x', /'x' is invalid\n {2}a whole number from 1 to 1000000 is wanted\n/],
+    ['--server web-1 status', /it stands behind the command: onecert status --server\n/],
   ] as const) {
     test(line, async () => {
       const plain = await run(...line.split(' '))

@@ -117,8 +117,8 @@ test('a proxy of HAProxy has its upstreams, no usual place for an include file, 
 test('what cannot be is refused with the next thing to do', async () => {
   for (const [words, what] of [
     [['config', 'ww.domain.example'], /did you mean "www\.domain\.example"/],
-    [['config', 'www.domain.example', '--nginx', 'latest'], /no version/],
-    [['config', 'www.domain.example', '--bind', 'everywhere'], /no IP address/],
+    [['config', 'www.domain.example', '--nginx', 'latest'], /a version such as/],
+    [['config', 'www.domain.example', '--bind', 'everywhere'], /an IP address is wanted/],
     [['config', 'www.domain.example', '--install', '--uninstall'], /cannot be used with/],
   ] as const) {
     const { exit, stderr } = await run(...words)

@@ -69,7 +69,7 @@ const reasonCharactersMax = 200
 
 function reasonText(text: string): string {
   if (text.trim() !== '' && text.length <= reasonCharactersMax && !/\p{Cc}/u.test(text)) return text.trim()
-  throw new InvalidArgumentError(`It is no reason: one line of at most ${reasonCharactersMax} characters.`)
+  throw new InvalidArgumentError(`one line of at most ${reasonCharactersMax} characters is wanted.`)
 }
 
 export async function runApply(
@@ -81,6 +81,7 @@ export async function runApply(
   how: { force: boolean; rekey: boolean; dueOnly?: boolean },
 ): Promise<void> {
   const startedMs = context.clock.nowMs()
+  shell.stopping = 'servers that were swapped are brought to their end'
   const done = await apply(context, {
     ...(certificates.length > 0 && { certificates }),
     ...(options.server && { servers: options.server, thorough: true }),
@@ -133,7 +134,7 @@ function partialError(applied: readonly Applied[]): OnecertError | null {
   return new OnecertError(stopped ? 'ROLLOUT_STOPPED' : 'ROLLOUT_PARTIAL', {
     what: stopped
       ? `the rollout stopped: ${stopped}`
-      : `${failed.length} of ${failed.length + proven.length} servers are not proven`,
+      : `${failed.length} of ${counted(failed.length + proven.length, 'server')} ${failed.length === 1 ? 'is' : 'are'} not proven`,
     state: `proven: ${proven.length}; not proven: ${failed.map(({ server, state }) => `${server} (${state})`).join(', ') || 'none'}; not begun: ${untouched.join(', ') || 'none'}${waiting.length > 0 ? `; waiting for their windows: ${waiting.map(waitsText).join(', ')}` : ''}`,
     next: 'onecert apply   (completes what is missing, and only that)',
     also: failed.flatMap(({ error }) => error ?? []),

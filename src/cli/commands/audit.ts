@@ -18,7 +18,7 @@ import { auditLines } from '../audit/text.ts'
 import { tellJson, tellLines } from '../audit/watch.ts'
 import { fleetLines } from '../fleet-file.ts'
 import { confirm, needTerminal } from '../prompt.ts'
-import { configurationExit, continuedBy, describe, type Shell, settingsFor, usageExit, withContext } from '../shell.ts'
+import { configurationExit, describe, type Shell, settingsFor, usageExit, withContext } from '../shell.ts'
 
 const formats = ['text', 'json', 'junit', 'sarif'] as const
 type Format = (typeof formats)[number]
@@ -84,7 +84,7 @@ export function auditCommand(program: Command, shell: Shell): void {
     refuseContradictions(asked)
     shell.stopping = options.fix ? 'what was begun is brought to its end' : 'nothing was changed'
     if (options.watch) await watch(asked)
-    else await once(asked).catch(continuedBy(['onecert audit', ...certificates].join(' ')))
+    else await once(asked)
   })
 
   interface Asked extends Options {

@@ -161,10 +161,10 @@ function doneText({ server, path, state }: Configured): string {
 
 function version(text: string): string {
   if (/^\d+(\.\d+){0,3}$/.test(text)) return text
-  throw new InvalidArgumentError('it is no version such as 1.22.1')
+  throw new InvalidArgumentError('a version such as 1.22.1 is wanted.')
 }
 
 function address(text: string): string {
   if (isAddress(text)) return text
-  throw new InvalidArgumentError('it is no IP address')
+  throw new InvalidArgumentError('an IP address is wanted.')
 }

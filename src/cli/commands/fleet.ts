@@ -6,6 +6,7 @@ import { jsonSchema } from '../../fleet/schema.ts'
 import { fleetTemplate } from '../../fleet/template.ts'
 import { createIdentity } from '../../vault/identity.ts'
 import { openFleet, passphraseOf } from '../open.ts'
+import { askNewPassphrase } from '../prompt.ts'
 import { describe, printJson, type Shell, settingsFor, usageExit } from '../shell.ts'
 
 export function initCommand(program: Command, shell: Shell): void {
@@ -29,7 +30,11 @@ export function initCommand(program: Command, shell: Shell): void {
     }
     if (existsSync(settings.identityFile)) kept.push(settings.identityFile)
     else {
-      const passphrase = options.passphrase || settings.passphraseFile ? await passphraseOf(settings) : null
+      const passphrase = settings.passphraseFile
+        ? await passphraseOf(settings)
+        : options.passphrase
+          ? await askNewPassphrase()
+          : null
       await createIdentity(settings.identityFile, passphrase ? { passphrase } : {})
       made.push(settings.identityFile)
     }

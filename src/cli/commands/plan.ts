@@ -11,7 +11,7 @@ export function planCommand(program: Command, shell: Shell): void {
     .argument('[certificate...]', 'only these')
     .option('--server <name...>', 'only these servers, and look at their files too')
     .summary('say what apply would do, with the number of key copies that would travel')
-    .description('Says what apply would do. It touches no server; a certificate that is wanted is issued and kept.')
+    .description('Says what apply would do. It touches no server, and asks no CA for a certificate but a local one.')
   describe(
     command,
     ['onecert plan'],

@@ -12,12 +12,12 @@ import { parseDuration } from '../../fleet/duration.ts'
 import type { KeyKind, ProxyProtocol, Starttls } from '../../fleet/fleet.ts'
 import { endpointText } from '../../observe/endpoint.ts'
 import { starttlsKinds } from '../../observe/preamble.ts'
-import { instant, listed } from '../../pki/text.ts'
+import { counted, instant, listed } from '../../pki/text.ts'
 import { keepHeapSmall } from '../heap.ts'
 import { showListProgress } from '../list-progress.ts'
-import { wholeNumber } from '../numbers.ts'
+import { daysText, wholeNumber } from '../numbers.ts'
 import type { GlobalOptions } from '../settings.ts'
-import { continuedBy, describe, printJson, type Shell, usageExit } from '../shell.ts'
+import { describe, printJson, type Shell, usageExit } from '../shell.ts'
 import type { Terminal } from '../terminal.ts'
 
 interface Options {
@@ -108,7 +108,7 @@ export function probeCommand(program: Command, shell: Shell): void {
     const probe = makeProbe(settingsOf(options), systemClock)
     const probed = await Promise.all(
       places.map(async ({ input, place }) => ({ input, ...(await probe(place, signal)) })),
-    ).catch(continuedBy(`onecert probe ${addresses.join(' ')}`))
+    )
     const has = (verdict: Verdict) => probed.some((each) => each.verdict === verdict)
     shell.exit = has('wrong') ? 1 : has('unseen') ? 2 : 0
     if (command.optsWithGlobals<GlobalOptions>().json) printJson(terminal, { probes: probed })
@@ -249,16 +249,12 @@ function printProblem({ code, failure }: OnecertError, before: string, terminal:
 /** What comes along with the certificate. */
 function besideText({ ocspStaple, scts }: NonNullable<Probed['session']>): string {
   if (ocspStaple === null) return 'an OCSP response or SCTs were not looked for'
-  return `${ocspStaple ? 'an OCSP response' : 'no OCSP response'}, ${scts === 0 ? 'no SCT' : `${scts} SCTs`}`
+  return `${ocspStaple ? 'an OCSP response' : 'no OCSP response'}, ${scts ? counted(scts, 'SCT') : 'no SCT'}`
 }
 
 function ticketsText(lifetimeSeconds: number | null): string {
   if (lifetimeSeconds === null) return 'it gives none'
   return lifetimeSeconds === 0 ? 'good for as long as the client likes' : `good for ${lifetimeSeconds} s`
-}
-
-function daysText(days: number): string {
-  return days < 0 ? 'expired' : `${days} days left`
 }
 
 function chainText({ complete, publicRoot }: NonNullable<Probed['chain']>): string {

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { chosenCertificates } from '../../actions/choice.ts'
 import type { Context } from '../../actions/context.ts'
 import { type Rehearsed, rehearse } from '../../actions/rehearse.ts'
-import { describe, printError, printJson, type Shell, withContext } from '../shell.ts'
+import { continuedBy, describe, printError, printJson, type Shell, withContext } from '../shell.ts'
 import type { Terminal } from '../terminal.ts'
 import { hasOnlyFiles, type RolloutOptions, rolloutExits, rolloutOptions, runApply, sayNotDue } from './apply.ts'
 
@@ -36,7 +36,10 @@ export function renewCommand(program: Command, shell: Shell): void {
     withContext(shell, command, async (context, json) => {
       const { force = false, rekey = false } = options
       if (options.dryRun) return runRehearsal(shell, context, json, certificates, { force, rekey })
-      await runApply(shell, context, json, certificates, options, { force, rekey, dueOnly: !force && !rekey })
+      // What it has issued is to be rolled out; the same command again would issue another one.
+      await runApply(shell, context, json, certificates, options, { force, rekey, dueOnly: !force && !rekey }).catch(
+        continuedBy(['onecert apply', ...certificates].join(' ')),
+      )
     }),
   )
 }

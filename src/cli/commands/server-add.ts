@@ -9,7 +9,7 @@ import { type Entry, flowEntry, type Value } from '../../fleet/entries.ts'
 import { parseFleetText, readFleetText, writeFleetText } from '../fleet-file.ts'
 import { wholeNumber } from '../numbers.ts'
 import { serviceValue, terminating } from '../service.ts'
-import { continuedBy, describe, printJson, type Shell, settingsFor, usageExit, withContext } from '../shell.ts'
+import { describe, printJson, type Shell, settingsFor, usageExit, withContext } from '../shell.ts'
 import type { Terminal } from '../terminal.ts'
 
 interface Options {
@@ -101,7 +101,7 @@ export function addCommand(parent: Command, shell: Shell): void {
           await writeFleetText(saved, settings)
           context.report({ kind: 'server', server: name, text: `written to ${settings.fleetFile}` })
         },
-      }).catch(continuedBy(`onecert server add ${name} --site ${options.site.join(' ')}`))
+      })
       if (json) printJson(shell.terminal, { ...added, written: edited !== text })
       else printAdded(added, shell.terminal)
     }),

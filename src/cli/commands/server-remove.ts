@@ -6,16 +6,7 @@ import { counted } from '../../pki/text.ts'
 import { parseFleetText, readFleetText, writeFleetText } from '../fleet-file.ts'
 import { wholeNumber } from '../numbers.ts'
 import { confirm } from '../prompt.ts'
-import {
-  configurationExit,
-  continuedBy,
-  describe,
-  printJson,
-  type Shell,
-  settingsFor,
-  usageExit,
-  withContext,
-} from '../shell.ts'
+import { configurationExit, describe, printJson, type Shell, settingsFor, usageExit, withContext } from '../shell.ts'
 import type { Terminal } from '../terminal.ts'
 
 interface Options {
@@ -61,7 +52,11 @@ export function removeCommand(parent: Command, shell: Shell): void {
       if (options.dryRun || !json) printPlan(plan, options, options.dryRun ? shell.terminal.out : shell.terminal.err)
       if (options.dryRun) return
       if (!options.yes && !(await confirm(`Remove ${name}?`, `onecert server remove ${name} --yes`))) {
-        fail('INTERRUPTED', { what: `${name} was not removed`, state: 'nothing was changed' })
+        fail('INTERRUPTED', {
+          what: `${name} was not removed`,
+          state: 'nothing was changed',
+          next: `onecert server remove ${name}`,
+        })
       }
       const removed = await removeServer(context, name, {
         now: options.now ?? false,
@@ -73,7 +68,7 @@ export function removeCommand(parent: Command, shell: Shell): void {
           const saved = removeServerFrom(now, name)
           if (saved !== now) await writeFleetText(saved, settings)
         },
-      }).catch(continuedBy(`onecert server remove ${name}   (it goes on from there)`))
+      })
       if (json) printJson(shell.terminal, removed)
       else printRemoved(removed, shell.terminal)
     }),

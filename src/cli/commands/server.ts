@@ -42,12 +42,13 @@ export function serverCommand(program: Command, shell: Shell): void {
 function scanCommand(parent: Command, shell: Shell): void {
   const command = parent
     .command('scan')
-    .argument('<server>')
+    .argument('<server>', 'in the fleet file')
     .option('--write', 'write the fingerprint into the fleet file, as if you had confirmed it')
     .summary('show the host key of a server, to be confirmed by a person')
     .description('Shows the fingerprint of the host key that a server presents. Nothing is sent to it.')
   describe(command, ['onecert server scan eu-1', 'onecert server scan eu-1 --write'], reachExits).action(
     async (name: string, options: { write?: boolean }) => {
+      shell.stopping = 'nothing was changed'
       const { settings, json } = settingsFor(command)
       const fleet = await openFleet(settings)
       const server = chosenServer(fleet, name)
@@ -87,7 +88,8 @@ function scanCommand(parent: Command, shell: Shell): void {
           `Compare it with what the server itself says (on its console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub).`,
         )
         shell.terminal.out(
-          `If it is the same, put into ${settings.fleetFile}, at ${name}:  host-key: "${found.fingerprint}"`,
+          `If it is the same, put into ${settings.fleetFile}, at ${name}:  host-key: "${found.fingerprint}"` +
+            (pinned.length > 0 ? '' : `, or: onecert server scan ${name} --write`),
         )
       }
     },
@@ -97,10 +99,10 @@ function scanCommand(parent: Command, shell: Shell): void {
 function enrolCommand(parent: Command, shell: Shell): void {
   const command = parent
     .command('enrol')
-    .argument('<server>')
+    .argument('<server>', 'in the fleet file')
     .option(
       '--as <destination>',
-      'connect with this account, such as root@eu-1.example, not with the one of the fleet file',
+      'connect with this account, such as root@eu-1.domain.example, not with the one of the fleet file',
     )
     .option('--identity-file <file>', 'with this client key')
     .option('--deploy-key <file>', 'a public key (.pub) that may do nothing but run the receiver there')
@@ -150,7 +152,7 @@ function readKey(file: string): string {
 function releaseCommand(parent: Command, shell: Shell): void {
   const command = parent
     .command('release')
-    .argument('<server>')
+    .argument('<server>', 'in the fleet file')
     .summary('give the explicit paths of a server back as plain files')
     .description(
       'Where the fleet file names explicit paths, they are links into the generation directory: this makes them plain files again, with the same bytes.',

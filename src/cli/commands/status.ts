@@ -4,6 +4,7 @@ import { endpointOf } from '../../dns/exchange.ts'
 import type { KeyCopy } from '../../ledger/keycopies.ts'
 import { counted, day } from '../../pki/text.ts'
 import { sampleText } from '../../rollout/sample.ts'
+import { daysText } from '../numbers.ts'
 import { resumptionText } from '../resumption.ts'
 import { configurationExit, describe, printJson, type Shell, usageExit, withContext } from '../shell.ts'
 import { table } from '../table.ts'
@@ -28,8 +29,9 @@ export function statusCommand(program: Command, shell: Shell): void {
       usageExit,
       configurationExit,
     ],
-  ).action((certificates: string[], options: { server?: string[] }) =>
-    withContext(shell, command, async (context, json) => {
+  ).action((certificates: string[], options: { server?: string[] }) => {
+    shell.stopping = 'nothing was changed'
+    return withContext(shell, command, async (context, json) => {
       const found = await status(context, {
         ...(certificates.length > 0 && { certificates }),
         ...(options.server && { servers: options.server }),
@@ -38,8 +40,8 @@ export function statusCommand(program: Command, shell: Shell): void {
       shell.exit = verdicts.includes('drift') ? 1 : verdicts.includes('unknown') ? 2 : 0
       if (json) printJson(shell.terminal, found)
       else printStatus(found, shell.terminal)
-    }),
-  )
+    })
+  })
 }
 
 function printStatus(found: Status, terminal: Terminal): void {
@@ -56,7 +58,7 @@ function printStatus(found: Status, terminal: Terminal): void {
     terminal.out(
       `${name}: generation ${each.generation} from ${each.issuer}, leaf ${short(each.fingerprint)}, key ${short(each.spki)}`,
     )
-    terminal.out(`  valid until ${until}, ${each.daysLeft} days left`)
+    terminal.out(`  valid until ${until}, ${daysText(each.daysLeft ?? 0)}`)
     if (each.renewal) terminal.out(`  ${terminal.style('yellow', 'to be renewed')}: ${each.renewal}`)
     terminal.out(
       `  ${counted(current.length, 'key copy', 'key copies')} on ${counted(serversOf(current), 'server')}` +
@@ -90,7 +92,11 @@ function printStatus(found: Status, terminal: Terminal): void {
       `sample of ${each.sample.connections}: ${sampleText(each.sample)}`,
     ])
   }
-  for (const line of table(['SERVER', 'LOCATION', 'SITE', 'ENDPOINT', 'GEN', 'SERVES', 'VERDICT', ''], rows))
+  for (const line of table(
+    ['SERVER', 'LOCATION', 'SITE', 'ENDPOINT', 'GEN', 'SERVES', 'VERDICT', ''],
+    rows,
+    terminal.isTTY ? terminal.columns : null,
+  ))
     terminal.out(line)
   const proven = found.endpoints.filter(({ verdict }) => verdict === 'proven').length
   terminal.out('')
