@@ -123,7 +123,10 @@ export async function explainWrite(error: unknown, path: string): Promise<unknow
       what: `${path} cannot be written`,
       fact: `${code}${hindrance}; ${await ownership(dirname(path))}`,
       state: 'what was there is as it was',
-      next: 'run as an account that may write there, or name another place with --state',
+      next:
+        code === 'ENOENT'
+          ? `mkdir -p ${dirname(path)}, then run the command again`
+          : 'run as an account that may write there, or name another place with --state',
       cause: error,
     })
   }

@@ -43,8 +43,7 @@ export async function explainSqlite(error: unknown, path: string): Promise<unkno
   if (defects.includes(code)) return error
   if (code === primary.full || errcode === ioErrorShmSize) return explainWrite({ code: 'ENOSPC' }, path)
   if (notWritable.includes(code)) {
-    const taken = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
-    return explainWrite({ code: taken ? 'EISDIR' : 'EACCES' }, path)
+    return explainWrite({ code: isDirectory(path) ? 'EISDIR' : 'EACCES' }, path)
   }
   const fact = `SQLite says: ${errstr}`
   if (heldByAnother.includes(code)) {
@@ -63,4 +62,13 @@ export async function explainSqlite(error: unknown, path: string): Promise<unkno
     next: `put a backup of ${path} back, or move it away: observation and the fleet file bring back what matters`,
     cause: error,
   })
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory()
+  } catch {
+    // Not there, or in a directory that we may not pass through.
+    return false
+  }
 }

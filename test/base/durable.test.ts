@@ -246,6 +246,12 @@ for (const [cause, code, exit] of causes) {
   })
 }
 
+test('where the directory is missing, the next command makes it', async () => {
+  const error = await refusalOf(() => writeDurably('/nowhere/below/x', after, { mode: 0o600 }))
+  assert.equal(error.code, 'STATE_NOT_WRITABLE')
+  assert.equal(error.failure.next, 'mkdir -p /nowhere/below, then run the command again')
+})
+
 test('what no write fails with passes through', async () => {
   const defect = new TypeError('x')
   assert.equal(await explainWrite(defect, '/x'), defect)

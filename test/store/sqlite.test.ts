@@ -117,6 +117,15 @@ test('a place where no state can be is told with its owner and its mode', async 
   }
 })
 
+test('a state of another account, in a directory that we may not pass through, is no defect of ours', async () => {
+  await using directory = await scratch()
+  await (await openStore(directory.path)).close()
+  await chmod(directory.path, 0o700)
+  const error = await asNobody(() => refusalOf(() => openStore(directory.path)))
+  assert.equal(error.code, 'STATE_NOT_WRITABLE')
+  assert.match(error.failure.fact ?? '', /^EACCES; .* mode 0700; we are uid \d+$/)
+})
+
 test('processes that open a new state at the same moment all get it', async () => {
   await using directory = await scratch()
   const rounds = 15
