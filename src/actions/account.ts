@@ -1,4 +1,4 @@
-import { asOnecertError, fail } from '../base/errors.ts'
+import { asOnecertError, fail, quote } from '../base/errors.ts'
 import { closest } from '../base/similar.ts'
 import type { AcmeIssuer } from '../fleet/fleet.ts'
 import { type AccountIdentity, persistentBeforeOrder } from '../issue/acme/persistent.ts'
@@ -111,7 +111,7 @@ export function acmeIssuerOf({ fleet }: Context, name: string): AcmeIssuer {
   const known = [...fleet.issuers.values()].filter(({ kind }) => kind === 'acme').map((each) => each.name)
   const near = closest(name, known)
   return fail('USAGE', {
-    what: spec ? `the issuer ${name} is no ACME CA` : `no issuer "${name}" in the fleet file`,
+    what: spec ? `the issuer ${name} is no ACME CA` : `no issuer "${quote(name)}" in the fleet file`,
     fact: near ? `did you mean "${near}"?` : `ACME issuers: ${known.slice(0, 10).join(', ') || 'none'}`,
   })
 }

@@ -1,6 +1,7 @@
-import { fail } from '../base/errors.ts'
+import { fail, quote } from '../base/errors.ts'
 import { closest } from '../base/similar.ts'
 import type { Certificate, Fleet, Server, Site } from '../fleet/fleet.ts'
+import { listed } from '../pki/text.ts'
 
 /** What a command names; absent means all. */
 export interface Choice {
@@ -51,7 +52,7 @@ export function chosenSite(fleet: Fleet, name: string): Site {
 function unknown(kind: string, name: string, known: ReadonlyMap<string, unknown>): never {
   const near = closest(name, [...known.keys()])
   fail(kind === 'server' ? 'SERVER_UNKNOWN' : 'USAGE', {
-    what: `no ${kind} "${name}" in the fleet file`,
-    fact: near ? `did you mean "${near}"?` : `there is ${[...known.keys()].slice(0, 10).join(', ') || 'none'}`,
+    what: `no ${kind} "${quote(name)}" in the fleet file`,
+    fact: near ? `did you mean "${near}"?` : `there is ${listed([...known.keys()])}`,
   })
 }

@@ -32,7 +32,11 @@ export function judgeBalancer(
   const others = seen.flatMap(({ fingerprint, connections, wrong }): Finding[] => {
     if (wrong === null) return []
     const count = `through the balancer ${connections} of ${all} connections show`
-    const shows = { ...base, expected: newest && generationText(newest.number, newest.chain[0]), served: wrong }
+    const shows = {
+      ...base,
+      expected: newest && generationText(newest.number, newest.chain[0]),
+      served: wrong.replace(/^serves /, ''),
+    }
     if (fingerprint === newest?.chain[0]) {
       // Whichever member it is, it was brought the right one.
       return [

@@ -28,7 +28,7 @@ export function explainSshFailure({ server, reach, stderr, elapsedMs }: SshFailu
   const elapsed = `after ${(elapsedMs / 1000).toFixed(1)} s`
   const state = `nothing was sent to ${server.name}`
   const said = quote(lastWords(stderr), 200)
-  const again = `onecert apply --server ${server.name}`
+  const again = 'run the command again'
   const build = (code: OnecertError['code'], what: string, fact: string, next: string) =>
     new OnecertError(code, { what, fact, state, next })
   const has = (pattern: RegExp) => pattern.test(stderr)
@@ -47,7 +47,7 @@ export function explainSshFailure({ server, reach, stderr, elapsedMs }: SshFailu
       'SSH_REFUSED',
       `${server.name} refuses the connection`,
       `${where}: nothing listens there (${elapsed})`,
-      again,
+      `look whether sshd runs on ${server.name}, then ${again}`,
     )
   }
   if (
@@ -63,7 +63,12 @@ export function explainSshFailure({ server, reach, stderr, elapsedMs }: SshFailu
     )
   }
   if (has(/timed out|No route to host|Network is unreachable/)) {
-    return build('SSH_TIMEOUT', `${server.name} does not answer`, `${where}: ${said} (${elapsed})`, again)
+    return build(
+      'SSH_TIMEOUT',
+      `${server.name} does not answer`,
+      `${where}: ${said} (${elapsed})`,
+      `look whether ${server.name} is up, then ${again}`,
+    )
   }
   if (has(/UNPROTECTED PRIVATE KEY FILE/)) {
     const [, mode = '?', file = 'the key file'] = /Permissions (\d+) for '([^']+)'/.exec(stderr) ?? []
@@ -89,7 +94,7 @@ export function explainSshFailure({ server, reach, stderr, elapsedMs }: SshFailu
       next:
         `on ${server.name}, as root: visudo -f /etc/sudoers.d/onecert, with the line\n` +
         `${account} ALL=(root) NOPASSWD: ${installedReceiver}\n` +
-        `and install that receiver with an account that may: onecert server enrol ${server.name}`,
+        `and install that receiver with an account that is root there: onecert server enrol ${server.name} --as root@HOST`,
     })
   }
   if (has(/Authenticated to|Entering interactive session/)) {

@@ -213,6 +213,6 @@ function silentReceiver(server: Machine, elapsedMs: number): OnecertError {
     what: `${server.name} let us in, but its receiver does not answer`,
     fact: `nothing for ${(elapsedMs / 1000).toFixed(1)} s`,
     state: `what was swapped on ${server.name} and not confirmed undoes itself there`,
-    next: `onecert apply --server ${server.name}`,
+    next: `look at ${server.name}, then run the command again`,
   })
 }

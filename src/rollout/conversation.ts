@@ -252,6 +252,7 @@ export async function reload(
     fail('RELOAD_FAILED', {
       what: `the running ${service.kind} on ${server} refused the new files`,
       fact: `its Runtime API (${service.socket}) said: ${outputText(answer)}`,
+      ...asBefore(server, service),
     })
   }
   if (mayStart && service.start.length > 0) {
@@ -265,8 +266,15 @@ export async function reload(
   fail(denied ? 'SERVICE_COMMAND_DENIED' : answer.ok ? 'RELOAD_FAILED' : (answer.code ?? 'RELOAD_FAILED'), {
     what: `the reload on ${server} failed`,
     fact: `${service.reload.join(' ')} ended with ${status}: ${outputText(answer)}`,
+    ...asBefore(server, service),
   })
 }
+
+/** What can be said behind a failed reload once the files are back; where they are not, another error says so. */
+const asBefore = (server: string, { reload }: Service) => ({
+  state: `the files that were there before are back on ${server}`,
+  next: `on ${server}: ${reload.join(' ')}; when that ends with 0: onecert apply`,
+})
 
 export async function commit(task: ServerRollout, connection: Connection, name: string): Promise<void> {
   const { server } = task.planned.placement

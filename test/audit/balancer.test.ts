@@ -38,6 +38,14 @@ test('some connections show an older one of ours, or something else, or another 
   ] as const)
     assert.deepEqual(judged([right, each]), [`${reason}: ${newest} with it is not what was issued`])
 })
+test('what is served is told by its name alone: the word for it stands before it', () => {
+  const [finding] = judgeBalancer(
+    desired,
+    { site: 'www.domain.example', place: '192.0.2.5:443', connections: 15, seen: [strange], failed: 0, failure: null },
+    null,
+  )
+  assert.equal(finding?.served, 'other, expected leaf8')
+})
 test('a member that waits for its window may show an older one, and nothing else', () => {
   assert.deepEqual(
     judged([right, older, strange], 0, '2026-11-29T02:00+01:00').map((each) => each.split(':')[0]),
