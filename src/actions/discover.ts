@@ -8,7 +8,7 @@ import { type Discovery, readDiscovery } from '../services/discover/discover.ts'
 import { discoverable } from '../services/discover/dump.ts'
 import { withConnection } from './connection.ts'
 import type { Context } from './context.ts'
-import { type Proposal, proposalFor } from './proposal.ts'
+import { needsSudo, type Proposal, proposalFor } from './proposal.ts'
 
 export interface DiscoverOptions {
   /** For a server that the fleet file does not have. */
@@ -101,11 +101,6 @@ function strange(name: string, { reach, address }: DiscoverOptions): Server {
     windows: [],
     probe: 'direct',
   }
-}
-
-function needsSudo(destination: string): boolean {
-  const [user, host] = destination.split('@')
-  return host !== undefined && user !== 'root'
 }
 
 function addressIn(reach: Server['reach']): string | undefined {

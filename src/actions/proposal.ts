@@ -1,5 +1,5 @@
 import { quote } from '../base/errors.ts'
-import type { Additions, Entry } from '../fleet/entries.ts'
+import type { Additions, Entry, Value } from '../fleet/entries.ts'
 import type { Fleet, Server } from '../fleet/fleet.ts'
 import { covers, isAddress } from '../pki/names.ts'
 import type { Discovery } from '../services/discover/discover.ts'
@@ -135,10 +135,23 @@ function serverEntry(
   }
 }
 
-function reachValue(reach: Server['reach']): Record<string, string | true> {
+function reachValue(reach: Server['reach']): Record<string, Value> {
   if (reach.kind === 'local') return { local: true }
-  const { destination, hostKeys } = reach
-  return { ssh: destination, ...(hostKeys[0] !== undefined && { 'host-key': hostKeys[0] }) }
+  const { destination, port, identity, sudo, hostKeys } = reach
+  const also = {
+    ...(port !== undefined && { port }),
+    ...(identity !== undefined && { identity }),
+    ...(sudo !== needsSudo(destination) && { sudo }),
+  }
+  return {
+    ssh: Object.keys(also).length === 0 ? destination : { destination, ...also },
+    ...(hostKeys[0] !== undefined && { 'host-key': hostKeys[0] }),
+  }
+}
+
+export function needsSudo(destination: string): boolean {
+  const [user, host] = destination.split('@')
+  return host !== undefined && user !== 'root'
 }
 
 /** null: the fleet file has the site. */

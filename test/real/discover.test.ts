@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { chmod, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
+import { parse } from 'yaml'
 import type { Server } from '../../src/fleet/fleet.ts'
 import { localReach } from '../../src/reach/local.ts'
 import { receiverText } from '../../src/reach/receiver.ts'
@@ -9,6 +10,7 @@ import { readDiscovery } from '../../src/services/discover/discover.ts'
 import { type Discoverable, dumpsFor } from '../../src/services/discover/dump.ts'
 import { onecert } from '../onecert.ts'
 import { writeCertificate } from './certificate.ts'
+import { startFleet } from './fleet.ts'
 import { makeDirectory } from './running.ts'
 
 const secret = 'hunter2-S3cretToken'
@@ -371,4 +373,13 @@ sites: {}
       ),
   )
   assert.equal((await run('check')).exit, 0)
+})
+
+test('of a server of the fleet file the whole way to it is proposed: the port of its sshd and the client key too', async () => {
+  await using fleet = await startFleet({ 'eu-1': 'nginx' })
+  const { user, address, port, clientKey: identity } = fleet.server('eu-1').sshd
+  const { stdout, stderr, exit } = await fleet.run('server', 'discover', 'eu-1')
+  assert.equal(exit, 0, stderr)
+  const { servers } = parse(stdout) as { servers: Record<string, { ssh: unknown }> }
+  assert.deepEqual(servers['eu-1']?.ssh, { destination: `${user}@${address}`, port, identity })
 })

@@ -141,3 +141,24 @@ test('a full disk behind stdout is told, and is no success', async () => {
   assert.match(stderr, /^error STATE_DISK_FULL: the output cannot be written/)
   assert.match(stderr, /exit 74\n$/)
 })
+
+test('server remove --dry-run is told in JSON too, and says that nothing is changed', async () => {
+  const before = await readFile(fleetFile, 'utf8')
+  assert.match(
+    (await run('server', 'remove', 'web-2', '--dry-run')).stdout,
+    /^web-2: nothing is changed; this would be/,
+  )
+  const { purge, ...plan } = await run.json<Record<string, unknown>>('server', 'remove', 'web-2', '--dry-run')
+  assert.deepEqual(plan, {
+    dryRun: true,
+    server: 'web-2',
+    certificates: ['www'],
+    withdraw: [],
+    byHand: ['www.domain.example'],
+    behind: [],
+    stopsFor: [],
+    wouldWrite: true,
+  })
+  assert.deepEqual(purge, [])
+  assert.equal(await readFile(fleetFile, 'utf8'), before)
+})

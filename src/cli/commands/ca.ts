@@ -11,7 +11,11 @@ export function caCommand(program: Command, shell: Shell): void {
   describe(
     command,
     ['onecert ca internal > /usr/local/share/ca-certificates/internal.crt'],
-    [usageExit, configurationExit],
+    [
+      usageExit,
+      { status: 77, when: 'the vault identity is open to others, or its passphrase is wrong' },
+      configurationExit,
+    ],
   ).action((issuer: string) =>
     withContext(shell, command, async (context, json) => {
       if (context.fleet.issuers.get(issuer)?.kind !== 'local-ca') {

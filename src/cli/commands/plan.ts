@@ -15,7 +15,12 @@ export function planCommand(program: Command, shell: Shell): void {
   describe(
     command,
     ['onecert plan'],
-    [usageExit, { status: 65, when: 'a certificate or key has a defect' }, configurationExit],
+    [
+      usageExit,
+      { status: 65, when: 'a certificate or key has a defect' },
+      { status: 77, when: 'the vault identity is open to others, or its passphrase is wrong' },
+      configurationExit,
+    ],
   ).action((certificates: string[], options: { server?: string[] }) =>
     withContext(shell, command, async (context, json) => {
       const plans = await plan(context, {

@@ -49,8 +49,12 @@ export function removeCommand(parent: Command, shell: Shell): void {
       const { settings } = settingsFor(command)
       parseFleetText(removeServerFrom(await readFleetText(settings), name), settings)
       const plan = await planRemoval(context, name)
-      if (options.dryRun || !json) printPlan(plan, options, options.dryRun ? shell.terminal.out : shell.terminal.err)
-      if (options.dryRun) return
+      if (options.dryRun) {
+        if (json) printJson(shell.terminal, planJson(plan, options))
+        else printPlan(plan, options, shell.terminal.out)
+        return
+      }
+      if (!json) printPlan(plan, options, shell.terminal.err)
       if (!options.yes && !(await confirm(`Remove ${name}?`, `onecert server remove ${name} --yes`))) {
         fail('INTERRUPTED', {
           what: `${name} was not removed`,
@@ -80,7 +84,7 @@ function printPlan(
   options: Options,
   out: Terminal['out'],
 ): void {
-  out(`${server}: this is to be done:`)
+  out(`${server}: ${options.dryRun ? 'nothing is changed; this would be done:' : 'this is to be done:'}`)
   for (const { site, zone } of sites) {
     out(
       zone
@@ -98,6 +102,23 @@ function printPlan(
       `  purge ${counted(copies.length, 'key copy', 'key copies')} of ${lineages.join(', ') || 'no certificate'}, and look that none is left`,
     )
   if (inFleet) out('  take it out of the fleet file')
+}
+
+function planJson(
+  { server, inFleet, sites, behind, lineages, copies, uninstalls }: RemovePlan,
+  { lost = false }: Options,
+): Record<string, unknown> {
+  return {
+    dryRun: true,
+    server,
+    certificates: lineages,
+    withdraw: sites.flatMap(({ site, zone }) => (zone ? [site] : [])),
+    byHand: sites.flatMap(({ site, zone }) => (zone ? [] : [site])),
+    behind,
+    stopsFor: lost ? [] : uninstalls,
+    [lost ? 'lost' : 'purge']: copies.map(({ lineage, path, spki }) => ({ certificate: lineage, path, spki })),
+    wouldWrite: inFleet,
+  }
 }
 
 function printRemoved(

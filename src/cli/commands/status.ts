@@ -106,6 +106,10 @@ function printStatus(found: Status, terminal: Terminal): void {
     `${proven} of ${found.endpoints.length} endpoints proven${waiting > 0 ? `, ${waiting} waiting for a window` : ''}` +
       (found.balancers.length > 0 ? `, ${balanced} of ${found.balancers.length} samples through balancers` : ''),
   )
+  const all = [...found.endpoints, ...found.balancers, ...found.resumption]
+  const issued = found.certificates.some(({ generation }) => generation !== null)
+  if (issued && all.some(({ verdict }) => verdict === 'drift' || verdict === 'unknown'))
+    terminal.out('next: onecert audit   (says what is wrong where, and what to do)')
 }
 
 function ticketsText({ number, rotatedAtMs, dueMs, late }: TicketStatus): string {
