@@ -88,6 +88,8 @@ export function probeCommand(program: Command, shell: Shell): void {
       { status: 1, when: 'something is wrong: expired, for another name, an incomplete chain' },
       { status: 2, when: 'nothing wrong was seen, but something could not be looked at' },
       usageExit,
+      { status: 65, when: 'the list is not there' },
+      { status: 75, when: 'interrupted: run the command again' },
     ],
   ).action((addresses: string[], options: Options) => {
     const { from } = options
