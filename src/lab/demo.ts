@@ -16,9 +16,7 @@ import { labSites, namedByDns, type Place } from './topology.ts'
 
 const interruptedStatus = 130
 
-const { values } = parseArgs({
-  options: { once: { type: 'boolean', default: false }, real: { type: 'boolean', default: false } },
-})
+const values = readOptions()
 
 const interrupted = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupted.abort())
@@ -34,6 +32,18 @@ process.exitCode = await main().catch((error: unknown) => {
   process.stderr.write(`error: ${textOf(error)}\n`)
   return 1
 })
+
+function readOptions() {
+  const options = { once: { type: 'boolean', default: false }, real: { type: 'boolean', default: false } } as const
+  try {
+    return parseArgs({ options }).values
+  } catch (error) {
+    process.stderr.write(
+      `error: ${error instanceof Error ? error.message : error}\n  next:  npm run demo -- --once, or --real\n`,
+    )
+    process.exit(64)
+  }
+}
 
 async function main(): Promise<number> {
   // A link in the path of the directory would look like an attack to the receiver (macOS: /tmp).

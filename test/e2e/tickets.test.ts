@@ -305,8 +305,14 @@ test('no rotation while a server has not got the key to come; it is said, and ma
 })
 
 for (const [what, change] of [
-  ['test', { exit: 'SERVICE_TEST_FAILED' }],
-  ['reload', { exit: 'RELOAD_FAILED' }],
+  ['test', { exit: 'SERVICE_TEST_FAILED', state: /state: / }],
+  [
+    'reload',
+    {
+      exit: 'RELOAD_FAILED',
+      state: /state: the files that were there before are back on eu-1\n {2}next: {2}on eu-1: /,
+    },
+  ],
 ] as const) {
   test(`a ${what} that fails with new ticket keys brings the ones before back`, async () => {
     await using fleet = await startWithTickets({ 'eu-1': nginx, 'us-1': nginx })
@@ -330,6 +336,7 @@ for (const [what, change] of [
     assert.equal(exit, 75)
     assert.match(stderr, new RegExp(change.exit))
     assert.match(stderr, /eu-1 {2}rolledBack/)
+    assert.match(stderr, change.state)
     assert.equal(await readlink(join(server.base, 'tickets')), old)
     assert.deepEqual(await ticketFile(server, 'current.key'), kept)
     assert.deepEqual(

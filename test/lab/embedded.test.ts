@@ -15,6 +15,12 @@ test('the demo ends with everything proven and the drift repaired, and leaves no
   assert.deepEqual({ leftFiles, leftProcesses }, { leftFiles: [], leftProcesses: [] })
 })
 
+test('the demo names the words that it takes where it is given another one', async () => {
+  const { exit, stderr } = await demo(['--onec'])
+  assert.equal(exit, 64)
+  assert.match(stderr, /^error: Unknown option '--onec'.*\n {2}next: {2}npm run demo -- --once, or --real\n$/)
+})
+
 test('SIGINT to the demo alone in the middle of a rollout brings it to its end and leaves nothing', async () => {
   const { exit, stdout, stderr, leftFiles, leftProcesses } = await demo(['--once'], {
     interrupt: { at: /wave 2 of 3: us-1/, group: false },

@@ -123,6 +123,7 @@ describe('why ssh failed', () => {
       assert.equal(error.code, code)
       assert.match(error.failure.fact ?? '', fact)
       assert.ok(error.failure.state && error.failure.next, 'says the state and what to do')
+      assert.doesNotMatch(error.failure.next, /apply/, 'it may have been a command that only looks')
     })
   }
 
