@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { constants, type Stats } from 'node:fs'
-import { type FileHandle, link, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fail, OnecertError, systemCode } from './errors.ts'
 import { processAlive, thisProcess } from './process.ts'
@@ -83,6 +83,23 @@ async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
     if (bytesWritten === 0) throw Object.assign(new Error('short write'), { code: 'ENOSPC' })
     written += bytesWritten
   }
+}
+
+/**
+ * Makes a directory and those above it, mode 0700, where they are not there. Node's own recursive mkdir never ends, nor
+ * hears Ctrl-C, where a directory is there and takes none (/proc).
+ * @throws errors of the system
+ */
+export async function makeDirectory(path: string): Promise<void> {
+  const make = () =>
+    mkdir(path, { mode: 0o700 }).catch(async (error: { code?: string }) => {
+      if (error.code !== 'EEXIST' || !(await stat(path)).isDirectory()) throw error
+    })
+  await make().catch(async (error: { code?: string }) => {
+    if (error.code !== 'ENOENT' || dirname(path) === path) throw error
+    await makeDirectory(dirname(path))
+    await make()
+  })
 }
 
 export async function flushDirectory(directory: string): Promise<void> {

@@ -1,8 +1,9 @@
-import { chmodSync, mkdirSync } from 'node:fs'
+import { chmodSync } from 'node:fs'
 import { type FileHandle, open as openFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { makeDirectory } from '../base/durable.ts'
 import { fail } from '../base/errors.ts'
 import { batched } from './batch.ts'
 import { explainSqlite, isBusy } from './failure.ts'
@@ -26,7 +27,7 @@ const retryAfterMs = 20
 export async function openStore(directory: string): Promise<Store> {
   const path = join(directory, 'state.db')
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    await makeDirectory(directory)
     const database = await openDatabase(path)
     return sqliteStore(database, path, await openFile(`${path}-wal`, 'r+'))
   } catch (error) {

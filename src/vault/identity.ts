@@ -1,8 +1,7 @@
 import type { Stats } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { armor, Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption'
-import { createDurably, explainWrite, readBounded } from '../base/durable.ts'
+import { createDurably, explainWrite, makeDirectory, readBounded } from '../base/durable.ts'
 import { fail, OnecertError } from '../base/errors.ts'
 import { Secret } from '../base/secret.ts'
 
@@ -27,7 +26,7 @@ export async function createIdentity(
   const identity = await generateX25519Identity()
   const recipient = await identityToRecipient(identity)
   const text = `# created: ${now.toISOString()}\n# public key: ${recipient}\n${identity}\n`
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch(async (error) => {
+  await makeDirectory(dirname(path)).catch(async (error) => {
     throw await explainWrite(error, path)
   })
   const bytes = Buffer.from(passphrase ? await lock(text, passphrase) : text)

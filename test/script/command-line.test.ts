@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { execFile, spawn } from 'node:child_process'
+import { execFile, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -149,6 +149,13 @@ describe('surroundings that are not right', () => {
     assert.match(stderr, /\| certificate:/)
     assert.match(stderr, /did you mean "certificates"\?/)
     assert.doesNotMatch(stderr, stack)
+  })
+
+  test('a state directory in a place that takes none', () => {
+    const line = ['bin/onecert', '--fleet', fleetFile, '--state', '/proc/onecert', 'ledger']
+    const ended = spawnSync(process.execPath, line, { timeout: 20_000, killSignal: 'SIGKILL', encoding: 'utf8' })
+    assert.equal(ended.status, 73, ended.stderr)
+    assert.match(ended.stderr, /^error STATE_NOT_WRITABLE/)
   })
 
   test('a state directory that is a file', async () => {
