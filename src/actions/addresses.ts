@@ -36,6 +36,7 @@ const pauseMs = 2_000
 const ttlSMax = 7 * 86_400
 
 export const withdrawals = ({ store }: Pick<Context, 'store'>) => shelf<Withdrawal>(store, 'withdrawn')
+/** One for all addresses of a server: the wait counts from when the last of them was gone. */
 export const withdrawalName = (site: string, { address }: Server) => `${site} ${canonicalAddress(address)}`
 
 /** The sites that are to resolve to a server. */
@@ -45,29 +46,31 @@ export function dnsSites(fleet: Fleet, server: string): DnsSite[] {
     .map(({ name }) => ({ site: name, zone: zoneOfSite(fleet, name) }))
 }
 
-/** The record that a person publishes where we may not. */
-export function recordText(site: string, { address }: Server): string {
-  return `${site}. ${addressType(address)} ${address}`
+/** The records that a person publishes where we may not. */
+export function recordTexts(site: string, { addresses }: Server): string[] {
+  return addresses.map((address) => `${site}. ${addressType(address)} ${address}`)
 }
 
 export async function addressesOf(context: Context, zone: Zone, site: string): Promise<PublishedAddresses> {
   return publishedAddresses(site, await primaryOf(context, zone), context.signal)
 }
 
-/** Adds the address of a server at the primary, beside others. @throws OnecertError DNS_* */
+/** Adds the addresses of a server at the primary, beside others. @throws OnecertError DNS_* */
 export async function publishAddress(context: Context, zone: Zone, site: string, server: Server): Promise<void> {
   const { ledger, signal } = context
   const at = await primaryOf(context, zone)
-  const fields = { effect: 'publish', site, server: server.name, address: server.address } as const
-  await ledger.effect(fields, () => addAddress(site, server.address, zone.ttlS, at, signal))
+  for (const address of server.addresses) {
+    const fields = { effect: 'publish', site, server: server.name, address } as const
+    await ledger.effect(fields, () => addAddress(site, address, zone.ttlS, at, signal))
+  }
   await withdrawals(context).remove(withdrawalName(site, server))
 }
 
 /**
- * Removes the address of a server at the primary, and no other. How long others may remember it is on disk before.
+ * Removes the addresses of a server at the primary, and no other. How long others may remember it is on disk before.
  * @param keep how many addresses have to be left
- * @returns whether it was there
- * @throws OnecertError DNS_LAST_ADDRESS, DNS_*
+ * @returns whether one was there
+ * @throws OnecertError DNS_LAST_ADDRESS before the first one, DNS_*
  */
 export async function withdrawAddress(
   context: Context,
@@ -78,18 +81,22 @@ export async function withdrawAddress(
 ): Promise<boolean> {
   const { ledger, signal } = context
   const at = await primaryOf(context, zone)
-  const address = canonicalAddress(server.address)
   const { addresses, ttlS } = await publishedAddresses(site, at, signal)
-  if (!addresses.includes(address)) return false
+  const own = canonicalAddresses(server).filter((each) => addresses.includes(each))
+  if (own.length === 0) return false
   await noteTtl(context, site, server, ttlS ?? 0)
-  const fields = {
-    effect: 'withdraw',
-    site,
-    server: server.name,
-    address: server.address,
-    ...(reason && { reason }),
-  } as const
-  return ledger.effect(fields, () => removeAddress(site, address, keep, at, signal))
+  let wasThere = false
+  for (const [done, address] of own.entries()) {
+    const fields = { effect: 'withdraw', site, server: server.name, address, ...(reason && { reason }) } as const
+    // Those of its own that go next stay no longer.
+    const left = keep + own.length - done - 1
+    if (await ledger.effect(fields, () => removeAddress(site, address, left, at, signal))) wasThere = true
+  }
+  return wasThere
+}
+
+function canonicalAddresses({ addresses }: Server): string[] {
+  return addresses.map(canonicalAddress)
 }
 
 /** The largest one that was seen counts; the time begins anew. */
@@ -101,7 +108,7 @@ async function noteTtl(context: Context, site: string, server: Server, ttlS: num
 }
 
 /**
- * Waits until every authoritative server of a zone shows the address, or none does.
+ * Waits until every authoritative server of a zone shows each address of a server, or none of them.
  * @throws OnecertError DNS_NOT_PROPAGATED with each server that does not, DNS_ZONE_NOT_FOUND, DNS_UNREACHABLE
  */
 export async function untilSeen(
@@ -113,12 +120,12 @@ export async function untilSeen(
 ): Promise<void> {
   const { clock, signal, report } = context
   const untilMs = clock.nowMs() + zone.withinMs
-  const address = canonicalAddress(server.address)
+  const own = canonicalAddresses(server)
   for (let told = false; ; ) {
     const { sights } = await lookInZone(context, zone, site)
     const authorities = sights.filter(({ as }) => as === 'authority')
     const lacking = authorities.filter(
-      (sight) => sight.failure !== null || shows(sight, address) !== (wanted === 'shown'),
+      (sight) => sight.failure !== null || own.some((address) => shows(sight, address) !== (wanted === 'shown')),
     )
     const countable = lacking.filter((sight) => !sight.noRoute)
     if (countable.length === 0 && lacking.length < authorities.length) break
@@ -128,6 +135,7 @@ export async function untilSeen(
     }
     told = true
     if (clock.nowMs() + pauseMs > untilMs) {
+      const address = own.find((each) => lacking.some((sight) => shows(sight, each) !== (wanted === 'shown'))) ?? ''
       fail('DNS_NOT_PROPAGATED', {
         what: `${lacking.length} of ${authorities.length} name servers of ${site} ${wanted === 'shown' ? 'do not show' : 'may show'} ${address}${wanted === 'shown' ? '' : ' still'}`,
         fact: lacking
@@ -145,15 +153,15 @@ export async function untilSeen(
   )
 }
 
-/** Who shows the address of a server: authoritative servers and resolvers, and the largest TTL of it. */
+/** Who shows an address of a server: authoritative servers and resolvers, and the largest TTL of it. */
 export async function whoShows(
   context: Context,
   { zone, site }: DnsSite,
   server: Server,
 ): Promise<{ readonly sights: readonly DnsSight[]; readonly ttlS: number }> {
-  const address = canonicalAddress(server.address)
+  const own = canonicalAddresses(server)
   const { sights } = await lookInZone(context, zone, site)
-  const showing = sights.filter((sight) => shows(sight, address))
+  const showing = sights.filter((sight) => own.some((address) => shows(sight, address)))
   const ttls = showing.flatMap(({ addresses }) => addresses.map(({ ttlS }) => ttlS))
   return { sights: showing, ttlS: Math.max(0, ...ttls) }
 }

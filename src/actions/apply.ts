@@ -235,10 +235,11 @@ async function rolloutOne({ store, clock, report }: Context, task: ServerRollout
   }
   const outcome = await rolloutServer(task)
   if (outcome.vantage) {
-    for (const { name, port } of endpointsOf(placement)) {
+    for (const { name, address, port } of endpointsOf(placement)) {
       await store.recordObservation({
         server: server.name,
         name,
+        address,
         port,
         atMs: clock.nowMs(),
         vantage: outcome.vantage,

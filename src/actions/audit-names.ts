@@ -69,11 +69,11 @@ async function ownAddresses(context: Context, site: Site) {
   if (topology.kind === 'reverse-proxy') return []
   if (topology.kind === 'load-balancer')
     return [{ server: null, address: canonicalAddress(topology.address), quarantined: false }]
-  return Promise.all(
-    serversOf(context.fleet, site).map(async (server) => ({
-      server: server.name,
-      address: canonicalAddress(server.address),
-      quarantined: (await quarantineOf(context, name, server.name)) !== null,
-    })),
+  const own = await Promise.all(
+    serversOf(context.fleet, site).map(async (server) => {
+      const quarantined = (await quarantineOf(context, name, server.name)) !== null
+      return server.addresses.map((each) => ({ server: server.name, address: canonicalAddress(each), quarantined }))
+    }),
   )
+  return own.flat()
 }

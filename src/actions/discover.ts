@@ -89,10 +89,12 @@ function strange(name: string, { reach, address }: DiscoverOptions): Server {
     'local' in reach
       ? { kind: 'local' }
       : { kind: 'ssh', destination: reach.ssh, hostKeys: reach.hostKeys, sudo: needsSudo(reach.ssh) }
+  const own = address ?? addressIn(way) ?? ''
   return {
     name,
     reach: way,
-    address: address ?? addressIn(way) ?? '',
+    address: own,
+    addresses: [own],
     listeners: [{ port: 443 }],
     service: { kind: 'none' },
     directory: '/etc/onecert',

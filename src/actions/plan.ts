@@ -83,10 +83,10 @@ export async function planCertificate(
   }
   const seen = [
     ...(await store.observations()).filter(
-      ({ server, name, port }) =>
+      ({ server, name, address, port }) =>
         !looked.some(
           ({ served, server: at, endpoint }) =>
-            served && at === server && endpoint.name === name && endpoint.port === port,
+            served && at === server && endpoint.name === name && endpoint.address === address && endpoint.port === port,
         ),
     ),
     ...looked.map(({ server, endpoint, served }) => ({

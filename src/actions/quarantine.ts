@@ -71,7 +71,7 @@ async function keepSite(context: Context, site: Site, policy: QuarantinePolicy, 
   const facts = await factsOf(context, site, servers, addresses)
   // Somebody else put it back.
   for (const each of facts) {
-    if (each.quarantined && each.published) await endQuarantine(context, site.name, each.server)
+    if (each.quarantined && each.published === each.addresses) await endQuarantine(context, site.name, each.server)
   }
   const decisions = decideQuarantine(facts, policy, { addresses: addresses.length, nowMs: clock.nowMs() })
   const done: Quarantined[] = []
@@ -131,7 +131,7 @@ async function factsOf(
     }),
   )
   return Promise.all(
-    servers.map(async ({ name, address, probe }): Promise<QuarantineFacts> => {
+    servers.map(async ({ name, addresses, probe }): Promise<QuarantineFacts> => {
       const seen = looks.flatMap(({ chain, here, looked }) =>
         here
           .filter(({ server }) => server.name === name)
@@ -142,7 +142,11 @@ async function factsOf(
             )
             const served = now?.served ?? null
             const last = observations.find(
-              (each) => each.server === name && each.name === endpoint.name && each.port === endpoint.port,
+              (each) =>
+                each.server === name &&
+                each.name === endpoint.name &&
+                each.address === endpoint.address &&
+                each.port === endpoint.port,
             )
             // Where only a connection can look, the rollout that has just ended did.
             const proven =
@@ -155,7 +159,8 @@ async function factsOf(
       const ends = seen.map(({ notAfterMs }) => notAfterMs).filter((each) => each !== null)
       return {
         server: name,
-        published: published.includes(canonicalAddress(address)),
+        addresses: addresses.length,
+        published: addresses.filter((each) => published.includes(canonicalAddress(each))).length,
         quarantined: (await quarantineOf(context, site.name, name)) !== null,
         proven: seen.length > 0 && seen.every(({ proven }) => proven),
         notAfterMs: ends.length > 0 ? Math.min(...ends) : null,

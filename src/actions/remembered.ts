@@ -26,7 +26,10 @@ export async function rememberServers(context: Context, servers: readonly Server
 }
 
 export async function rememberedServer(context: Context, name: string): Promise<Remembered | null> {
-  return (await remembered(context).read(shelfName))?.[name] ?? null
+  const known = (await remembered(context).read(shelfName))?.[name]
+  if (!known) return null
+  // Notes of before a server could have several.
+  return { ...known, server: { ...known.server, addresses: known.server.addresses ?? [known.server.address] } }
 }
 
 export async function forgetServer(context: Context, name: string): Promise<void> {

@@ -15,16 +15,17 @@ const shelfName = 'all'
 const filesSeen = ({ store }: Context) => shelf<Readonly<Record<string, number>>>(store, 'files-seen')
 
 export async function lastSeen(context: Context): Promise<Seen> {
-  const at = (server: string, name: string, port: number) => JSON.stringify([server, name, port])
+  const at = (server: string, name: string, address: string, port: number) =>
+    JSON.stringify([server, name, address, port])
   const observed = (await context.store.observations()).map(
-    (row) => [at(row.server, row.name, row.port), row.atMs] as const,
+    (row) => [at(row.server, row.name, row.address, row.port), row.atMs] as const,
   )
   const endpoints = new Map(observed)
   const files = (await filesSeen(context).read(shelfName)) ?? {}
   return {
     // Of two certificates at one endpoint nobody noted which was seen.
-    endpoint: (server, { name, port, keyKind }) =>
-      keyKind === undefined ? (endpoints.get(at(server, name, port)) ?? null) : null,
+    endpoint: (server, { name, address, port, keyKind }) =>
+      keyKind === undefined ? (endpoints.get(at(server, name, address, port)) ?? null) : null,
     files: (server) => files[server] ?? null,
   }
 }
@@ -37,11 +38,11 @@ export async function recordSeen(
 ): Promise<void> {
   const { fleet, store, clock } = context
   const atMs = clock.nowMs()
-  const observations = looked.map(async ({ server, endpoint: { name, port }, served, vantage }) => {
+  const observations = looked.map(async ({ server, endpoint: { name, address, port }, served, vantage }) => {
     if (served === null || vantage === null) return
     const [fingerprint = null] = served.chain
     const { notAfterMs } = served
-    await store.recordObservation({ server, name, port, atMs, vantage, fingerprint, notAfterMs, reason: null })
+    await store.recordObservation({ server, name, address, port, atMs, vantage, fingerprint, notAfterMs, reason: null })
   })
   const now = Object.fromEntries([...visited].map((server) => [server, atMs]))
   const files = filesSeen(context).change(shelfName, (before) =>

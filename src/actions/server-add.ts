@@ -2,7 +2,7 @@ import { asOnecertError, fail, OnecertError, retold } from '../base/errors.ts'
 import { lineagesOn, placements, sitesOn } from '../fleet/placement.ts'
 import { keyCopies } from '../ledger/keycopies.ts'
 import { licenceSeats } from '../rollout/licence.ts'
-import { type DnsSite, dnsSites, publishAddress, recordText, untilSeen } from './addresses.ts'
+import { type DnsSite, dnsSites, publishAddress, recordTexts, untilSeen } from './addresses.ts'
 import { rollOut } from './apply.ts'
 import { chosenServer } from './choice.ts'
 import type { Context } from './context.ts'
@@ -77,12 +77,20 @@ export async function addServer(context: Context, name: string, options: AddOpti
       signal.throwIfAborted()
       await publishAddress(inLease, zone, site, server)
       await endQuarantine(inLease, site, name)
-      inLease.report({ kind: 'server', server: name, text: `${server.address} is in ${site} at the primary` })
+      inLease.report({
+        kind: 'server',
+        server: name,
+        text: `${server.addresses.join(', ')} ${server.addresses.length === 1 ? 'is' : 'are'} in ${site} at the primary`,
+      })
       await untilSeen(inLease, zone, site, server, 'shown')
-      inLease.report({ kind: 'server', server: name, text: `every name server of ${site} shows it` })
-      published.push({ site, address: server.address, zone: zone.name })
+      inLease.report({
+        kind: 'server',
+        server: name,
+        text: `every name server of ${site} shows ${server.addresses.length === 1 ? 'it' : 'them'}`,
+      })
+      published.push(...server.addresses.map((address) => ({ site, address, zone: zone.name })))
     }
-    const byHand = sites.filter((each) => !own.includes(each)).map(({ site }) => recordText(site, server))
+    const byHand = sites.filter((each) => !own.includes(each)).flatMap(({ site }) => recordTexts(site, server))
     const behind = sitesOn(context.fleet, name).filter(({ topology }) => topology.kind !== 'dns')
     return { server: name, certificates, changed, published, byHand, behind: behind.map((each) => each.name) }
   })

@@ -16,7 +16,7 @@ import {
   type DnsSite,
   dnsSites,
   noteTtlShown,
-  recordText,
+  recordTexts,
   untilSeen,
   whoShows,
   withdrawAddress,
@@ -180,7 +180,12 @@ async function leaveDns(
     if (patient) await noteTtlShown(context, each, server)
     const wasThere = await withdrawAddress(context, zone, site, server, { keep: 1 })
     if (patient) await untilSeen(context, zone, site, server, 'gone')
-    if (wasThere) context.report({ kind: 'server', server: server.name, text: `${server.address} is out of ${site}` })
+    if (wasThere)
+      context.report({
+        kind: 'server',
+        server: server.name,
+        text: `${server.addresses.join(', ')} ${server.addresses.length === 1 ? 'is' : 'are'} out of ${site}`,
+      })
   }
   const withdrawn: string[] = []
   for (const { site } of own) {
@@ -192,25 +197,26 @@ async function leaveDns(
   return withdrawn
 }
 
-/** Another server of the site stands behind the same address, at another port. */
+/** Another server of the site stands behind an address of it, at another port. */
 function sharesAddress({ fleet }: Context, site: string, server: Server): boolean {
   const others = fleet.sites.get(site)?.topology.servers.filter((name) => name !== server.name) ?? []
   return others.some((name) => {
-    const address = fleet.servers.get(name)?.address
-    return address !== undefined && canonicalAddress(address) === canonicalAddress(server.address)
+    const own = server.addresses.map(canonicalAddress)
+    return fleet.servers.get(name)?.addresses.some((each) => own.includes(canonicalAddress(each))) ?? false
   })
 }
 
 /** Where a person writes the records. @throws OnecertError DNS_STILL_SHOWN, DNS_* */
 async function requireGone(context: Context, each: DnsSite, server: Server): Promise<void> {
-  const next = `take the record ${recordText(each.site, server)} out of its zone, then: onecert server remove ${server.name}\nor, where nothing is to be waited for: onecert server remove ${server.name} --now`
+  const records = recordTexts(each.site, server)
+  const next = `take the record${records.length === 1 ? '' : 's'} ${records.join(' and ')} out of its zone, then: onecert server remove ${server.name}\nor, where nothing is to be waited for: onecert server remove ${server.name} --now`
   const { sights, ttlS } = await whoShows(context, each, server).catch((thrown: unknown) => {
     throw retold(asOnecertError(thrown), { state: 'nothing was changed', next })
   })
   if (sights.length === 0) return
   const shown = sights.map((sight) => (sight.as === 'authority' ? sight.server : `the resolver ${sight.server}`))
   fail('DNS_STILL_SHOWN', {
-    what: `${each.site} still leads to ${server.name} (${server.address})`,
+    what: `${each.site} still leads to ${server.name} (${server.addresses.join(', ')})`,
     fact: `shown by ${[...new Set(shown)].join(', ')}, for ${ttlS} s and more`,
     state: `nothing was changed; ${each.site} is in no zone of the fleet file, so onecert does not write its records`,
     next,
@@ -230,7 +236,7 @@ async function untilForgotten(context: Context, sites: readonly DnsSite[], serve
   )
   const untilMs = Math.max(0, ...ends)
   for (let leftMs = untilMs - clock.nowMs(); leftMs > 0; leftMs = untilMs - clock.nowMs()) {
-    const text = `resolvers may remember ${server.address} for ${Math.ceil(leftMs / 1000)} s more`
+    const text = `resolvers may remember ${server.addresses.join(' and ')} for ${Math.ceil(leftMs / 1000)} s more`
     report({ kind: 'server', server: server.name, text: `${text} (Ctrl-C: the same command goes on from here)` })
     await clock.sleep(Math.min(leftMs, tellEveryMs), signal)
   }

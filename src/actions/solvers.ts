@@ -70,6 +70,8 @@ function serversNamed(fleet: Fleet, name: string): Server[] {
 /** Each server by itself, and what stands before them. */
 function doorsOf({ fleet }: Context, name: string): Door[] {
   const topology = fleet.sites.get(name)?.topology
-  const own = serversNamed(fleet, name).map((server): Door => ({ name: server.name, address: server.address }))
+  const own = serversNamed(fleet, name).flatMap((server) =>
+    server.addresses.map((address): Door => ({ name: server.name, address })),
+  )
   return topology?.kind === 'load-balancer' ? [...own, { name: 'the balancer', address: topology.address }] : own
 }

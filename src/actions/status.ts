@@ -165,12 +165,12 @@ async function endpointsStatus(
   const found = all.flatMap((placement) =>
     endpointsOf(placement).map((endpoint): EndpointStatus => {
       const { server } = placement
-      const { name, port } = endpoint
+      const { name, address, port } = endpoint
       const base = {
         certificate: certificate.name,
         server: server.name,
         site: name,
-        address: server.address,
+        address,
         port,
         location: server.location ?? null,
         generation: committed.get(server.name) ?? null,
@@ -180,7 +180,9 @@ async function endpointsStatus(
         (each) => each.server === server.name && endpointText(each.endpoint) === endpointText(endpoint),
       )
       if (!look) {
-        const last = recorded.find((each) => each.server === server.name && each.name === name && each.port === port)
+        const last = recorded.find(
+          (each) => each.server === server.name && each.name === name && each.address === address && each.port === port,
+        )
         const right = last?.fingerprint !== undefined && last.fingerprint === chain?.[0]
         return {
           ...base,

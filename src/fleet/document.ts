@@ -130,11 +130,16 @@ function windowsOf(written: WindowsAsWritten | undefined): Window[] {
   }))
 }
 
+function addressesOf(written: ServerAsWritten['address']): Pick<Server, 'address' | 'addresses'> {
+  const addresses = [written].flat()
+  return { address: addresses[0] ?? '', addresses }
+}
+
 function normaliseServer(name: string, written: ServerAsWritten, directory: string): Omit<Server, 'windows'> {
   return {
     name,
     reach: reachOf(written, directory),
-    address: written.address,
+    ...addressesOf(written.address),
     listeners: (written.listeners ?? [{ ...written, port: written.port ?? tlsPort }]).map(listenerOf),
     ...(written.location !== undefined && { location: written.location }),
     service: serviceOf(written.service),

@@ -145,8 +145,10 @@ export interface Certificate {
 export interface Server {
   readonly name: string
   readonly reach: SshReach | LocalReach
-  /** Where its own handshakes are looked at. */
+  /** The first of its addresses, for what needs one. */
   readonly address: string
+  /** Where its own handshakes are looked at, each by itself, and what the DNS shows of it; no address twice. */
+  readonly addresses: readonly string[]
   /** At least one; each is proved. */
   readonly listeners: readonly Listener[]
   readonly location?: string
@@ -176,7 +178,7 @@ export interface Window {
 }
 
 /** A machine that a receiver can run on. */
-export type Machine = Pick<Server, 'name' | 'reach' | 'address' | 'listeners' | 'probe'>
+export type Machine = Pick<Server, 'name' | 'reach' | 'addresses' | 'listeners' | 'probe'>
 
 /** A port at which TLS is spoken, and what comes before it. */
 export interface Listener {

@@ -10,10 +10,12 @@ export interface Endpoint extends Listener {
   readonly keyKind?: KeyKind
 }
 
-/** Each name at each port of a server, and no name where that is to show the same. */
+/** Each name at each address and port of a server, and no name where that is to show the same. */
 export function endpointsOf({ server, names, withoutSni, keyKind }: Placement): Endpoint[] {
   return [...names, ...(withoutSni ? [''] : [])].flatMap((name) =>
-    server.listeners.map((listener) => ({ ...listener, address: server.address, name, ...(keyKind && { keyKind }) })),
+    server.addresses.flatMap((address) =>
+      server.listeners.map((listener) => ({ ...listener, address, name, ...(keyKind && { keyKind }) })),
+    ),
   )
 }
 

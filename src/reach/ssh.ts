@@ -77,7 +77,9 @@ async function openOnce(
   settings: SshSettings & { readonly withoutAlgorithms: readonly string[] },
 ): Promise<Connection> {
   const socketDirectory = server.probe === 'through-server' ? await mkdtemp(join(tmpdir(), 'onecert-')) : null
-  const socketOf = (port: number) => (socketDirectory === null ? null : join(socketDirectory, String(port)))
+  // A socket's path is short, and an address may be long.
+  const socketOf = (address: string, port: number) =>
+    socketDirectory === null ? null : join(socketDirectory, `${server.addresses.indexOf(address)}-${port}`)
   const startedMs = performance.now()
   const argv = sshArguments(reach, {
     carriesKey: options.carriesKey,
@@ -88,7 +90,9 @@ async function openOnce(
     forwards:
       socketDirectory === null
         ? []
-        : server.listeners.map(({ port }) => `${socketOf(port)}:${bracketed(server.address)}:${port}`),
+        : server.addresses.flatMap((address) =>
+            server.listeners.map(({ port }) => `${socketOf(address, port)}:${bracketed(address)}:${port}`),
+          ),
   })
   // A process group of its own: Ctrl-C in the terminal is for us, and we end the connection in order.
   const child = spawn('ssh', [...argv, remoteCommand(options.receiver.text, reach, options.sentAlong ?? false)], {
@@ -159,8 +163,8 @@ async function openOnce(
     ...spoken,
     way: `ssh ${/^debug1: kex: algorithm: (\S+)/m.exec(stderr)?.[1] ?? 'unknown'}`,
     async forward(address, port) {
-      const known = address === server.address && server.listeners.some((each) => each.port === port)
-      const socket = known ? socketOf(port) : null
+      const known = server.addresses.includes(address) && server.listeners.some((each) => each.port === port)
+      const socket = known ? socketOf(address, port) : null
       return socket === null ? null : openSocket(socket)
     },
     forwardsForbidden: () => /open failed: administratively prohibited/.test(stderr),

@@ -51,7 +51,7 @@ export function openBalancers(
     const machine: Machine = {
       name: `the balancer of ${site}`,
       reach: control.reach,
-      address: '',
+      addresses: [],
       listeners: [],
       probe: 'direct',
     }

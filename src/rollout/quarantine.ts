@@ -4,8 +4,10 @@ import type { QuarantinePolicy } from '../fleet/fleet.ts'
 /** What is known of one server of a site, after a rollout. */
 export interface QuarantineFacts {
   readonly server: string
-  /** Its address is in the DNS, as the primary has it. */
-  readonly published: boolean
+  /** How many it has. */
+  readonly addresses: number
+  /** How many of them are in the DNS, as the primary has it. */
+  readonly published: number
   /** It was we who took it out of the DNS. */
   readonly quarantined: boolean
   /** It serves the newest generation now. */
@@ -34,17 +36,22 @@ export function decideQuarantine(
   { addresses, nowMs }: { readonly addresses: number; readonly nowMs: number },
 ): QuarantineDecision[] {
   const leftMs = ({ notAfterMs }: QuarantineFacts) => (notAfterMs ?? Number.POSITIVE_INFINITY) - nowMs
-  const restored = servers.filter((each) => each.quarantined && !each.published && each.proven && leftMs(each) > 0)
+  const restored = servers.filter(
+    (each) => each.quarantined && each.published < each.addresses && each.proven && leftMs(each) > 0,
+  )
   const ending = servers
-    .filter((each) => each.published && !each.proven && leftMs(each) <= beforeMs)
+    .filter((each) => each.published > 0 && !each.proven && leftMs(each) <= beforeMs)
     .toSorted((left, right) => leftMs(left) - leftMs(right))
-  const better = servers.some((each) => each.published && each.proven && leftMs(each) > beforeMs)
-  const mayGo = better ? Math.max(0, addresses + restored.length - keep) : 0
+  const better = servers.some((each) => each.published > 0 && each.proven && leftMs(each) > beforeMs)
+  let mayGo = better ? addresses + restored.reduce((sum, each) => sum + each.addresses - each.published, 0) - keep : 0
+  const going = ending.filter(({ published }) => {
+    if (published > mayGo) return false
+    mayGo -= published
+    return true
+  })
   return [
     ...restored.map(({ server }) => ({ server, act: 'restore', reason: 'it is proven again' }) as const),
-    ...ending
-      .slice(0, mayGo)
-      .map((each) => ({ server: each.server, act: 'withdraw', reason: endText(leftMs(each)) }) as const),
+    ...going.map((each) => ({ server: each.server, act: 'withdraw', reason: endText(leftMs(each)) }) as const),
   ]
 }
 

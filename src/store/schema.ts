@@ -43,6 +43,14 @@ const migrations: readonly string[] = [
     fingerprint TEXT, not_after_ms INTEGER, reason TEXT, PRIMARY KEY (server, name, port)
   ) STRICT;
   `,
+  // The same of the address.
+  `
+  DROP TABLE observation;
+  CREATE TABLE observation (
+    server TEXT NOT NULL, name TEXT NOT NULL, address TEXT NOT NULL, port INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+    vantage TEXT NOT NULL, fingerprint TEXT, not_after_ms INTEGER, reason TEXT, PRIMARY KEY (server, name, address, port)
+  ) STRICT;
+  `,
 ]
 
 /** Brings the tables up to date. @throws OnecertError STATE_TOO_NEW */

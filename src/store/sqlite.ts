@@ -130,11 +130,12 @@ function sqliteStore(database: DatabaseSync, path: string, log: FileHandle): Sto
 
   function writeObservation(row: ObservationRow): void {
     run(
-      `INSERT INTO observation VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (server, name, port)
+      `INSERT INTO observation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (server, name, address, port)
        DO UPDATE SET at_ms = excluded.at_ms, vantage = excluded.vantage, fingerprint = excluded.fingerprint,
        not_after_ms = excluded.not_after_ms, reason = excluded.reason WHERE excluded.at_ms >= at_ms`,
       row.server,
       row.name,
+      row.address,
       row.port,
       row.atMs,
       row.vantage,
@@ -346,6 +347,7 @@ interface LeaseSql {
 interface ObservationSql {
   server: string
   name: string
+  address: string
   port: number
   at_ms: number
   vantage: ObservationRow['vantage']
@@ -382,6 +384,7 @@ function observationRow(row: ObservationSql): ObservationRow {
   return {
     server: row.server,
     name: row.name,
+    address: row.address,
     port: row.port,
     atMs: row.at_ms,
     vantage: row.vantage,

@@ -84,6 +84,7 @@ export interface RolloutRow {
 export interface ObservationRow {
   readonly server: string
   readonly name: string
+  readonly address: string
   readonly port: number
   readonly atMs: number
   readonly vantage: 'direct' | 'forwarded' | 'on-server'

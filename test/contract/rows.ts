@@ -19,10 +19,17 @@ export function generationOf(lineage: string, seed: string): Omit<GenerationRow,
   }
 }
 
-export function observationOf(server: string, name: string, atMs: number, port = 443): ObservationRow {
+export function observationOf(
+  server: string,
+  name: string,
+  atMs: number,
+  port = 443,
+  address = '192.0.2.11',
+): ObservationRow {
   return {
     server,
     name,
+    address,
     port,
     atMs,
     vantage: 'direct',

@@ -346,7 +346,7 @@ export function storeContract(kind: string, makePlace: () => Promise<StorePlace>
     assert.deepEqual(await store.committedGenerations('www'), new Map(servers.map((server) => [server, 2])))
   })
 
-  promise('the newest observation of each server, name and port is kept, as it was seen', async (_, store) => {
+  promise('the newest observation of each server, name, address and port is kept, as it was seen', async (_, store) => {
     assert.deepEqual(await store.observations(), [])
     const unreachable = {
       ...observationOf('web-2', 'www.domain.example', 2),
@@ -360,14 +360,16 @@ export function storeContract(kind: string, makePlace: () => Promise<StorePlace>
       store.recordObservation(unreachable),
       store.recordObservation(observationOf('web-1', 'shop.domain.example', 2)),
       store.recordObservation(observationOf('web-1', 'shop.domain.example', 4, 8443)),
+      store.recordObservation(observationOf('web-1', 'shop.domain.example', 5, 8443, '2001:db8::11')),
       store.recordObservation(observationOf('web-1', 'www.domain.example', 3)),
     ])
-    const place = ({ server, name, port }: { server: string; name: string; port: number }) =>
-      `${server} ${name} ${port}`
+    const place = ({ server, name, port, address }: ReturnType<typeof observationOf>) =>
+      `${server} ${name} ${port} ${address}`
     const seen = (await store.observations()).toSorted((left, right) => (place(left) < place(right) ? -1 : 1))
     assert.deepEqual(seen, [
       observationOf('web-1', 'shop.domain.example', 2),
       observationOf('web-1', 'shop.domain.example', 4, 8443),
+      observationOf('web-1', 'shop.domain.example', 5, 8443, '2001:db8::11'),
       observationOf('web-1', 'www.domain.example', 3),
       unreachable,
     ])

@@ -543,6 +543,27 @@ const defects: readonly Defect[] = [
     told: /"other" has a port twice.*203\.0\.113\.10 port 25/s,
   },
   {
+    what: 'one address of a server twice',
+    change: ['address: 203.0.113.10', 'address: ["2001:db8::a", 203.0.113.10, "2001:DB8:0::a"]'],
+    code: 'CONFIG_BAD_VALUE',
+    at: '["2001:db8::a"',
+    told: /"other" has an address or a port twice.*2001:db8::a port 443/s,
+  },
+  {
+    what: "a second address that is another server's",
+    change: ['address: 203.0.113.10', 'address: [203.0.113.10, 192.0.2.11]'],
+    code: 'CONFIG_BAD_VALUE',
+    at: '[203.0.113.10',
+    told: /"eu-1" and "other" have the same address and port.*192\.0\.2\.11 port 443/s,
+  },
+  {
+    what: 'a host name among the addresses',
+    change: ['address: 203.0.113.10', 'address: [203.0.113.10, other.domain.example]'],
+    code: 'CONFIG_BAD_VALUE',
+    at: 'other.domain.example]',
+    told: /is no IP address such as 192/,
+  },
+  {
     what: 'a port beside a list of listeners',
     change: ['    port: 8443', '    port: 8443\n    listeners: [{ port: 25 }]'],
     code: 'CONFIG_BAD_VALUE',

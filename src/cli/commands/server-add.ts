@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { recordText } from '../../actions/addresses.ts'
+import { recordTexts } from '../../actions/addresses.ts'
 import { chosenServer } from '../../actions/choice.ts'
 import { type Added, type AddPlan, addServer, planServer } from '../../actions/server-add.ts'
 import { fail } from '../../base/errors.ts'
@@ -19,7 +19,7 @@ interface Options {
   readonly identityFile?: string
   readonly hostKey?: string
   readonly local?: boolean
-  readonly address?: string
+  readonly address?: readonly string[]
   readonly port?: number
   readonly service?: Value
   readonly location?: string
@@ -39,7 +39,7 @@ export function addCommand(parent: Command, shell: Shell): void {
     .option('--identity-file <file>', 'the client key')
     .option('--host-key <fingerprint>', 'SHA256:…, as its console shows it')
     .option('--local', 'this machine')
-    .option('--address <ip>', 'where its own handshakes are looked at, and what is published')
+    .option('--address <ip...>', 'where its own handshakes are looked at, and what is published: all that it has')
     .option('--port <number>', 'of its TLS', wholeNumber(1, 65_535))
     .option(
       '--service <kind>',
@@ -85,9 +85,9 @@ export function addCommand(parent: Command, shell: Shell): void {
       const context = { ...opened, fleet: parseFleetText(edited, settings) }
       if (options.dryRun) {
         const plan = await planServer(context, name)
-        const record = (site: string) => recordText(site, chosenServer(context.fleet, name))
-        if (json) printJson(shell.terminal, planJson(plan, options, edited !== text, record))
-        else printPlan(plan, entry, options, edited !== text, record, shell.terminal)
+        const records = (site: string) => recordTexts(site, chosenServer(context.fleet, name))
+        if (json) printJson(shell.terminal, planJson(plan, options, edited !== text, records))
+        else printPlan(plan, entry, options, edited !== text, records, shell.terminal)
         return
       }
       const added = await addServer(context, name, {
@@ -127,7 +127,7 @@ function entryOf(name: string, options: Options, isThere: boolean): Entry {
     ssh: ssh === undefined ? undefined : sshValue(ssh, sshPort, identityFile),
     'host-key': hostKey,
     local,
-    address,
+    address: address?.length === 1 ? address[0] : address,
     port,
     location,
     service,
@@ -150,15 +150,15 @@ function planJson(
   { server, certificates, sites }: AddPlan,
   { publish }: Options,
   written: boolean,
-  record: (site: string) => string,
+  records: (site: string) => readonly string[],
 ): Record<string, unknown> {
   const own = sites.filter(({ zone }) => publish && zone)
   return {
     dryRun: true,
     server,
     certificates,
-    publish: own.map(({ site, zone }) => ({ site, record: record(site), zone: zone?.name })),
-    byHand: sites.filter((each) => !own.includes(each)).map(({ site }) => record(site)),
+    publish: own.flatMap(({ site, zone }) => records(site).map((record) => ({ site, record, zone: zone?.name }))),
+    byHand: sites.filter((each) => !own.includes(each)).flatMap(({ site }) => records(site)),
     wouldWrite: written,
   }
 }
@@ -168,7 +168,7 @@ function printPlan(
   entry: Entry,
   { publish, site }: Options,
   written: boolean,
-  record: (site: string) => string,
+  records: (site: string) => readonly string[],
   { out }: Terminal,
 ): void {
   out(`${server}: nothing is changed; this would be done:`)
@@ -176,8 +176,8 @@ function printPlan(
   if (written) out(`  fleet file: ${named}, in ${site.join(', ')}`)
   out(`  certificates carried to it, and proven by handshake: ${certificates.join(', ')}`)
   for (const { site: name, zone } of sites) {
-    if (zone && publish) out(`  then, in the zone ${zone.name} at ${zone.update.server}: ${record(name)}`)
-    else out(`  then to be published by hand: ${record(name)}`)
+    if (zone && publish) out(`  then, in the zone ${zone.name} at ${zone.update.server}: ${records(name).join(', ')}`)
+    else out(`  then to be published by hand: ${records(name).join(', ')}`)
   }
 }
 

@@ -43,7 +43,10 @@ export const outline = z
     ),
     servers: entries(
       z.object({
-        address: text,
+        address: z
+          .union([z.string().transform((each) => [each]), texts])
+          .optional()
+          .catch(undefined),
         location: text,
         port: z.number().default(443).catch(0),
         listeners: z

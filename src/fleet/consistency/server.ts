@@ -31,18 +31,23 @@ export function reportEmptyLocations(source: Source, { locations, servers }: Out
 
 /** Both would be looked at by the same handshakes. Through the server an address is that server's own. */
 export function reportSharedAddresses(source: Source, servers: NonNullable<Outline['servers']>): void {
+  const several = (name: string) => (servers[name]?.address?.length ?? 0) > 1
   const direct = Object.entries(servers).flatMap(([name, server]) => {
-    if (!server || server.probe === 'through-server' || server.address === undefined || !isAddress(server.address))
-      return []
-    const address = canonicalAddress(server.address)
+    if (!server || server.probe === 'through-server') return []
     const ports = (server.listeners ?? [server]).map(({ port }) => port).filter((port) => port > 0)
-    return ports.map((port) => ({ name, endpoint: `${address} port ${port}` }))
+    const addresses = (server.address ?? []).flatMap((each) =>
+      isAddress(each ?? '') ? canonicalAddress(each ?? '') : [],
+    )
+    return addresses.flatMap((address) => ports.map((port) => ({ name, endpoint: `${address} port ${port}` })))
   })
   for (const [again, first] of repetitions(direct.map(({ endpoint }) => endpoint))) {
     const [name, before] = [direct[again]?.name ?? '', direct[first]?.name ?? '']
     source.report('CONFIG_BAD_VALUE', ['servers', name, 'address'], () =>
       name === before
-        ? { what: `"${quote(name)}" has a port twice`, fact: direct[again]?.endpoint ?? '' }
+        ? {
+            what: `"${quote(name)}" has ${several(name) ? 'an address or a port' : 'a port'} twice`,
+            fact: direct[again]?.endpoint ?? '',
+          }
         : {
             what: `the servers "${quote(before)}" and "${quote(name)}" have the same address and port`,
             fact: `${direct[again]?.endpoint}; the first is in line ${source.lineOf(['servers', before, 'address'])}`,

@@ -87,6 +87,9 @@ const noAddress = 'is no IP address such as 192.0.2.11 or 2001:db8::7'
 
 export const address = z.union([z.ipv4(noAddress), z.ipv6(noAddress)], noAddress)
 
+/** One, or all that a machine has: IPv4 and IPv6. */
+export const addresses = z.union([address, z.array(address).min(1).max(16)], 'is no IP address, nor a list of such')
+
 export const port = z.int().min(1).max(65_535)
 
 export const argv = z

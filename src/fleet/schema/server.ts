@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { kindsWithSettings, serviceKinds } from '../layout.ts'
-import { address, given, name, port, refused, reserved, rule, serverPath } from './grammar.ts'
+import { addresses, given, name, port, refused, reserved, rule, serverPath } from './grammar.ts'
 import { listener } from './listener.ts'
 import { noPinHere, oneKindOfPin, way } from './machine.ts'
 import { services } from './service.ts'
@@ -39,7 +39,7 @@ export const server = z
   .strictObject({
     ...way,
     agent: reserved('is not known to this version, which has "ssh" and "local"'),
-    address: address.describe('where its own handshakes are looked at'),
+    address: addresses.describe('where its own handshakes are looked at: one, or a list of all'),
     port: port.optional().describe('default: 443'),
     ...listener,
     listeners: z
