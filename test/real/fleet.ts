@@ -136,11 +136,17 @@ export async function startFleet(options: Readonly<Record<string, Kind | ServerO
       await rm(directory, { recursive: true, force: true })
     },
   }
-  await fleet.configure(() => {})
-  await fleet.buy()
-  const { exit, stderr } = await fleet.run('init')
-  if (exit !== 0) throw new Error(stderr)
-  return fleet
+  try {
+    await fleet.configure(() => {})
+    await fleet.buy()
+    const { exit, stderr } = await fleet.run('init')
+    if (exit !== 0) throw new Error(stderr)
+    return fleet
+  } catch (error) {
+    // Else what was started keeps the test's process for ever.
+    await fleet[Symbol.asyncDispose]()
+    throw error
+  }
 }
 
 interface Wanted {
