@@ -1,6 +1,7 @@
 import { fail, quote } from '../base/errors.ts'
 import { closest } from '../base/similar.ts'
 import type { Certificate, Fleet, Server, Site } from '../fleet/fleet.ts'
+import { lineagesOn } from '../fleet/placement.ts'
 import { listed } from '../pki/text.ts'
 
 /** What a command names; absent means all. */
@@ -21,13 +22,30 @@ export interface Haste {
   readonly now: string | null
 }
 
-/** @throws OnecertError USAGE with a did-you-mean */
+/** @throws OnecertError USAGE with a did-you-mean, or where a server has none of the certificates: nothing would be looked at */
 export function chosenCertificates(fleet: Fleet, choice: Choice): Certificate[] {
   for (const name of choice.servers ?? []) chosenServer(fleet, name)
   if (!choice.certificates?.length) return [...fleet.certificates.values()]
-  return choice.certificates.map(
+  const chosen = choice.certificates.map(
     (name) => fleet.certificates.get(name) ?? unknown('certificate', name, fleet.certificates),
   )
+  for (const server of choice.servers ?? []) {
+    const own = lineagesAt(fleet, server)
+    if (chosen.some(({ name }) => own.includes(name))) continue
+    fail('USAGE', {
+      what: `${server} has nothing to do with ${listed(chosen.map(({ name }) => name))}`,
+      fact: `its certificates: ${listed(own)}`,
+    })
+  }
+  return chosen
+}
+
+/** Also of the sites that it is an upstream of. */
+function lineagesAt(fleet: Fleet, server: string): string[] {
+  const behind = [...fleet.sites.values()].filter(
+    ({ topology }) => topology.kind === 'reverse-proxy' && topology.upstreams.some((each) => each.server === server),
+  )
+  return [...new Set([...lineagesOn(fleet, server), ...behind.flatMap(({ certificates }) => certificates)])]
 }
 
 /** With the certificates of a site in place of its name, where something is only looked at. */
