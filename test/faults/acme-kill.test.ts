@@ -8,6 +8,9 @@ import { startFleet } from '../real/fleet.ts'
 import { startPebble } from '../real/pebble.ts'
 
 const httpPort = 5003
+/** Requests of an issuance; and of one whose name is proven: Pebble reuses that of 1 in 100 orders, told to reuse none. */
+const wholeMin = 10
+const provenMin = 7
 
 /** Requests that got to the CA and made something there. */
 const made = (proxy: AcmeProxy, what: string) => proxy.seen.filter(({ path }) => path.startsWith(what)).length
@@ -26,11 +29,15 @@ test('kill -9 at every request to the CA, before it and after it: the order is g
   }
   await issue()
   // The account is there from here on: what follows is the course of every renewal.
-  const before = proxy.seen.length
-  await issue()
-  const requests = proxy.seen.length - before
-  assert.ok(requests >= 10, `a whole issuance takes ${requests} requests`)
-  let generation = 2
+  let requests = 0
+  let generation = 1
+  while (requests < wholeMin && generation < 4) {
+    const before = proxy.seen.length
+    await issue()
+    requests = proxy.seen.length - before
+    generation += 1
+  }
+  assert.ok(requests >= wholeMin, `a whole issuance takes ${requests} requests`)
 
   for (const kind of ['cut-before', 'cut-after'] as const) {
     for (let nth = 1; nth <= requests; nth++) {
@@ -39,9 +46,9 @@ test('kill -9 at every request to the CA, before it and after it: the order is g
       const killed = killAt(proxy, nth, { kind }, () => child.kill('SIGKILL'))
       const { exit } = await ended
       if (killed.seen() < nth) {
-        // Fewer looks at a CA that was quicker: there was no such request, and nothing to be killed at.
+        // Fewer looks at a CA that was quicker, or that knew the name: there was no such request, and nothing to be killed at.
         assert.equal(exit, 0, `ended after ${killed.seen()} requests`)
-        assert.ok(killed.seen() >= 10, `only ${killed.seen()} requests`)
+        assert.ok(killed.seen() >= provenMin, `only ${killed.seen()} requests`)
         generation += 1
         continue
       }
