@@ -120,6 +120,7 @@ async function applyOne(
     plan.waves.length === 0
       ? { outcomes: [], stopped: null, untouched: [], waiting: [] }
       : await carry(context, certificate, token, { generation, plan, tickets }, options)
+  await settleTicketCopies(context, certificate)
   await forgetTickets(context, certificate)
   const proven = plan.proven.length + result.outcomes.filter(({ state }) => state === 'committed').length
   const whole = proven === placements(context.fleet, certificate.name).length && !context.signal.aborted
@@ -188,8 +189,6 @@ async function carry(
         ? 'done'
         : 'partial',
   })
-  const committed = result.outcomes.filter(({ state }) => state === 'committed').map(({ server }) => server)
-  if (noted && committed.length > 0) await settleTicketCopies(context, certificate, rollout, new Set(committed))
   return result
 }
 

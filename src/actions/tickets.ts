@@ -162,18 +162,19 @@ export async function forgetTickets({ fleet, store, vault }: Context, { name, ti
 }
 
 /**
- * What a session that died had recorded as meant to be written: a server that has committed since has swept away all sets but
- * the one in use, so the older ones of the record are gone.
+ * What a session that died had recorded as meant to be written, or had not recorded as gone: a server is noted with a set
+ * behind its commit, which sweeps away all others. So the older ones of the record are gone, whichever run committed.
  */
 export async function settleTicketCopies(
-  { ledger }: Pick<Context, 'ledger'>,
-  { name: lineage }: Certificate,
-  rollout: string,
-  committed: ReadonlySet<string>,
+  { ledger, store }: Pick<Context, 'ledger' | 'store'>,
+  { name: lineage }: Pick<Certificate, 'name'>,
 ): Promise<void> {
+  const state = await ticketStates(store).read(lineage)
+  if (state === null) return
+  const committed = new Set(Object.keys(state.held).filter((server) => state.held[server] === state.number))
   const copies = ticketCopies(await ledger.entries({ lineage }))
   for (const { server, path } of staleTicketCopies(copies, committed))
-    await ledger.done({ effect: 'purge', rollout, lineage, server, path })
+    await ledger.done({ effect: 'purge', lineage, server, path })
 }
 
 /** Behind a commit: every copy on such a server but the newest one that was seen written. Pure. */
