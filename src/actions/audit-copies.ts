@@ -2,7 +2,7 @@ import { judgeCopies } from '../audit/copies.ts'
 import type { Desired } from '../audit/desired.ts'
 import { type Subject, subject } from '../audit/subject.ts'
 import type { Certificate, Fleet } from '../fleet/fleet.ts'
-import { placements } from '../fleet/placement.ts'
+import { placements, sitesOn } from '../fleet/placement.ts'
 import { keyCopies } from '../ledger/keycopies.ts'
 import type { Context } from './context.ts'
 import type { Visit } from './visit.ts'
@@ -26,15 +26,9 @@ export async function auditCopies(
       .filter(([server]) => !placed.includes(server) && !upstreams.includes(server))
       .flatMap(([server, visit]) => (visit.keys?.keys ?? []).filter(isOurs).map((each) => ({ ...each, server }))),
     seats: licence?.servers,
-    sites: sitesByServer(fleet),
+    sitesOn: (server) => sitesOn(fleet, server).map((site) => site.name),
   })
   return subject('copies', { certificate: name, findings })
-}
-
-function sitesByServer({ sites }: Fleet): Map<string, string[]> {
-  const on = [...sites.values()].flatMap(({ name, topology }) => topology.servers.map((server) => ({ server, name })))
-  const grouped = Map.groupBy(on, ({ server }) => server)
-  return new Map([...grouped].map(([server, all]) => [server, all.map(({ name }) => name)]))
 }
 
 /** What they have of its keys is told by the proxy's site. */

@@ -20,8 +20,8 @@ export interface Copies {
   }[]
   /** What the licence allows; absent: any number. */
   readonly seats: number | undefined
-  /** By server, the sites that it is on. */
-  readonly sites: ReadonlyMap<string, readonly string[]>
+  /** The sites that a server is on. */
+  readonly sitesOn: (server: string) => readonly string[]
 }
 
 /** Copies that the licence has no seat for, and copies on servers that no site of the certificate is on. Pure. */
@@ -50,7 +50,7 @@ function withoutSeat({ certificate, placed, seen, seats }: Copies, byServer: ByS
 }
 
 function leftBehind(
-  { certificate, strange, sites }: Copies,
+  { certificate, strange, sitesOn }: Copies,
   left: readonly (readonly [string, readonly KeyCopy[]])[],
 ): Finding[] {
   const found = { certificate, expected: 'no copy: no site of the certificate is on it' }
@@ -63,7 +63,7 @@ function leftBehind(
         'has a copy of the private key, by the record, and no site of the certificate is on it any more',
       ),
       disk: copies.map(({ path }) => path).join(', '),
-      repair: removal(server, copies, sites.get(server) ?? []),
+      repair: removal(server, copies, sitesOn(server)),
     }),
   )
   const known = new Set(left.flatMap(([server, copies]) => copies.map(({ path }) => `${server} ${path}`)))

@@ -20,7 +20,7 @@ const judged = (seats: number | undefined, recorded: readonly string[], seen: re
     seen: new Set(seen),
     strange: [],
     seats,
-    sites: new Map([['db-1', ['db.domain.example']]]),
+    sitesOn: (server) => (server === 'db-1' ? ['db.domain.example'] : []),
   })
 const servers = (...given: Parameters<typeof judged>) => judged(...given).map(({ server }) => server)
 
@@ -66,7 +66,7 @@ test('a file with the key on a server of other certificates is told, unless the 
     seen: new Set(),
     strange: [file('/root/www.key'), file('/etc/onecert/www/gen-0001/privkey.pem')],
     seats: undefined,
-    sites: new Map(),
+    sitesOn: () => [],
   })
   assert.deepEqual(
     found.map(({ reason, place }) => [reason, place]),
@@ -85,7 +85,7 @@ test('a copy that nobody knows whether it was written is told as such', () => {
     seen: new Set(),
     strange: [],
     seats: 1,
-    sites: new Map(),
+    sitesOn: () => [],
   })
   assert.match(only?.what ?? '', /it may have none/)
 })
