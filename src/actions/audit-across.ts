@@ -2,14 +2,13 @@ import { judgeBalancer } from '../audit/balancer.ts'
 import type { Desired } from '../audit/desired.ts'
 import { finding } from '../audit/finding.ts'
 import { type Subject, subject } from '../audit/subject.ts'
-import { endpointOf } from '../dns/exchange.ts'
 import type { Certificate } from '../fleet/fleet.ts'
 import { serversOf } from '../fleet/placement.ts'
 import { opensAt } from './audit-window.ts'
 import type { Choice } from './choice.ts'
 import type { Context } from './context.ts'
 import { resumptionOf } from './resumption.ts'
-import { sampleBalancers } from './sample.ts'
+import { sampleBalancers, sampledAt } from './sample.ts'
 
 /**
  * What no server shows by itself: what comes through a balancer, and whether sessions of one server resume on others, which
@@ -25,8 +24,9 @@ export async function auditAcross(
   const base = { certificate: certificate.name, server: null }
   const repair = `onecert apply ${certificate.name}`
   const sampled = newest === null ? [] : await sampleBalancers(context, certificate.name, newest.chain)
-  const balancers = sampled.map(({ site, name, address, port, sample }) => {
-    const place = `${endpointOf({ address, port })}${name === '' ? ' (no name)' : ''}`
+  const balancers = sampled.map((each) => {
+    const { site, sample } = each
+    const place = sampledAt(each)
     const opens = waitingMember(context, site)
     const findings = judgeBalancer(desired, { site, place, ...sample }, opens)
     return subject('balancer', { ...base, site, place, findings })

@@ -1,4 +1,5 @@
 import { inLanes } from '../base/lanes.ts'
+import { endpointOf } from '../dns/exchange.ts'
 import type { LoadBalancerTopology } from '../fleet/fleet.ts'
 import { placements } from '../fleet/placement.ts'
 import type { Endpoint } from '../observe/endpoint.ts'
@@ -14,6 +15,11 @@ export interface Sampled {
   readonly address: string
   readonly port: number
   readonly sample: Sample
+}
+
+/** Where it was looked, for people. */
+export function sampledAt({ address, port, name }: Sampled): string {
+  return `${endpointOf({ address, port })}${name === '' ? ' (no name)' : ''}`
 }
 
 const parallel = 8

@@ -77,17 +77,10 @@ export async function addServer(context: Context, name: string, options: AddOpti
       signal.throwIfAborted()
       await publishAddress(inLease, zone, site, server)
       await endQuarantine(inLease, site, name)
-      inLease.report({
-        kind: 'server',
-        server: name,
-        text: `${server.addresses.join(', ')} ${server.addresses.length === 1 ? 'is' : 'are'} in ${site} at the primary`,
-      })
+      for (const address of server.addresses)
+        inLease.report({ kind: 'server', server: name, text: `${address} is in ${site} at the primary` })
       await untilSeen(inLease, zone, site, server, 'shown')
-      inLease.report({
-        kind: 'server',
-        server: name,
-        text: `every name server of ${site} shows ${server.addresses.length === 1 ? 'it' : 'them'}`,
-      })
+      inLease.report({ kind: 'server', server: name, text: `every name server of ${site} shows it` })
       published.push(...server.addresses.map((address) => ({ site, address, zone: zone.name })))
     }
     const byHand = sites.filter((each) => !own.includes(each)).flatMap(({ site }) => recordTexts(site, server))

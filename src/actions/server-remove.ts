@@ -180,12 +180,9 @@ async function leaveDns(
     if (patient) await noteTtlShown(context, each, server)
     const wasThere = await withdrawAddress(context, zone, site, server, { keep: 1 })
     if (patient) await untilSeen(context, zone, site, server, 'gone')
-    if (wasThere)
-      context.report({
-        kind: 'server',
-        server: server.name,
-        text: `${server.addresses.join(', ')} ${server.addresses.length === 1 ? 'is' : 'are'} out of ${site}`,
-      })
+    if (!wasThere) continue
+    for (const address of server.addresses)
+      context.report({ kind: 'server', server: server.name, text: `${address} is out of ${site}` })
   }
   const withdrawn: string[] = []
   for (const { site } of own) {

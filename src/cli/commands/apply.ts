@@ -2,10 +2,9 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { type Applied, type ApplyResult, apply, type NotDue } from '../../actions/apply.ts'
 import type { Context } from '../../actions/context.ts'
 import { hasNewFiles } from '../../actions/need.ts'
-import type { Sampled } from '../../actions/sample.ts'
+import { type Sampled, sampledAt } from '../../actions/sample.ts'
 import { asOnecertError, OnecertError } from '../../base/errors.ts'
 import type { Certificate, Fleet } from '../../fleet/fleet.ts'
-import { bracketed } from '../../pki/names.ts'
 import { counted, minute } from '../../pki/text.ts'
 import type { WaitingServer } from '../../rollout/plan.ts'
 import { sampleText } from '../../rollout/sample.ts'
@@ -191,9 +190,9 @@ function driftError(applied: readonly Applied[]): OnecertError | null {
   })
 }
 
-function sampleLine({ address, port, name, sample }: Sampled): string {
-  const where = `${bracketed(address)}:${port}${name === '' ? ' (no name)' : ''}`
-  return `sample of ${sample.connections} connections through ${where}: ${sampleText(sample)}`
+function sampleLine(sampled: Sampled): string {
+  const { sample } = sampled
+  return `sample of ${sample.connections} connections through ${sampledAt(sampled)}: ${sampleText(sample)}`
 }
 
 export function printApplied(
